@@ -1,0 +1,236 @@
+"""Constants and the configuration of the engine.
+
+Every protocol constant stands here once, with the sentence of the RFC that it
+comes from.  `EngineConfig` is what one engine is made of, `GroupOptions` what
+all connections of one group share (P05).  Both are frozen and validate
+themselves: a value out of range is a `ConfigurationError` that names the field
+and says what is allowed.
+
+Knows nothing of packets, memory or Twisted.  The TOML file of ``twistd xtcp``
+is read in `xtcp_twisted.reactor.settings`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from xtcp_twisted.errors import ConfigurationError
+
+KiB: Final = 1024
+MiB: Final = 1024 * KiB
+GiB: Final = 1024 * MiB
+
+#: Acknowledge everything that was delivered (the `ackd` of `send`).
+ALL: Final = 0xFFFF_FFFF
+#: Accept credits that never run out (the `n` of `credit`).
+UNLIMITED: Final = 0xFFFF_FFFF
+
+# --- Retransmission, RFC 6298 -------------------------------------------------
+
+#: RFC 6298 (2.1): until a round-trip time measurement has been made, the sender
+#: SHOULD set RTO <- 1 second.
+INITIAL_RTO_MS: Final = 1_000
+#: RFC 6298 (2.4) says SHOULD be rounded up to 1 second.  200 ms is a deliberate
+#: deviation, the one Linux makes, because a lost answer costs its user a second.
+MIN_RTO_MS: Final = 200
+#: RFC 6298 (2.5): a maximum value MAY be placed on RTO provided it is at least
+#: 60 seconds.
+MAX_RTO_MS: Final = 120_000
+#: RFC 6298 (5.7): a connection whose SYN-ACK was lost starts with 3 seconds.
+RTO_AFTER_LOST_SYN_MS: Final = 3_000
+#: RFC 9293 SHLD-11: R2 SHOULD correspond to at least 100 s.
+USER_TIMEOUT_S: Final = 100.0
+#: RFC 9293 MUST-23 asks three minutes for a SYN; five tries (63 s) is the
+#: deviation every kernel makes for a SYN-ACK.
+SYN_ACK_TRIES: Final = 5
+
+# --- Acknowledgement, RFC 9293 section 3.8.6.3 --------------------------------
+
+#: How long the `bounded` policy holds an ACK for the answer.  A Nagle client
+#: waits for it before its second small write, hence no more than this.
+ACK_DELAY_MS: Final = 40
+#: RFC 9293 MUST-40: the delay MUST be less than 0.5 seconds.
+MAX_ACK_DELAY_MS: Final = 499
+
+# --- Segment sizes ------------------------------------------------------------
+
+#: RFC 9293 MUST-15: without an MSS option, assume 536 for IPv4 ...
+DEFAULT_MSS_V4: Final = 536
+#: ... and 1220 for IPv6.
+DEFAULT_MSS_V6: Final = 1_220
+#: The least payload that a peer's MSS option can make us send (attacks: SACK
+#: panic, CVE-2019-11479).
+MIN_SEND_MSS: Final = 216
+#: RFC 6928: initial window of min(10*MSS, max(2*MSS, 14600)).
+INITIAL_WINDOW_SEGMENTS: Final = 10
+#: Our window scale; RFC 7323 section 2.3 allows up to 14.
+WINDOW_SCALE: Final = 7
+
+# --- Opening and closing ------------------------------------------------------
+
+#: Twice the maximum segment lifetime of RFC 9293 section 3.4.2, as Linux has it.
+TIME_WAIT_S: Final = 60.0
+#: A Linux client's second SYN comes after 1 s; the decision must come before.
+ACCEPT_TIMEOUT_MS: Final = 900
+MAX_HALF_OPEN: Final = 65_536
+MAX_TIME_WAIT: Final = 131_072
+
+# --- Keepalive, RFC 9293 section 3.8.4 ----------------------------------------
+
+#: RFC 9293 MUST-25 wants the default interval to be no less than two hours and
+#: the feature off (MUST-24); it is off, and these are the values of the option.
+KEEPALIVE_S: Final = 300.0
+KEEPALIVE_INTERVAL_S: Final = 30.0
+KEEPALIVE_PROBES: Final = 3
+
+ACK_POLICIES: Final = ("bounded", "application", "immediate")
+PRIORITIES: Final = ("high", "normal", "low")
+REFUSALS: Final = ("reset", "silent")
+
+#: One turn of the clock hand over all records, seconds.
+SWEEP_S: Final = 30.0
+
+
+def _check(allowed: str, test: Callable[[Any], bool]) -> Any:
+    """An attrs validator whose error names the field and says what is allowed."""
+
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        try:
+            good = test(value)
+        except TypeError:
+            good = False
+        if not good:
+            raise ConfigurationError(f"{attribute.name}: {value!r} is not allowed; give {allowed}")
+
+    return validate
+
+
+def _number(value: Any, low: float, high: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
+
+
+def _integer(low: int, high: int) -> Any:
+    return _check(
+        f"an integer from {low:,} to {high:,}",
+        lambda v: isinstance(v, int) and _number(v, low, high),
+    )
+
+
+def _seconds(low: float, high: float, *, zero: str = "") -> Any:
+    extra = f", or 0 {zero}" if zero else ""
+    return _check(
+        f"a number of seconds from {low:g} to {high:g}{extra}",
+        lambda v: _number(v, low, high) or (bool(zero) and _number(v, 0, 0)),
+    )
+
+
+def _one_of(*names: str) -> Any:
+    return _check("one of " + ", ".join(repr(n) for n in names), lambda v: v in names)
+
+
+@attrs.frozen(kw_only=True)
+class EngineConfig:
+    """What one engine is made of.
+
+    Sizes are in bytes, times in the unit that the name ends in.
+    """
+
+    #: IPv4 and IPv6 addresses, or whole prefixes, that this engine answers for.
+    addresses: tuple[str, ...] = attrs.field(converter=tuple)
+    #: Rows of the record table: established and closing connections together.
+    max_connections: int = attrs.field(default=65_536, validator=_integer(16, 1 << 27))
+    #: The one transmit buffer that all connections share (P19).
+    transmit_buffer: int = attrs.field(default=64 * MiB, validator=_integer(64 * KiB, 64 * GiB))
+    #: Address space reserved for all engine state; memory is committed on touch.
+    arena_limit: int = attrs.field(default=4 * GiB, validator=_integer(1 * MiB, 1 << 42))
+    #: Connection requests between their SYN and the end of the handshake.
+    max_half_open: int = attrs.field(default=MAX_HALF_OPEN, validator=_integer(16, 1 << 22))
+    #: Connections in TIME-WAIT; when full, the oldest leaves first.
+    max_time_wait: int = attrs.field(default=MAX_TIME_WAIT, validator=_integer(16, 1 << 22))
+    #: A request that the application has not accepted after this time is answered by RST.
+    accept_timeout_ms: int = attrs.field(default=ACCEPT_TIMEOUT_MS, validator=_integer(1, 60_000))
+    #: SYN-ACKs sent before a handshake is given up.
+    syn_ack_tries: int = attrs.field(default=SYN_ACK_TRIES, validator=_integer(1, 10))
+    #: RFC 9293's 2 MSL.
+    time_wait_s: float = attrs.field(default=TIME_WAIT_S, validator=_seconds(0.001, 600))
+    #: RST segments per second in answer to segments of no connection (RFC 9293 3.10.7.1).
+    resets_per_second: int = attrs.field(default=1_000, validator=_integer(0, 10_000_000))
+    #: Packets taken in by one `poll`, so that one turn of a reactor is bounded.
+    packets_per_poll: int = attrs.field(default=512, validator=_integer(1, 1_000_000))
+    #: Largest packet; 0 takes the link's MTU.
+    mtu: int = attrs.field(
+        default=0,
+        validator=_check(
+            "an integer from 576 to 65,535, or 0 for the link's MTU",
+            lambda v: isinstance(v, int) and (v == 0 or _number(v, 576, 65_535)),
+        ),
+    )
+    #: Source of the keys for ISNs, hashing and timestamps: `f(n) -> n bytes`.
+    entropy: Callable[[int], bytes] = attrs.field(
+        default=os.urandom, validator=_check("a callable", callable), repr=False, eq=False
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not self.addresses:
+            raise ConfigurationError(
+                "addresses: () is not allowed; give at least one address or prefix,"
+                " such as '192.0.2.1' or '2001:db8::/64'"
+            )
+
+
+@attrs.frozen(kw_only=True)
+class GroupOptions:
+    """Preferences that the connections of one group share (P05)."""
+
+    #: When the acknowledgement of a request leaves (architecture section 5):
+    #: `bounded` holds it for the answer, at most `ack_delay_ms`; `application`
+    #: holds it until the application acknowledges; `immediate` is classic TCP.
+    ack_policy: str = attrs.field(default="bounded", validator=_one_of(*ACK_POLICIES))
+    #: The bound of the `bounded` policy (RFC 9293 MUST-40: less than 0.5 s).
+    ack_delay_ms: int = attrs.field(default=ACK_DELAY_MS, validator=_integer(1, MAX_ACK_DELAY_MS))
+    #: Connections accepted without asking, posted in advance (`credit` adds more).
+    accept_credits: int = attrs.field(default=0, validator=_integer(0, UNLIMITED))
+    #: With credits: accept at most this many per second; 0 is no limit.
+    accept_rate: float = attrs.field(
+        default=0.0,
+        validator=_check(
+            "a number from 0 (no limit) to 10,000,000", lambda v: _number(v, 0, 10_000_000)
+        ),
+    )
+    #: How a refused or forgotten request is answered: by RST, or not at all.
+    refuse: str = attrs.field(default="reset", validator=_one_of(*REFUSALS))
+    #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-24, -25).
+    keepalive_s: float = attrs.field(
+        default=0.0, validator=_seconds(1, 1_000_000, zero="for no keepalive")
+    )
+    keepalive_interval_s: float = attrs.field(
+        default=KEEPALIVE_INTERVAL_S, validator=_seconds(1, 100_000)
+    )
+    keepalive_probes: int = attrs.field(default=KEEPALIVE_PROBES, validator=_integer(1, 100))
+    #: Unacknowledged data for this long marks the connection down (RFC 9293 MUST-21).
+    user_timeout_s: float = attrs.field(
+        default=USER_TIMEOUT_S, validator=_seconds(1, 1_000_000, zero="for no limit")
+    )
+    #: Upper bound of the MSS that is announced and used; 0 takes the MTU's.
+    mss: int = attrs.field(
+        default=0,
+        validator=_check(
+            "an integer from 216 to 65,495, or 0 for the MTU's",
+            lambda v: isinstance(v, int) and (v == 0 or _number(v, MIN_SEND_MSS, 65_495)),
+        ),
+    )
+    #: Order of delivery, and of throttling under pressure (P30).
+    priority: str = attrs.field(default="normal", validator=_one_of(*PRIORITIES))
+    #: Share of the pool's receive buffer that one connection may hold.
+    weight: int = attrs.field(default=1, validator=_integer(1, 64))
+    #: Offer window scaling, timestamps (RFC 7323).
+    window_scaling: bool = attrs.field(
+        default=True, validator=_check("true or false", lambda v: isinstance(v, bool))
+    )
+    timestamps: bool = attrs.field(
+        default=True, validator=_check("true or false", lambda v: isinstance(v, bool))
+    )

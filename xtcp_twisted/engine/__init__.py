@@ -1,0 +1,24 @@
+"""The engine: pools, groups, connections, and the two calls that make time pass."""
+
+from xtcp_twisted.engine.core import Engine, Group, Pool
+from xtcp_twisted.engine.kinds import ENDS, EventKind
+from xtcp_twisted.engine.snapshot import (
+    BufferSnapshot,
+    ConnectionInfo,
+    EngineSnapshot,
+    GroupSnapshot,
+    PoolSnapshot,
+)
+
+__all__ = [
+    "ENDS",
+    "BufferSnapshot",
+    "ConnectionInfo",
+    "Engine",
+    "EngineSnapshot",
+    "EventKind",
+    "Group",
+    "GroupSnapshot",
+    "Pool",
+    "PoolSnapshot",
+]

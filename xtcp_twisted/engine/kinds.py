@@ -1,0 +1,42 @@
+"""What `Engine.events` reports: the kinds of event and the reasons of an end."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class EventKind(IntEnum):
+    """Kinds of event, in the order in which one connection's are reported.
+
+    `PENDING` belongs to a group (its `cd` is the pending id), all others to a
+    connection.  The last three end a connection: exactly one of them is
+    reported for each connection that was established, unless a call of the
+    application (`finish`, `abort`) had ended it already.
+    """
+
+    #: A connection request waits for `accept` or `refuse` (P08).
+    PENDING = 0
+    #: The handshake is complete.
+    ESTABLISHED = 1
+    #: There is something to `recv`.
+    DATA = 2
+    #: Urgent data was announced (RFC 6093); `detail` is its sequence number.
+    URGENT = 3
+    #: The peer has closed its sending side; `recv` returns b"" once.
+    EOF = 4
+    #: A short `send` may be tried again.
+    WRITABLE = 5
+    #: A broadcast could not be queued for this connection.
+    STALLED = 6
+    #: A soft error (RFC 9293 section 3.9.2.2); `detail` is the errno.
+    SOFT_ERROR = 7
+    #: Both sides have closed in order.
+    CLOSED = 8
+    #: The peer sent RST.
+    RESET = 9
+    #: Given up: the retransmission or keepalive limit was reached (P21); `detail` is the errno.
+    DOWN = 10
+
+
+#: The kinds that end a connection.
+ENDS = frozenset({EventKind.CLOSED, EventKind.RESET, EventKind.DOWN})

@@ -1,0 +1,102 @@
+"""Frozen views of the engine for statistics, tests and the console.
+
+Nothing here refers to engine memory: a snapshot may be handed to another
+thread.  Making one costs time in proportion to pools and groups, never to
+connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BufferSnapshot:
+    """Use of a pool's receive buffer or of the transmit buffer, bytes."""
+
+    size: int
+    used: int
+    #: Highest use since the buffer was made.
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSnapshot:
+    """One group and the sums over its connections."""
+
+    name: str
+    gd: int | None  #: its descriptor; None while nobody has asked for it
+    row: int
+    family: int
+    address: str | None  #: None: every address of the engine
+    port: int
+    connections: int
+    pending: int
+    readable: int  #: connections that have something to receive
+    held: int  #: receive-buffer bytes that its connections hold
+    priority: str
+    ack_policy: str
+    counters: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSnapshot:
+    """One connection pool."""
+
+    name: str
+    row: int
+    receive_buffer: BufferSnapshot
+    groups: tuple[GroupSnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSnapshot:
+    """The whole engine at `time` (the `now` of its last `poll` or `flush`, seconds)."""
+
+    time: float
+    connections: int
+    half_open: int
+    time_wait: int
+    active: int  #: connections with something pending (active blocks leased)
+    max_connections: int
+    states: Mapping[str, int]  #: connections by RFC 9293 state
+    arena_bytes: int  #: address space in use by engine state
+    transmit_buffer: BufferSnapshot
+    pools: tuple[PoolSnapshot, ...]
+    counters: Mapping[str, int]  #: named as in the TCP-MIB and Linux' TcpExt where one exists
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """One connection; sequence variables carry the names of RFC 9293 section 3.3.1."""
+
+    cd: int
+    state: str
+    local: tuple[str, int]
+    peer: tuple[str, int]
+    snd_una: int
+    snd_nxt: int
+    snd_lbb: int  #: sequence number after the last byte queued
+    snd_wnd: int
+    rcv_nxt: int
+    rcv_wnd: int
+    rcv_ackd: int  #: acknowledged by the application up to here
+    wire_ack: int  #: last ACK number sent
+    delivered: int  #: bytes delivered to the application and not yet acknowledged by it
+    held: int  #: in-order bytes in the receive buffer
+    out_of_order: int  #: bytes held behind a gap
+    mss: int
+    snd_scale: int
+    rcv_scale: int
+    timestamps: bool
+    srtt_us: int
+    rttvar_us: int
+    rto_ms: int
+    cwnd: int
+    ssthresh: int
+    retransmits: int  #: of the oldest unacknowledged segment
+    idle_ms: int
+    age_s: int
+    user: int
+    active: bool  #: an active block is leased

@@ -1,0 +1,1 @@
+"""Links: where the engine's IP packets come from and go to."""

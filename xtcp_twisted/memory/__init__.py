@@ -1,0 +1,1 @@
+"""Memory: the arena and what is carved from it.  Knows no TCP."""
