@@ -1,0 +1,62 @@
+"""A parsed TCP segment, and what its header may hold."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+cdef enum:
+    FIN = 0x01
+    SYN = 0x02
+    RST = 0x04
+    PSH = 0x08
+    ACK = 0x10
+    URG = 0x20
+    ECE = 0x40
+    CWR = 0x80
+
+cdef enum:
+    # Which options a segment carried, or shall carry.
+    HAS_MSS = 1
+    HAS_SCALE = 2
+    HAS_TIMESTAMPS = 4
+    HAS_SACK_PERMITTED = 8
+
+cdef enum:
+    # Why a packet is refused; the order is that of REFUSALS in codec.pyx.
+    PACKET_OK = 0
+    PACKET_TRUNCATED = 1       # shorter than its headers or its own length field
+    PACKET_VERSION = 2         # neither IPv4 nor IPv6
+    PACKET_IP_HEADER = 3       # IHL, source route, extension header chain
+    PACKET_IP_CHECKSUM = 4
+    PACKET_FRAGMENT = 5        # never reassembled
+    PACKET_ADDRESS = 6         # martian source or destination
+    PACKET_NOT_TCP = 7
+    PACKET_TCP_HEADER = 8      # data offset
+    PACKET_TCP_CHECKSUM = 9
+    PACKET_REASONS = 10
+
+cdef struct segment_t:
+    uint8_t remote[16]         # source of what arrives, destination of what leaves; IPv4 mapped
+    uint8_t local[16]
+    uint16_t remote_port
+    uint16_t local_port
+    uint32_t seq
+    uint32_t ack
+    uint32_t ts_val
+    uint32_t ts_ecr
+    uint16_t window            # as on the wire, not scaled
+    uint16_t urgent
+    uint16_t mss
+    uint8_t scale
+    uint8_t has                # HAS_*
+    uint8_t flags
+    uint8_t bad_options        # an option with an impossible length was met (MUST-7)
+    uint32_t length            # payload bytes
+    const uint8_t *payload
+
+
+cdef inline bint is_mapped(const uint8_t *address) noexcept nogil:
+    """Whether 16 bytes hold an IPv4 address, ::ffff:a.b.c.d."""
+    cdef int i
+    for i in range(10):
+        if address[i]:
+            return False
+    return address[10] == 0xFF and address[11] == 0xFF

@@ -1,0 +1,157 @@
+"""TCP headers and options (RFC 9293 section 3.1, RFC 7323 sections 2 and 3)."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from xtcp_twisted.wire.bytes cimport get16, get32, put16, put32
+from xtcp_twisted.wire.checksum cimport checksum_add, checksum_fold
+from xtcp_twisted.wire.ip cimport ip_header_length, parse_ip, write_ip
+from xtcp_twisted.wire.segment cimport (
+    HAS_MSS,
+    HAS_SACK_PERMITTED,
+    HAS_SCALE,
+    HAS_TIMESTAMPS,
+    PACKET_OK,
+    PACKET_TCP_CHECKSUM,
+    PACKET_TCP_HEADER,
+    PACKET_TRUNCATED,
+    segment_t,
+)
+
+cdef enum:
+    PROTOCOL_TCP = 6
+    OPTION_END = 0
+    OPTION_NOP = 1
+    OPTION_MSS = 2
+    OPTION_SCALE = 3
+    OPTION_SACK_PERMITTED = 4
+    OPTION_TIMESTAMPS = 8
+    MAX_SCALE = 14
+
+
+cdef uint64_t _pseudo_sum(const segment_t *fields, uint32_t tcp_length) noexcept nogil:
+    """The pseudo header: mapped addresses add the same constant twice, so IPv4 sums its 4 bytes."""
+    cdef int skip = 12 if ip_header_length(fields.remote) == 20 else 0
+    cdef uint64_t total = PROTOCOL_TCP + tcp_length
+    total = checksum_add(fields.remote + skip, 16 - skip, total)
+    return checksum_add(fields.local + skip, 16 - skip, total)
+
+
+cdef void _parse_option(const uint8_t *option, segment_t *out) noexcept nogil:
+    """One option whose length lies within the header; a wrong length for its kind is ignored."""
+    cdef int kind = option[0], size = option[1]
+    if kind == OPTION_MSS and size == 4:
+        out.mss = get16(option + 2)
+        out.has |= HAS_MSS
+    elif kind == OPTION_SCALE and size == 3:
+        # RFC 7323 section 2.3: a shift count over 14 is used as 14.
+        out.scale = option[2] if option[2] <= MAX_SCALE else MAX_SCALE
+        out.has |= HAS_SCALE
+    elif kind == OPTION_SACK_PERMITTED and size == 2:
+        out.has |= HAS_SACK_PERMITTED
+    elif kind == OPTION_TIMESTAMPS and size == 10:
+        out.ts_val = get32(option + 2)
+        out.ts_ecr = get32(option + 6)
+        out.has |= HAS_TIMESTAMPS
+
+
+cdef void _parse_options(const uint8_t *option, int size, segment_t *out) noexcept nogil:
+    """RFC 9293 MUST-5 to MUST-7: any segment, unknown kinds skipped, bad lengths harmless."""
+    cdef int i = 0
+    while i < size:
+        if option[i] == OPTION_END:
+            return
+        if option[i] == OPTION_NOP:
+            i += 1
+            continue
+        if i + 1 >= size or option[i + 1] < 2 or i + option[i + 1] > size:
+            out.bad_options = 1
+            return
+        _parse_option(option + i, out)
+        i += option[i + 1]
+
+
+cdef int parse_packet(const uint8_t *data, uint32_t size, bint verified, segment_t *out) noexcept nogil:
+    cdef const uint8_t *tcp
+    cdef uint32_t header
+    cdef int reason = parse_ip(data, size, out)
+    if reason:
+        return reason
+    if out.length < 20:
+        return PACKET_TRUNCATED
+    tcp = out.payload
+    header = (tcp[12] >> 4) * 4
+    if header < 20 or header > out.length:
+        return PACKET_TCP_HEADER
+    if not verified and checksum_fold(checksum_add(tcp, out.length, _pseudo_sum(out, out.length))):
+        return PACKET_TCP_CHECKSUM
+    out.remote_port = get16(tcp)
+    out.local_port = get16(tcp + 2)
+    out.seq = get32(tcp + 4)
+    out.ack = get32(tcp + 8)
+    out.flags = tcp[13]
+    out.window = get16(tcp + 14)
+    out.urgent = get16(tcp + 18)
+    out.has = 0
+    out.bad_options = 0
+    if header > 20:
+        _parse_options(tcp + 20, header - 20, out)
+    out.payload = tcp + header
+    out.length -= header
+    return PACKET_OK
+
+
+cdef int _options_length(int has) noexcept nogil:
+    cdef int size = 0
+    if has & HAS_MSS:
+        size += 4
+    if has & HAS_SCALE:
+        size += 4
+    if has & HAS_TIMESTAMPS:
+        size += 12
+    return size
+
+
+cdef int headers_length(const segment_t *fields) noexcept nogil:
+    return ip_header_length(fields.remote) + 20 + _options_length(fields.has)
+
+
+cdef void _write_options(uint8_t *option, const segment_t *fields) noexcept nogil:
+    """Each option is led by NOPs to a multiple of four, so there is no padding (MUST-69)."""
+    if fields.has & HAS_MSS:
+        option[0] = OPTION_MSS
+        option[1] = 4
+        put16(option + 2, fields.mss)
+        option += 4
+    if fields.has & HAS_SCALE:
+        option[0] = OPTION_NOP
+        option[1] = OPTION_SCALE
+        option[2] = 3
+        option[3] = fields.scale
+        option += 4
+    if fields.has & HAS_TIMESTAMPS:
+        option[0] = OPTION_NOP
+        option[1] = OPTION_NOP
+        option[2] = OPTION_TIMESTAMPS
+        option[3] = 10
+        put32(option + 4, fields.ts_val)
+        put32(option + 8, fields.ts_ecr)
+
+
+cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t payload_sum) noexcept nogil:
+    cdef uint32_t header = 20 + _options_length(fields.has)
+    cdef int ip = write_ip(data, fields, header + fields.length)
+    cdef uint8_t *tcp = data + ip
+    cdef uint64_t total
+    put16(tcp, fields.local_port)
+    put16(tcp + 2, fields.remote_port)
+    put32(tcp + 4, fields.seq)
+    put32(tcp + 8, fields.ack)
+    tcp[12] = <uint8_t>(header << 2)
+    tcp[13] = fields.flags
+    put16(tcp + 14, fields.window)
+    put16(tcp + 16, 0)
+    put16(tcp + 18, fields.urgent)
+    _write_options(tcp + 20, fields)
+    total = checksum_add(tcp, header, payload_sum + _pseudo_sum(fields, header + fields.length))
+    put16(tcp + 16, checksum_fold(total))
+    return ip + header + fields.length
