@@ -1,0 +1,261 @@
+"""The engine: `poll` takes packets in and fires timers, `flush` sends what is queued.
+
+It reads no clock: `now`, seconds of CLOCK_MONOTONIC, comes with each call and
+never runs backwards.  Between the two calls the application receives, answers
+and acknowledges, so that an ACK rides on the answer.  Nothing that a packet
+contains raises.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from xtcp_twisted.config import EngineConfig
+from xtcp_twisted.engine.group cimport Group
+from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.engine.pool cimport Pool
+from xtcp_twisted.engine.report cimport all_counters, engine_snapshot
+from xtcp_twisted.engine.state cimport State
+from xtcp_twisted.engine.waiting cimport Waiting
+from xtcp_twisted.errors import GroupClosed, LocalError, PoolExhausted
+from xtcp_twisted.link.base cimport Link
+from xtcp_twisted.memory.links cimport END
+from xtcp_twisted.tcp.close cimport conn_free
+from xtcp_twisted.tcp.connection cimport conn_load, conn_reported, conn_settle, conn_t
+from xtcp_twisted.tcp.layout cimport (
+    GROUP_SWEEP,
+    HALF_REPORTED,
+    MAX_POOLS,
+    XTCP_DEBUG,
+    active_at,
+    active_t,
+    group_row_t,
+    half_open_at,
+    half_open_t,
+)
+from xtcp_twisted.engine.invariants cimport check_invariants
+from xtcp_twisted.tcp.timers cimport timers_fire
+
+cdef enum:
+    SWEEP_ROWS = 65_536
+    FIRST_END = 8              # EventKind.CLOSED: from here on the kinds end a connection
+    EVENT_KINDS = 11
+
+cdef tuple KINDS = tuple(EventKind)
+
+
+cdef class Engine:
+    """One user-space TCP over one link.
+
+    :param link: where packets come from and go to; it stays the caller's to close.
+    :param config: an `EngineConfig`.
+    """
+
+    cdef State state
+    cdef readonly object link
+    cdef readonly object config
+    cdef list _pools
+    cdef dict _by_descriptor
+
+    def __init__(self, Link link not None, config):
+        if not isinstance(config, EngineConfig):
+            raise LocalError(f"config: {config!r} is not allowed; give EngineConfig(...)")
+        self.link = link
+        self.config = config
+        self._pools = []
+        self._by_descriptor = {}
+        self.state = State(link, config)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close()
+
+    @property
+    def closed(self):
+        """Whether `close` was called."""
+        return self.state.closed
+
+    # --- pools and groups ----------------------------------------------------
+
+    def create_pool(self, size, *, name=""):
+        """Create a connection pool with a receive buffer of `size` bytes (P01, Fig. 6a).
+
+        :raises PoolExhausted: the arena has no room for it; raise `arena_limit`.
+        """
+        cdef uint32_t row
+        self.state.check_open()
+        for row in range(MAX_POOLS):
+            if row >= self.state.stack.pool_count or self.state.stack.pools[row].references == 0:
+                break
+        else:
+            raise PoolExhausted(f"there are {MAX_POOLS} pools already; close one")
+        pool = Pool(self, self.state, row, size, name)
+        if row >= self.state.stack.pool_count:
+            self.state.stack.pool_count = row + 1
+        self._pools.append(pool)
+        return pool
+
+    def pools(self):
+        """The open pools, in the order in which they were made."""
+        return tuple(self._pools)
+
+    def group(self, gd):
+        """The group whose descriptor is `gd`; GroupClosed when there is none."""
+        try:
+            return self._by_descriptor[gd]
+        except KeyError:
+            raise GroupClosed(f"{gd!r} is the descriptor of no open group") from None
+
+    def _know_descriptor(self, gd, group):
+        self._by_descriptor[gd] = group
+
+    def _forget_descriptor(self, gd):
+        del self._by_descriptor[gd]
+
+    def _forget_pool(self, pool):
+        self._pools.remove(pool)
+
+    # --- time passes ---------------------------------------------------------
+
+    def poll(self, double now):
+        """Take packets in, then fire the timers that are due, in order of their times.
+
+        :param now: seconds of CLOCK_MONOTONIC; a time before the last one counts as the last.
+        :returns: packets taken in, at most `packets_per_poll`.
+        :raises LinkError: the link is gone.
+        """
+        cdef int taken
+        self.state.check_open()
+        self.state.set_now(now)
+        if self.state.waiting is not None:
+            self.state.waiting.clear()
+        self.state.turn_open = True
+        taken = self.state.take_packets(self.config.packets_per_poll)
+        with nogil:
+            timers_fire(&self.state.stack)
+        if self.state.stack.sweeping:
+            self._sweep()
+        self.state.reap()
+        if XTCP_DEBUG:
+            check_invariants(self.state)
+        return taken
+
+    def flush(self, double now):
+        """Send what is queued, stamped with `now`; returns the packets sent."""
+        cdef int sent
+        self.state.check_open()
+        self.state.set_now(now)
+        sent = self.state.send_packets()
+        self.state.reap()
+        self.state.turn_open = False
+        if self.state.waiting is not None:
+            self.state.waiting.arm(self.state.due_us(), self.state.stack.now_us)
+        if XTCP_DEBUG:
+            check_invariants(self.state)
+        return sent
+
+    def poll_at(self):
+        """When to call `poll` and `flush` again at the latest, seconds; None: when a packet comes."""
+        cdef int64_t due
+        self.state.check_open()
+        due = self.state.due_us()
+        return None if due < 0 else due / 1e6
+
+    def fileno(self):
+        """A descriptor that is readable when `poll` is due: for programs without a reactor."""
+        self.state.check_open()
+        if self.state.waiting is None:
+            self.state.waiting = Waiting(self.link.fileno())
+            self.state.waiting.arm(self.state.due_us(), self.state.stack.now_us)
+        return self.state.waiting.epoll_fd
+
+    def _sweep(self):
+        """The next slice of each group that is being closed."""
+        cdef Group group
+        for row in list(self.state.closing):
+            if self.state.stack.groups[<uint32_t>row].flags & GROUP_SWEEP:
+                group = self.state.group_objects[row]
+                group._sweep(SWEEP_ROWS)
+
+    # --- what happened -------------------------------------------------------
+
+    def events(self, int limit=1024):
+        """What happened since the last call: [(kind, gd, cd, detail)], no payload in it.
+
+        Coalesced per connection, in the order of `EventKind`.  An end that is returned frees the
+        connection's slot.  For PENDING, `cd` is the pending id.
+
+        :param limit: after so many no further connection is begun.
+        """
+        cdef list found = []
+        cdef uint32_t row
+        self.state.check_open()
+        if self.state.stack.unreported:
+            self._pending_events(found, limit)
+        while self.state.stack.reports.count and len(found) < limit:
+            self._connection_events(found, self.state.stack.reports.head)
+        self.state.reap()
+        return found
+
+    cdef int _pending_events(self, list found, int limit) except -1:
+        cdef group_row_t *g
+        cdef half_open_t *h
+        cdef Group group
+        for group in list(self.state.group_objects.values()):
+            g = &self.state.stack.groups[group.row]
+            while not group.closed and g.unreported != END and len(found) < limit:
+                h = half_open_at(&self.state.stack, g.unreported)
+                found.append(
+                    (KINDS[0], group._descriptor(), <uint64_t>h.generation << 32 | g.unreported, 0)
+                )
+                h.flags |= HALF_REPORTED
+                self.state.stack.unreported -= 1
+                g.unreported = h.link.next
+        return 0
+
+    cdef int _connection_events(self, list found, uint32_t active_row) except -1:
+        cdef active_t *a = active_at(&self.state.stack, active_row)
+        cdef uint32_t events = a.events
+        cdef int kind, detail
+        cdef conn_t c
+        cdef Group group
+        conn_load(&c, &self.state.stack, a.slot)
+        detail = a.detail
+        conn_reported(&c)
+        group = self.state.group_objects[c.r.group_row]
+        if not group.closed:
+            cd = <uint64_t>c.r.generation << 32 | c.slot
+            gd = group._descriptor()
+            for kind in range(EVENT_KINDS):
+                if events >> kind & 1:
+                    found.append((KINDS[kind], gd, cd, detail if kind >= FIRST_END else 0))
+        if events >> FIRST_END:
+            conn_free(&c)
+        else:
+            conn_settle(&c)
+        return 0
+
+    def counters(self):
+        """The engine's counters by name, as of the TCP-MIB and Linux' TcpExt."""
+        self.state.check_open()
+        return all_counters(self.state)
+
+    def snapshot(self):
+        """A frozen view of the whole engine; its cost does not depend on the number of connections."""
+        self.state.check_open()
+        return engine_snapshot(self.state, self.config, self._pools)
+
+    def close(self):
+        """End every connection by reset and let go of all memory and descriptors; may be called twice."""
+        cdef Group group
+        if self.state.closed:
+            return
+        for pool in list(self._pools):
+            for group in pool.groups():
+                group._close(True, True)
+            pool.close()
+        try:
+            self.state.send_packets()
+        finally:
+            self.state.closed = True
+            self.state.waiting = None

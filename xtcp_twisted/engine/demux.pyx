@@ -1,0 +1,120 @@
+"""Demultiplexing (architecture section 4): parse all, hash all, prefetch, then process in order."""
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcmp
+
+from xtcp_twisted.link.base cimport CHECKSUM_UNKNOWN
+from xtcp_twisted.memory.index cimport VACANT, index_prefetch
+from xtcp_twisted.tcp.connection cimport conn_load, conn_t
+from xtcp_twisted.tcp.counters cimport (
+    C_BAD_OPTIONS,
+    C_IN_CSUM_ERRORS,
+    C_IN_ERRS,
+    C_IN_SEGS,
+    C_IP_IN_ADDR_ERRORS,
+    C_IP_IN_HDR_ERRORS,
+    C_IP_IN_TRUNCATED,
+    C_IP_IN_UNKNOWN_PROTOS,
+    C_IP_REASM_REQUESTS,
+)
+from xtcp_twisted.tcp.input cimport segment_arrives
+from xtcp_twisted.tcp.layout cimport (
+    REFERENCE_HALF_OPEN,
+    REFERENCE_RECORD,
+    REFERENCE_ROW,
+    REFERENCE_SHIFT,
+)
+from xtcp_twisted.tcp.listen cimport half_open_segment, listen_segment
+from xtcp_twisted.tcp.timewait cimport time_wait_segment
+from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag
+from xtcp_twisted.wire.segment cimport (
+    PACKET_ADDRESS,
+    PACKET_FRAGMENT,
+    PACKET_IP_CHECKSUM,
+    PACKET_IP_HEADER,
+    PACKET_NOT_TCP,
+    PACKET_OK,
+    PACKET_TCP_CHECKSUM,
+    PACKET_TCP_HEADER,
+    PACKET_TRUNCATED,
+    PACKET_VERSION,
+    segment_t,
+)
+from xtcp_twisted.wire.tcp cimport parse_packet
+
+
+cdef bint is_own(const addresses_t *own, const uint8_t *address) noexcept nogil:
+    cdef int i, whole, rest
+    cdef const prefix_t *prefix
+    for i in range(own.count):
+        prefix = &own.prefixes[i]
+        whole = prefix.bits // 8
+        rest = prefix.bits % 8
+        if memcmp(prefix.address, address, whole):
+            continue
+        if rest == 0 or (prefix.address[whole] ^ address[whole]) >> (8 - rest) == 0:
+            return True
+    return False
+
+
+cdef void _count_refusal(stack_t *s, int reason) noexcept nogil:
+    if reason == PACKET_TCP_CHECKSUM:
+        s.counters[C_IN_CSUM_ERRORS] += 1
+        s.counters[C_IN_SEGS] += 1
+        s.counters[C_IN_ERRS] += 1
+    elif reason == PACKET_TCP_HEADER:
+        s.counters[C_IN_SEGS] += 1
+        s.counters[C_IN_ERRS] += 1
+    elif reason == PACKET_NOT_TCP:
+        s.counters[C_IP_IN_UNKNOWN_PROTOS] += 1
+    elif reason == PACKET_FRAGMENT:
+        s.counters[C_IP_REASM_REQUESTS] += 1
+    elif reason == PACKET_ADDRESS:
+        s.counters[C_IP_IN_ADDR_ERRORS] += 1
+    elif reason == PACKET_TRUNCATED:
+        s.counters[C_IP_IN_TRUNCATED] += 1
+    else:
+        # PACKET_VERSION, PACKET_IP_HEADER, PACKET_IP_CHECKSUM
+        s.counters[C_IP_IN_HDR_ERRORS] += 1
+
+
+cdef void _dispatch(stack_t *s, const addresses_t *own, segment_t *seg, uint32_t tag) noexcept nogil:
+    cdef uint32_t reference = tuple_find(s, seg, tag), row = reference & REFERENCE_ROW
+    cdef uint32_t kind = reference >> REFERENCE_SHIFT
+    cdef conn_t c
+    s.counters[C_IN_SEGS] += 1
+    if seg.bad_options:
+        s.counters[C_BAD_OPTIONS] += 1
+    if reference == VACANT:
+        # From outside, one of our own addresses is a forged source (attacks: LAND).
+        if not is_own(own, seg.local) or is_own(own, seg.remote):
+            s.counters[C_IP_IN_ADDR_ERRORS] += 1
+            return
+        listen_segment(s, seg, tag)
+    elif kind == REFERENCE_RECORD:
+        conn_load(&c, s, row)
+        segment_arrives(&c, seg)
+    elif kind == REFERENCE_HALF_OPEN:
+        if half_open_segment(s, row, seg, tag, &c):
+            segment_arrives(&c, seg)
+    elif time_wait_segment(s, row, seg, tag):
+        listen_segment(s, seg, tag)
+
+
+cdef void take_in(stack_t *s, const addresses_t *own, frame_t *frames, int count) noexcept nogil:
+    cdef segment_t segments[IN_FRAMES]
+    cdef uint32_t tags[IN_FRAMES]
+    cdef int reasons[IN_FRAMES]
+    cdef int i
+    for i in range(count):
+        reasons[i] = parse_packet(
+            frames[i].data, frames[i].length, frames[i].checksum_state != CHECKSUM_UNKNOWN, &segments[i]
+        )
+        if reasons[i] == PACKET_OK:
+            tags[i] = tuple_tag(s, &segments[i])
+            index_prefetch(&s.index, tags[i])
+    for i in range(count):
+        if reasons[i] == PACKET_OK:
+            _dispatch(s, own, &segments[i], tags[i])
+        else:
+            _count_refusal(s, reasons[i])

@@ -1,0 +1,580 @@
+"""Connection groups: what the application holds in its hands (P03 to P18).
+
+Every call checks the connection id first: slot, in use, generation, group.  An
+id that fails any of these is stale, whatever the reason, and nothing changes.
+Calls only queue; packets leave with the next `flush`.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from posix.unistd cimport close as close_fd
+
+import socket
+
+from xtcp_twisted.config import ALL, UNLIMITED
+from xtcp_twisted.engine.listening cimport listening_start, listening_stop
+from xtcp_twisted.engine.report cimport connection_info, host_and_port
+from xtcp_twisted.engine.waiting cimport new_eventfd
+from xtcp_twisted.errors import (
+    GroupClosed,
+    LocalError,
+    NotAcknowledgeable,
+    NothingPending,
+    NotSupported,
+    PoolExhausted,
+    StaleConnection,
+    StalePending,
+    WriteClosed,
+)
+from xtcp_twisted.memory.links cimport END, UNLINKED
+from xtcp_twisted.memory.slab cimport NONE
+from xtcp_twisted.tcp.acknowledge cimport ack_application
+from xtcp_twisted.tcp.close cimport conn_abort, conn_finish, conn_report_closed, conn_shutdown
+from xtcp_twisted.tcp.connection cimport (
+    EVENT_STALLED,
+    conn_lease,
+    conn_load,
+    conn_queue_output,
+    conn_report,
+    conn_settle,
+    conn_update_ready,
+    group_signal,
+)
+from xtcp_twisted.tcp.counters cimport C_STALLED
+from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_OFFER,
+    GROUP_LISTENING,
+    GROUP_OPEN,
+    GROUP_SIGNALLED,
+    GROUP_SWEEP,
+    GROUP_SWEEP_ABORT,
+    HALF_REPORTED,
+    RECORD_DETACHED,
+    RECORD_ENDED,
+    RECORD_EOF_TAKEN,
+    RECORD_FIN_QUEUED,
+    RECORD_FIN_RECEIVED,
+    RECORD_PAUSED,
+    RECORD_PROMISED,
+    RECORD_SHORT,
+    active_at,
+    half_open_at,
+    half_open_t,
+    local_at,
+    record_at,
+    record_t,
+)
+from xtcp_twisted.tcp.listen cimport (
+    credits_spend,
+    half_open_accept,
+    half_open_of,
+    half_open_promise,
+    half_open_refuse,
+)
+from xtcp_twisted.tcp.receive cimport receive_copy, receive_quota
+from xtcp_twisted.tcp.transmit cimport payload_drop, payload_store, transmit_queue, transmit_room
+
+cdef uint32_t EVERYTHING = ALL
+cdef uint32_t WITHOUT_END = UNLIMITED
+
+cdef enum:
+    MOST_AT_ONCE = 65_536      # bytes of one connection in one recv_batch
+    SWEEP_ROWS = 65_536        # records that one slice of a closing group's sweep visits
+
+
+cdef object make_id(uint32_t generation, uint32_t row):
+    """A connection or pending id: the generation above the row."""
+    return <uint64_t>generation << 32 | row
+
+
+cdef class Group:
+    """A connection group: one port, one descriptor, shared options, many connections.
+
+    Made by `Pool.open_group`.  Errors of every call: `GroupClosed` when the
+    group is closed, `StaleConnection` when the id names no connection of it.
+    """
+
+    cdef group_row_t *_open_row(self) except NULL:
+        if self.closed:
+            raise GroupClosed(f"group {self.name!r} is closed")
+        self.state.check_open()
+        return &self.state.stack.groups[self.row]
+
+    cdef int _find(self, object cd, conn_t *c) except -1:
+        cdef uint64_t value
+        cdef uint32_t slot
+        cdef record_t *r
+        self._open_row()
+        if not isinstance(cd, int) or cd < 0 or cd >> 63:
+            raise StaleConnection(f"{cd!r} is no connection id")
+        value = cd
+        slot = <uint32_t>value
+        if slot < self.state.stack.records.fresh:
+            r = record_at(&self.state.stack, slot)
+            if r.generation == value >> 32 and r.generation & 1 and r.group_row == self.row:
+                if not r.flags & RECORD_DETACHED:
+                    conn_load(c, &self.state.stack, slot)
+                    return 0
+        raise StaleConnection(f"connection {cd} is not (or no longer) one of group {self.name!r}")
+
+    @property
+    def port(self):
+        """The local port of this group."""
+        return self.state.stack.groups[self.row].port
+
+    def __len__(self):
+        """Connections of the group, closing ones included."""
+        return self._open_row().connections
+
+    def __repr__(self):
+        return f"<Group {self.name!r} port {self.port}{' closed' if self.closed else ''}>"
+
+    # --- the descriptor (P04) ------------------------------------------------
+
+    cdef int _descriptor(self) except -1:
+        cdef group_row_t *g = self._open_row()
+        if g.eventfd < 0:
+            g.eventfd = new_eventfd()
+            g.flags &= ~<uint32_t>GROUP_SIGNALLED
+            group_signal(g)
+            self.pool.engine._know_descriptor(g.eventfd, self)
+        return g.eventfd
+
+    def fileno(self):
+        """The group's descriptor, which is its id: readable while it has data or pending requests."""
+        return self._descriptor()
+
+    # --- opening (P08) -------------------------------------------------------
+
+    def pending(self):
+        """Connection requests that wait for a decision: [(pending_id, (host, port))]."""
+        cdef group_row_t *g = self._open_row()
+        cdef uint32_t row = g.pending.head
+        cdef half_open_t *h
+        cdef list found = []
+        while row != END:
+            h = half_open_at(&self.state.stack, row)
+            found.append((make_id(h.generation, row), host_and_port(h.remote, h.remote_port)))
+            row = h.link.next
+        return found
+
+    cdef int64_t _pending_row(self, object pending_id) except -1:
+        cdef group_row_t *g = self._open_row()
+        cdef uint64_t value
+        cdef uint32_t row
+        cdef half_open_t *h
+        if pending_id is None:
+            if g.pending.count == 0:
+                raise NothingPending(f"no connection request is pending for group {self.name!r}")
+            return g.pending.head
+        if isinstance(pending_id, int) and 0 <= pending_id < 1 << 63:
+            value = pending_id
+            row = <uint32_t>value
+            if row < self.state.stack.half_opens.fresh:
+                h = half_open_at(&self.state.stack, row)
+                if h.generation == value >> 32 and h.generation & 1:
+                    if h.group_row == self.row and h.tries == 0:
+                        return row
+        raise StalePending(f"{pending_id!r} is no request that waits for group {self.name!r}")
+
+    def accept(self, pending_id=None, Group into=None):
+        """Accept a connection request: its SYN-ACK leaves with the next flush (Fig. 6c).
+
+        :param pending_id: which one; None takes the oldest.
+        :param into: the group that the connection joins; None is this one.
+        :returns: the id of the connection, ESTABLISHED when its event says so.
+        :raises NothingPending, StalePending: there is no such request.
+        :raises PoolExhausted: the record table is full; the request stays.
+        """
+        cdef Group target = self if into is None else into
+        cdef uint32_t row = <uint32_t>self._pending_row(pending_id), slot
+        target._open_row()
+        if target.state is not self.state:
+            raise LocalError("into: the group belongs to another engine")
+        slot = half_open_promise(&self.state.stack, row, target.row)
+        if slot == NONE:
+            raise PoolExhausted("the record table is full; raise max_connections")
+        half_open_accept(&self.state.stack, row, target.row, slot)
+        self.state.note_work()
+        return make_id(record_at(&self.state.stack, slot).generation, slot)
+
+    def refuse(self, pending_id):
+        """Refuse a connection request: RST, or silence if the group's options say so."""
+        half_open_refuse(&self.state.stack, <uint32_t>self._pending_row(pending_id), False)
+        self.state.note_work()
+
+    def credit(self, n):
+        """Post `n` accept credits: that many requests are accepted without asking.
+
+        :param n: how many; `UNLIMITED` for all, 0 takes every credit back.
+        """
+        cdef group_row_t *g = self._open_row()
+        if not isinstance(n, int) or not 0 <= n <= UNLIMITED:
+            raise LocalError(f"n: {n!r} is not allowed; give an integer from 0 to {UNLIMITED}")
+        if n == 0 or n == UNLIMITED or g.credits == WITHOUT_END:
+            g.credits = n
+        else:
+            g.credits = min(g.credits + n, UNLIMITED - 1)
+        credits_spend(&self.state.stack, self.row)
+        self.state.note_work()
+
+    def connect(self, remote, local=None):
+        """Active open (P09): not part of this version."""
+        raise NotSupported("connect: active opens come with a later version; accept connections instead")
+
+    def listen(self):
+        """Take connection requests (again) after `stop_listening`; AddressInUse if another group does."""
+        self._open_row()
+        listening_start(self.state, self.row)
+
+    def stop_listening(self):
+        """Take no more connection requests; those that wait are refused, connections stay."""
+        self._open_row()
+        listening_stop(self.state, self.row)
+        self.state.note_work()
+
+    # --- receiving (P13) -----------------------------------------------------
+
+    cdef object _take(self, conn_t *c, uint32_t most):
+        """What recv returns of one ready connection; it leaves the ready list."""
+        cdef uint32_t available = c.r.rcv_nxt - c.r.rcv_ackd
+        cdef bytes data
+        conn_lease(c)
+        if c.r.flags & RECORD_FIN_RECEIVED:
+            available -= 1
+            if available == 0:
+                c.r.flags |= RECORD_EOF_TAKEN
+                c.a.flags &= ~ACTIVE_OFFER
+                conn_update_ready(c)
+                conn_report_closed(c)
+                conn_settle(c)
+                return b""
+        if available > most:
+            available = most
+        data = PyBytes_FromStringAndSize(NULL, available)
+        receive_copy(c, <uint8_t *>PyBytes_AS_STRING(data), available)
+        c.a.delivered = c.r.rcv_ackd + available
+        c.a.flags &= ~ACTIVE_OFFER
+        c.a.need = 0
+        conn_update_ready(c)
+        return data
+
+    def recv(self, max_bytes):
+        """Take the next readable connection of the group (P13); never blocks.
+
+        :param max_bytes: the most bytes to return, at least 1.
+        :returns: (cd, bytes), (cd, b"") once at the end of its stream, or None when no
+            connection has anything.  The bytes stay held until they are acknowledged.
+        """
+        cdef group_row_t *g = self._open_row()
+        cdef conn_t c
+        if not isinstance(max_bytes, int) or max_bytes < 1:
+            raise LocalError(f"max_bytes: {max_bytes!r} is not allowed; give an integer from 1")
+        if g.ready.count == 0:
+            return None
+        conn_load(&c, &self.state.stack, active_at(&self.state.stack, g.ready.head).slot)
+        cd = make_id(c.r.generation, c.slot)
+        data = self._take(&c, min(max_bytes, 0x7FFFFFFF))
+        self.state.note_work()
+        return cd, data
+
+    def recv_batch(self, int limit):
+        """Take up to `limit` readable connections, each once and at most 65,536 bytes of it."""
+        cdef group_row_t *g = self._open_row()
+        cdef conn_t c
+        cdef list found = []
+        while g.ready.count and len(found) < limit:
+            conn_load(&c, &self.state.stack, active_at(&self.state.stack, g.ready.head).slot)
+            cd = make_id(c.r.generation, c.slot)
+            found.append((cd, self._take(&c, MOST_AT_ONCE)))
+        if found:
+            self.state.note_work()
+        return found
+
+    def need(self, cd, n):
+        """Offer a connection again only when `n` bytes are there, or the end of its stream.
+
+        It holds for the next offer only.  Under the `application` policy it also says that the
+        request is incomplete, so that what arrives may be acknowledged every second segment.
+        """
+        cdef conn_t c
+        self._find(cd, &c)
+        if not isinstance(n, int) or n < 0 or n > receive_quota(&c):
+            raise LocalError(
+                f"need: {n!r} is not allowed; give an integer from 0 to what one connection of pool"
+                f" {self.pool.name!r} may hold now, {receive_quota(&c):,} bytes"
+            )
+        conn_lease(&c).need = n
+        conn_update_ready(&c)
+        conn_settle(&c)
+
+    # --- answering (P15 to P18) ----------------------------------------------
+
+    def send(self, cd, data, ackd=0):
+        """Queue an answer and the acknowledgement of what it answers (Fig. 6g).
+
+        :param data: bytes to send; b"" acknowledges without data.
+        :param ackd: bytes that the application has processed, of those last delivered; `ALL`
+            for all of them.  The acknowledgement leaves even if no data could be queued.
+        :returns: bytes taken; WRITABLE follows when fewer than given.
+        :raises NotAcknowledgeable: `ackd` is more than was delivered; nothing is done.
+        :raises WriteClosed: data after `shutdown`, or after the end; nothing is done.
+        """
+        cdef conn_t c
+        cdef uint32_t deliverable, taken
+        cdef bytes payload = data if type(data) is bytes else bytes(data)
+        self._find(cd, &c)
+        deliverable = c.a.delivered - c.r.rcv_ackd if c.a != NULL else 0
+        if ackd != EVERYTHING:
+            if not isinstance(ackd, int) or ackd < 0 or ackd > deliverable:
+                raise NotAcknowledgeable(
+                    f"ackd: {ackd!r} is not allowed; {deliverable} bytes were delivered and not acknowledged"
+                )
+            deliverable = ackd
+        if payload and c.r.flags & (RECORD_FIN_QUEUED | RECORD_ENDED):
+            raise WriteClosed(f"connection {cd} sends no more: it was shut down, or has ended")
+        if deliverable:
+            ack_application(&c, deliverable)
+        taken = _queue(&c, payload) if payload else 0
+        conn_settle(&c)
+        self.state.note_work()
+        return taken
+
+    def broadcast(self, bytes data not None, cds=None):
+        """Send the same bytes to many connections; they are stored once (P19).
+
+        :param cds: connection ids; None is every connection of the group.  Ids that are stale or
+            of another group are passed over.
+        :returns: connections that took it.  One that could not gets STALLED, and WRITABLE later.
+        """
+        cdef list payloads
+        cdef uint32_t slot
+        cdef int reached = 0
+        cdef conn_t c
+        self._open_row()
+        payloads = self._store(data)
+        for cd in self._everybody() if cds is None else cds:
+            try:
+                self._find(cd, &c)
+            except StaleConnection:
+                continue
+            reached += _share(&c, payloads, <uint32_t>len(data))
+        for payload, _ in payloads:
+            payload_drop(&self.state.stack, payload)
+        self.state.note_work()
+        return reached
+
+    def _store(self, bytes data):
+        """The payloads of a broadcast, as [(first chunk, bytes)]; empty when the buffer is full."""
+        cdef uint32_t done = 0, taken = 0, payload
+        cdef list payloads = []
+        while done < len(data):
+            payload = payload_store(
+                &self.state.stack, <const uint8_t *>data + done, <uint32_t>len(data) - done, &taken
+            )
+            if taken:
+                payloads.append((payload, taken))
+            done += taken
+            if taken == 0:
+                for payload, _ in payloads:
+                    payload_drop(&self.state.stack, payload)
+                return []
+        return payloads
+
+    def _everybody(self):
+        """The ids of all connections that the application has."""
+        cdef uint32_t slot
+        cdef record_t *r
+        cdef list found = []
+        for slot in range(self.state.stack.records.fresh):
+            r = record_at(&self.state.stack, slot)
+            if r.generation & 1 and r.group_row == self.row and not r.flags & RECORD_DETACHED:
+                found.append(make_id(r.generation, slot))
+        return found
+
+    # --- closing (P07, P11) --------------------------------------------------
+
+    def shutdown(self, cd):
+        """Close our sending side: FIN after what is queued; receiving goes on."""
+        cdef conn_t c
+        self._find(cd, &c)
+        if c.r.flags & RECORD_PROMISED:
+            half_open_refuse(&self.state.stack, half_open_of(&self.state.stack, c.slot), False)
+        else:
+            conn_shutdown(&c)
+        self.state.note_work()
+
+    def finish(self, cd):
+        """Acknowledge what was delivered and close in order; the id is stale from now on.
+
+        Bytes that were never delivered make it a reset (RFC 9293 SHLD-3).
+        """
+        cdef conn_t c
+        self._find(cd, &c)
+        if c.r.flags & RECORD_PROMISED:
+            half_open_refuse(&self.state.stack, half_open_of(&self.state.stack, c.slot), False)
+        else:
+            conn_finish(&c)
+        self.state.note_work()
+
+    def abort(self, cd):
+        """Reset the connection (RFC 9293 section 3.10.5); the id is stale from now on."""
+        cdef conn_t c
+        self._find(cd, &c)
+        if c.r.flags & RECORD_PROMISED:
+            half_open_refuse(&self.state.stack, half_open_of(&self.state.stack, c.slot), False)
+        else:
+            conn_abort(&c)
+        self.state.note_work()
+
+    def pause(self, cd):
+        """Offer nothing of this connection; its window closes as its share of the buffer fills."""
+        cdef conn_t c
+        self._find(cd, &c)
+        c.r.flags |= RECORD_PAUSED
+        conn_update_ready(&c)
+
+    def resume(self, cd):
+        """Undo `pause`."""
+        cdef conn_t c
+        self._find(cd, &c)
+        c.r.flags &= ~<uint32_t>RECORD_PAUSED
+        conn_update_ready(&c)
+        self.state.note_work()
+
+    # --- asking --------------------------------------------------------------
+
+    def set_user(self, cd, value):
+        """Keep a 32-bit cookie with the connection."""
+        cdef conn_t c
+        self._find(cd, &c)
+        if not isinstance(value, int) or not 0 <= value <= 0xFFFFFFFF:
+            raise LocalError(f"value: {value!r} is not allowed; give an integer of 32 bits")
+        c.r.user = value
+
+    def user(self, cd):
+        """The cookie that `set_user` kept; 0 at first."""
+        cdef conn_t c
+        self._find(cd, &c)
+        return c.r.user
+
+    def peer(self, cd):
+        """(host, port) of the other end (P10)."""
+        cdef conn_t c
+        self._find(cd, &c)
+        return host_and_port(c.r.remote, c.r.remote_port)
+
+    def local(self, cd):
+        """(host, port) of this end (P10)."""
+        cdef conn_t c
+        self._find(cd, &c)
+        if c.r.flags & RECORD_ENDED:
+            return (self.address or "", c.r.local_port)
+        return host_and_port(local_at(c.s, c.r.local_row).address, c.r.local_port)
+
+    def info(self, cd):
+        """Everything about one connection, as a `ConnectionInfo`."""
+        cdef conn_t c
+        self._find(cd, &c)
+        return connection_info(&c)
+
+    # --- the group itself ----------------------------------------------------
+
+    cdef int _sweep(self, uint32_t most) except -1:
+        """Ends the connections of a closing group, at most `most` records at a time."""
+        cdef group_row_t *g = &self.state.stack.groups[self.row]
+        cdef uint32_t end = self.state.stack.records.fresh
+        cdef record_t *r
+        cdef conn_t c
+        if end - g.sweep_at > most:
+            end = g.sweep_at + most
+        while g.sweep_at < end:
+            r = record_at(&self.state.stack, g.sweep_at)
+            if r.generation & 1 and r.group_row == self.row and not r.flags & RECORD_DETACHED:
+                conn_load(&c, &self.state.stack, g.sweep_at)
+                if r.flags & RECORD_PROMISED:
+                    half_open_refuse(&self.state.stack, half_open_of(&self.state.stack, c.slot), False)
+                elif g.flags & GROUP_SWEEP_ABORT:
+                    conn_abort(&c)
+                else:
+                    conn_finish(&c)
+            g.sweep_at += 1
+        if g.sweep_at >= self.state.stack.records.fresh:
+            g.flags &= ~<uint32_t>GROUP_SWEEP
+            self.state.stack.sweeping -= 1
+        return 0
+
+    cdef int _close(self, bint abort, bint whole) except -1:
+        cdef group_row_t *g = &self.state.stack.groups[self.row]
+        if self.closed:
+            return 0
+        listening_stop(self.state, self.row)
+        g.flags &= ~<uint32_t>GROUP_OPEN
+        g.flags |= GROUP_SWEEP | (GROUP_SWEEP_ABORT if abort else 0)
+        g.sweep_at = 0
+        self.state.stack.sweeping += 1
+        if g.keepalive_ms:
+            self.state.stack.keepalive_groups -= 1
+        if g.eventfd >= 0:
+            self.pool.engine._forget_descriptor(g.eventfd)
+            close_fd(g.eventfd)
+            g.eventfd = -1
+        self.closed = True
+        g.references -= 1
+        self.state.closing.append(self.row)
+        self._sweep(0x7FFFFFFF if whole else SWEEP_ROWS)
+        self.pool._forget(self)
+        return 0
+
+    def close(self, abort=False):
+        """Close the group: its port, its descriptor and its connections (P07).
+
+        :param abort: reset the connections instead of closing them in order.  A large group is
+            ended in slices, the rest in the polls that follow.
+        """
+        self.state.check_open()
+        self._close(abort, False)
+        self.state.reap()
+        self.state.note_work()
+
+
+cdef uint32_t _queue(conn_t *c, bytes data) except? 4294967295:
+    """Queues what fits of an answer; a short count is remembered for WRITABLE."""
+    cdef uint32_t length = <uint32_t>len(data), done = 0, stored = 0, payload
+    cdef uint32_t room = transmit_room(c) if not c.r.flags & RECORD_PROMISED else 0
+    cdef const uint8_t *bytes_ = <const uint8_t *>data
+    if length < room:
+        room = length
+    while done < room:
+        payload = payload_store(c.s, bytes_ + done, room - done, &stored)
+        if stored == 0:
+            break
+        if transmit_queue(c, payload, stored):
+            payload_drop(c.s, payload)
+            break
+        payload_drop(c.s, payload)
+        done += stored
+    if done < length:
+        c.r.flags |= RECORD_SHORT
+    if done:
+        conn_queue_output(c)
+    return done
+
+
+cdef bint _share(conn_t *c, list payloads, uint32_t length) except? 0:
+    """Queues the payloads of a broadcast for one connection, all of them or none."""
+    if c.r.flags & (RECORD_FIN_QUEUED | RECORD_ENDED):
+        return False
+    if not payloads or c.r.flags & RECORD_PROMISED or transmit_room(c) < length:
+        c.r.flags |= RECORD_SHORT
+        c.s.counters[C_STALLED] += 1
+        conn_report(c, EVENT_STALLED)
+        return False
+    for payload, taken in payloads:
+        if transmit_queue(c, payload, taken):
+            # No extent left: what was queued of it must not go out alone.
+            conn_abort(c)
+            return False
+    conn_queue_output(c)
+    return True

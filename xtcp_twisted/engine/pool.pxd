@@ -1,0 +1,13 @@
+from libc.stdint cimport uint32_t
+
+from xtcp_twisted.engine.state cimport State
+
+
+cdef class Pool:
+    cdef State state
+    cdef readonly uint32_t row
+    cdef readonly object engine
+    cdef readonly str name
+    cdef readonly object size
+    cdef readonly bint closed
+    cdef list members

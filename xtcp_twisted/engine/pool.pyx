@@ -1,0 +1,213 @@
+"""Connection pools: a shared receive buffer and the groups that use it (P01, P02, P12)."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+
+import ipaddress
+import socket
+
+from xtcp_twisted.config import GroupOptions
+from xtcp_twisted.config import ACK_POLICIES, PRIORITIES
+from xtcp_twisted.engine.demux cimport is_own
+from xtcp_twisted.engine.group cimport Group
+from xtcp_twisted.engine.listening cimport free_port, listening_start
+from xtcp_twisted.errors import AddressNotAvailable, LocalError, NotSupported, PoolClosed, PoolExhausted
+from xtcp_twisted.memory.arena cimport arena_return, arena_take
+from xtcp_twisted.memory.links cimport END, list_clear
+from xtcp_twisted.memory.slab cimport NONE, slab_open, slab_return, slab_take
+from xtcp_twisted.tcp.layout cimport (
+    GROUP_ANY_ADDRESS,
+    GROUP_OPEN,
+    GROUP_SCALING,
+    GROUP_SILENT,
+    GROUP_TIMESTAMPS,
+    GROUP_V4,
+    GROUP_V6,
+    chunk_t,
+    group_row_t,
+    pool_row_t,
+)
+from xtcp_twisted.tcp.listen cimport credits_spend
+from xtcp_twisted.wire.codec cimport pack_address
+
+cdef enum:
+    LEAST_POOL = 65_536        # bytes
+
+_DOMAINS = {socket.AF_INET: GROUP_V4, socket.AF_INET6: GROUP_V6, socket.AF_UNSPEC: GROUP_V4 | GROUP_V6}
+_DEFAULTS = GroupOptions()
+
+
+cdef int open_buffer(State state, uint32_t row, object size) except -1:
+    """Takes the extent of a pool's receive buffer."""
+    cdef pool_row_t *p = &state.stack.pools[row]
+    cdef uint32_t chunks = size // sizeof(chunk_t)
+    memset(p, 0, sizeof(pool_row_t))
+    slab_open(
+        &p.chunks,
+        arena_take(&state.stack.arena, <size_t>chunks * sizeof(chunk_t)),
+        sizeof(chunk_t),
+        chunks,
+        0,
+        NULL,
+    )
+    p.size = size
+    p.references = 1
+    return 0
+
+
+cdef class Pool:
+    """A connection pool, made by `Engine.create_pool`.
+
+    :ivar size: bytes of its receive buffer.
+    """
+
+    def __init__(self, engine, State state, uint32_t row, size, name):
+        if not isinstance(size, int) or not LEAST_POOL <= size <= 1 << 39:
+            raise LocalError(f"size: {size!r} is not allowed; give an integer from {LEAST_POOL:,} to 2**39")
+        self.engine = engine
+        self.state = state
+        self.row = row
+        self.size = size
+        self.name = name
+        self.members = []
+        open_buffer(state, row, size)
+
+    def __repr__(self):
+        return f"<Pool {self.name!r} of {self.size:,} bytes{' closed' if self.closed else ''}>"
+
+    def groups(self):
+        """The open groups of this pool, in the order in which they were opened."""
+        return tuple(self.members)
+
+    def _forget(self, Group group):
+        self.members.remove(group)
+        self.state.group_objects.pop(group.row, None)
+        self.state.group_objects[group.row] = group
+
+    def open_group(
+        self, port, *, address=None, domain=socket.AF_INET, name=None, share=False, options=_DEFAULTS
+    ):
+        """Open a connection group on a port (P03, Fig. 6b).
+
+        :param port: 1 to 65535, or 0 for a free one.
+        :param address: one of the engine's addresses; None is all of the domain.
+        :param domain: AF_INET, AF_INET6, or AF_UNSPEC for both.
+        :raises AddressInUse: another group listens there.
+        :raises AddressNotAvailable: the address is not the engine's.
+        :raises NotSupported: AF_UNIX and `share` come with a later version.
+        """
+        cdef uint32_t row
+        if self.closed:
+            raise PoolClosed(f"pool {self.name!r} is closed")
+        self.state.check_open()
+        domain, packed = self._check_binding(port, address, domain, share, options)
+        row = slab_take(&self.state.stack.group_rows)
+        if row == NONE:
+            raise PoolExhausted("there are 65,535 groups already; close one")
+        _fill_row(&self.state.stack.groups[row], options)
+        return self._open(row, port, address, packed, domain, name, options)
+
+    def _check_binding(self, port, address, domain, share, options):
+        """The domain and the packed address; everything that may be wrong with them is."""
+        if not isinstance(port, int) or not 0 <= port <= 65535:
+            raise LocalError(f"port: {port!r} is not allowed; give an integer from 0 to 65535")
+        if domain == socket.AF_UNIX:
+            raise NotSupported("domain: AF_UNIX groups come with a later version; use AF_INET or AF_INET6")
+        if domain not in _DOMAINS:
+            raise LocalError(f"domain: {domain!r} is not allowed; give AF_INET, AF_INET6 or AF_UNSPEC")
+        if share:
+            raise NotSupported("share: groups that share a port come with a later version; give share=False")
+        if not isinstance(options, GroupOptions):
+            raise LocalError(f"options: {options!r} is not allowed; give GroupOptions(...)")
+        if address is None:
+            return domain, None
+        try:
+            packed = pack_address(address)
+            version = ipaddress.ip_address(address).version
+        except ValueError:
+            raise AddressNotAvailable(f"address: {address!r} is no IP address") from None
+        if not is_own(&self.state.own, <const uint8_t *>(<bytes>packed)):
+            raise AddressNotAvailable(
+                f"address: {address} is not one of this engine's; they are set in EngineConfig.addresses"
+            )
+        return socket.AF_INET if version == 4 else socket.AF_INET6, packed
+
+    def _open(self, uint32_t row, port, address, packed, domain, name, options):
+        """The rest of open_group once everything is known to be allowed."""
+        cdef group_row_t *g = &self.state.stack.groups[row]
+        cdef Group group = Group.__new__(Group)
+        g.pool_row = <uint16_t>self.row
+        g.flags |= _DOMAINS[domain]
+        if packed is None:
+            g.flags |= GROUP_ANY_ADDRESS
+        else:
+            memcpy(g.address, <const uint8_t *>(<bytes>packed), 16)
+        g.tokens_at_us = self.state.stack.now_us
+        try:
+            g.port = <uint16_t>(port or free_port(self.state))
+            listening_start(self.state, row)
+        except LocalError:
+            slab_return(&self.state.stack.group_rows, row)
+            raise
+        group.state = self.state
+        group.row = row
+        group.pool = self
+        group.name = name if name is not None else f"{self.name or 'pool'}:{g.port}"
+        group.address = address
+        group.domain = domain
+        group.options = options
+        if g.keepalive_ms:
+            self.state.stack.keepalive_groups += 1
+        self.state.stack.pools[self.row].references += 1
+        self.state.group_objects[row] = group
+        self.members.append(group)
+        return group
+
+    def close(self):
+        """Tear the pool down (P02): its groups and connections are closed, its buffer freed."""
+        cdef pool_row_t *p = &self.state.stack.pools[self.row]
+        cdef Group group
+        if self.closed:
+            return
+        self.state.check_open()
+        for group in list(self.members):
+            group._close(False, True)
+        # A finished connection holds no received byte, so the buffer is empty now.
+        arena_return(&self.state.stack.arena, p.chunks.rows, <size_t>p.chunks.capacity * sizeof(chunk_t))
+        p.chunks.capacity = p.chunks.used = p.chunks.fresh = 0
+        p.chunks.free = NONE
+        p.references -= 1
+        self.closed = True
+        self.engine._forget_pool(self)
+        self.state.reap()
+        self.state.note_work()
+
+
+cdef int _fill_row(group_row_t *g, options) except -1:
+    """A fresh row with the options of a group in it."""
+    memset(g, 0, sizeof(group_row_t))
+    g.flags = GROUP_OPEN
+    g.references = 1
+    g.policy = ACK_POLICIES.index(options.ack_policy)
+    g.priority = PRIORITIES.index(options.priority)
+    g.weight = options.weight
+    g.keepalive_probes = options.keepalive_probes
+    g.mss = options.mss
+    g.ack_delay_ms = options.ack_delay_ms
+    g.keepalive_ms = int(options.keepalive_s * 1000)
+    g.keepalive_interval_ms = int(options.keepalive_interval_s * 1000)
+    g.user_timeout_ms = int(options.user_timeout_s * 1000)
+    g.credits = options.accept_credits
+    g.rate = options.accept_rate
+    g.tokens = 1
+    if options.refuse == "silent":
+        g.flags |= GROUP_SILENT
+    if options.window_scaling:
+        g.flags |= GROUP_SCALING
+    if options.timestamps:
+        g.flags |= GROUP_TIMESTAMPS
+    g.eventfd = -1
+    g.unreported = END
+    list_clear(&g.pending)
+    list_clear(&g.ready)
+    return 0

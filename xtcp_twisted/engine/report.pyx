@@ -1,0 +1,129 @@
+"""Snapshots: copies of engine state as frozen Python objects (see snapshot.py)."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from xtcp_twisted.engine.snapshot import (
+    BufferSnapshot,
+    ConnectionInfo,
+    EngineSnapshot,
+    GroupSnapshot,
+    PoolSnapshot,
+)
+from xtcp_twisted.memory.slab cimport slab_t
+from xtcp_twisted.tcp.congestion cimport retransmission_timeout
+from xtcp_twisted.tcp.layout cimport (
+    GROUP_COUNTERS,
+    RECORD_ENDED,
+    RECORD_FIN_RECEIVED,
+    RECORD_TIMESTAMPS,
+    active_t,
+    group_row_t,
+    local_at,
+    record_t,
+)
+from xtcp_twisted.tcp.receive cimport receive_out_of_order
+from xtcp_twisted.tcp.counters import GROUP_NAMES, NAMES as COUNTER_NAMES
+from xtcp_twisted.tcp.states import NAMES as STATE_NAMES
+from xtcp_twisted.wire.codec cimport host
+
+
+cdef tuple host_and_port(const uint8_t *address, int port):
+    return (host(address), port)
+
+
+cdef object connection_info(const conn_t *c):
+    cdef const record_t *r = c.r
+    cdef const active_t *a = c.a
+    cdef bint ended = r.flags & RECORD_ENDED
+    return ConnectionInfo(
+        cd=<unsigned long long>r.generation << 32 | c.slot,
+        state=STATE_NAMES[r.state],
+        local=("", r.local_port) if ended else host_and_port(local_at(c.s, r.local_row).address, r.local_port),
+        peer=host_and_port(r.remote, r.remote_port),
+        snd_una=r.snd_una,
+        snd_nxt=r.snd_nxt,
+        snd_lbb=r.snd_lbb,
+        snd_wnd=r.snd_wnd,
+        rcv_nxt=r.rcv_nxt,
+        rcv_wnd=<uint32_t>(r.rcv_adv - r.rcv_nxt),
+        rcv_ackd=r.rcv_ackd,
+        wire_ack=a.wire_ack if a != NULL else r.rcv_nxt,
+        delivered=<uint32_t>(a.delivered - r.rcv_ackd) if a != NULL else 0,
+        held=<uint32_t>(r.rcv_nxt - r.rcv_ackd - (r.flags & RECORD_FIN_RECEIVED != 0)),
+        out_of_order=receive_out_of_order(c),
+        mss=r.mss,
+        snd_scale=r.scales & 15,
+        rcv_scale=r.scales >> 4,
+        timestamps=bool(r.flags & RECORD_TIMESTAMPS),
+        srtt_us=r.srtt,
+        rttvar_us=r.rttvar,
+        rto_ms=retransmission_timeout(r),
+        cwnd=r.cwnd,
+        ssthresh=r.ssthresh,
+        retransmits=r.resends,
+        idle_ms=<uint32_t>(c.s.now_ms - r.last_heard),
+        age_s=<uint32_t>(c.s.now_us // 1_000_000) - r.created,
+        user=r.user,
+        active=a != NULL,
+    )
+
+
+cdef object _buffer(const slab_t *slab):
+    return BufferSnapshot(
+        size=<unsigned long long>slab.capacity * slab.stride,
+        used=<unsigned long long>slab.used * slab.stride,
+        peak=<unsigned long long>slab.peak * slab.stride,
+    )
+
+
+cdef object _group_snapshot(State state, group):
+    cdef group_row_t *g = &state.stack.groups[<uint32_t>group.row]
+    cdef int i
+    return GroupSnapshot(
+        name=group.name,
+        gd=g.eventfd if g.eventfd >= 0 else None,
+        row=group.row,
+        family=group.domain,
+        address=group.address,
+        port=g.port,
+        connections=g.connections,
+        pending=g.pending.count,
+        readable=g.ready.count,
+        held=g.held,
+        priority=group.options.priority,
+        ack_policy=group.options.ack_policy,
+        counters={GROUP_NAMES[i]: g.counters[i] for i in range(GROUP_COUNTERS)},
+    )
+
+
+cdef dict all_counters(State state):
+    cdef int i
+    return {name: state.stack.counters[i] for i, name in enumerate(COUNTER_NAMES)}
+
+
+cdef object engine_snapshot(State state, object config, list pools):
+    cdef int i
+    states = {}
+    for i, name in enumerate(STATE_NAMES):
+        states[name] = state.stack.state_counts[i]
+    return EngineSnapshot(
+        time=state.stack.now_us / 1e6,
+        connections=state.stack.records.used,
+        half_open=state.stack.half_opens.used,
+        time_wait=state.stack.time_wait_live,
+        active=state.stack.actives.used,
+        max_connections=config.max_connections,
+        states=states,
+        arena_bytes=state.stack.arena.used - state.stack.arena.returned,
+        transmit_buffer=_buffer(&state.stack.payloads),
+        pools=tuple(
+            PoolSnapshot(
+                name=pool.name,
+                row=pool.row,
+                receive_buffer=_buffer(&state.stack.pools[<uint32_t>pool.row].chunks),
+                groups=tuple(_group_snapshot(state, group) for group in pool.groups()),
+            )
+            for pool in pools
+        ),
+        counters=all_counters(state),
+    )

@@ -1,0 +1,34 @@
+"""The memory, the link and the descriptors of one engine: what Engine, Pool and Group share."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from xtcp_twisted.engine.demux cimport addresses_t, prefix_t
+from xtcp_twisted.engine.waiting cimport Waiting
+from xtcp_twisted.link.base cimport Link, frame_t
+from xtcp_twisted.tcp.layout cimport stack_t
+from xtcp_twisted.tcp.output cimport out_t
+
+
+cdef class State:
+    cdef stack_t stack
+    cdef addresses_t own
+    cdef Link link
+    cdef Waiting waiting
+    cdef frame_t frames_in[64]
+    cdef out_t out
+    cdef uint8_t *buffers
+    cdef uint32_t *quarantine
+    cdef readonly bint closed
+    cdef bint turn_open        # between poll and flush: flush will come anyway
+    cdef dict group_objects    # row -> Group
+    cdef list closing          # rows of groups whose connections are not all gone
+
+    cdef int check_open(self) except -1
+    cdef int set_now(self, double now) except -1
+    # Work was queued; the descriptor tells, unless a flush will come anyway.
+    cdef int note_work(self) except -1
+    cdef int take_packets(self, int limit) except -1
+    cdef int send_packets(self) except -1
+    cdef int64_t due_us(self)
+    # Gives back the rows of groups that are closed and have no connection left.
+    cdef int reap(self) except -1

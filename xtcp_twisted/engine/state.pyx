@@ -1,0 +1,251 @@
+"""Opening the tables of one engine, moving its packets, and the time of its next turn."""
+
+from libc.math cimport floor
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+import ipaddress
+
+from xtcp_twisted.engine.demux cimport IN_FRAMES, is_own, take_in
+from xtcp_twisted.errors import ConfigurationError, EngineClosed, LocalError
+from xtcp_twisted.memory.arena cimport arena_close, arena_open, arena_t, arena_take
+from xtcp_twisted.memory.index cimport index_open
+from xtcp_twisted.memory.links cimport list_clear
+from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_return
+from xtcp_twisted.memory.wheel cimport wheel_open
+from xtcp_twisted.tcp.connection cimport conn_load, conn_t
+from xtcp_twisted.tcp.counters cimport C_LINK_DROPS
+from xtcp_twisted.tcp.layout cimport (
+    GROUP_SWEEP,
+    MAX_GROUPS,
+    MAX_POOLS,
+    REPLIES,
+    active_at,
+    active_t,
+    chunk_t,
+    extent_t,
+    group_row_t,
+    half_open_t,
+    local_row_t,
+    pool_row_t,
+    record_t,
+    time_wait_t,
+)
+from xtcp_twisted.tcp.output cimport OUT_FRAMES, output_connection, output_replies
+from xtcp_twisted.tcp.timers cimport timers_due
+from xtcp_twisted.wire.codec cimport pack_address
+from xtcp_twisted.wire.segment cimport segment_t
+
+cdef enum:
+    FRAME_ROOM = 65_536
+    SLOT_BYTES = 8
+
+
+cdef uint32_t _power_of_two(unsigned long long n) noexcept:
+    cdef unsigned long long power = 16
+    while power < n:
+        power *= 2
+    return <uint32_t>power
+
+
+cdef class State:
+    """Everything of one engine that is not policy."""
+
+    def __cinit__(self):
+        memset(&self.stack, 0, sizeof(stack_t))
+        self.group_objects = {}
+        self.closing = []
+
+    def __init__(self, Link link not None, config):
+        cdef stack_t *s = &self.stack
+        self.link = link
+        _open_arena(s, config)
+        self.quarantine = <uint32_t *>malloc(QUARANTINE * sizeof(uint32_t))
+        s.records.quarantine = self.quarantine
+        self._set_limits(config)
+        self._set_keys(config.entropy)
+        self._set_addresses(config.addresses)
+        self._open_buffers()
+
+    def _set_limits(self, config):
+        cdef stack_t *s = &self.stack
+        s.limits.mtu = config.mtu or self.link.mtu
+        if s.limits.mtu < 576:
+            raise ConfigurationError(f"mtu: the link's {s.limits.mtu} is too small; give 576 or more")
+        s.limits.accept_timeout_ms = config.accept_timeout_ms
+        s.limits.syn_ack_tries = config.syn_ack_tries
+        s.limits.time_wait_ms = int(config.time_wait_s * 1000)
+        s.limits.resets_per_second = config.resets_per_second
+        s.reset_tokens = config.resets_per_second
+
+    def _set_keys(self, entropy):
+        cdef bytes secret = entropy(sizeof(self.stack.keys))
+        if len(secret) != sizeof(self.stack.keys):
+            raise ConfigurationError("entropy: it must return as many bytes as it is asked for")
+        memcpy(&self.stack.keys, <const char *>secret, sizeof(self.stack.keys))
+
+    def _set_addresses(self, addresses):
+        cdef bytes packed
+        self.own.prefixes = <prefix_t *>calloc(len(addresses), sizeof(prefix_t))
+        for i, text in enumerate(addresses):
+            try:
+                network = ipaddress.ip_network(text, strict=False)
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"addresses: {text!r} is neither an IP address nor a prefix ({error});"
+                    " give for example '192.0.2.1' or '2001:db8::/64'"
+                ) from None
+            packed = pack_address(str(network.network_address))
+            memcpy(self.own.prefixes[i].address, <const uint8_t *>packed, 16)
+            self.own.prefixes[i].bits = network.prefixlen + (96 if network.version == 4 else 0)
+            self.own.count += 1
+
+    def _open_buffers(self):
+        """Frames in and out; pages are committed as packets touch them."""
+        cdef int i
+        cdef size_t room = FRAME_ROOM
+        self.buffers = <uint8_t *>malloc((IN_FRAMES + OUT_FRAMES) * room)
+        if self.buffers == NULL:
+            raise MemoryError()
+        memset(self.frames_in, 0, sizeof(self.frames_in))
+        memset(&self.out, 0, sizeof(self.out))
+        for i in range(IN_FRAMES):
+            self.frames_in[i].data = self.buffers + i * room
+        for i in range(OUT_FRAMES):
+            self.out.frames[i].data = self.buffers + (IN_FRAMES + i) * room
+
+    def __dealloc__(self):
+        arena_close(&self.stack.arena)
+        free(self.buffers)
+        free(self.own.prefixes)
+        free(self.quarantine)
+
+    cdef int check_open(self) except -1:
+        if self.closed:
+            raise EngineClosed("the engine is closed")
+        return 0
+
+    cdef int set_now(self, double now) except -1:
+        cdef stack_t *s = &self.stack
+        cdef int64_t us
+        if not now >= 0:
+            raise LocalError(f"now: {now!r} is not allowed; give the seconds of CLOCK_MONOTONIC")
+        us = <int64_t>floor(now * 1e6 + 0.5)
+        if not s.started:
+            s.started = True
+            s.now_us = us
+            s.reset_tokens_at_us = us
+            s.now_ms = <uint32_t>(us // 1000)
+            s.hand_at = s.now_ms
+            wheel_open(&s.wheel, s.actives.rows + 4, sizeof(active_t), s.now_ms)
+        elif us > s.now_us:
+            s.now_us = us
+            s.now_ms = <uint32_t>(us // 1000)
+        return 0
+
+    cdef int note_work(self) except -1:
+        if self.waiting is not None and not self.turn_open:
+            self.waiting.signal()
+        return 0
+
+    cdef int take_packets(self, int limit) except -1:
+        cdef int taken = 0, n, want, i
+        while taken < limit:
+            want = limit - taken if limit - taken < IN_FRAMES else IN_FRAMES
+            for i in range(want):
+                self.frames_in[i].length = FRAME_ROOM
+                self.frames_in[i].checksum_state = 0
+            with nogil:
+                n = self.link.read_frames(self.frames_in, want, self.stack.now_us)
+                take_in(&self.stack, &self.own, self.frames_in, n)
+            taken += n
+            if n < want:
+                break
+        return taken
+
+    cdef int send_packets(self) except -1:
+        cdef int sent = 0, accepted
+        cdef bint more = True
+        while more:
+            with nogil:
+                more = not _fill(&self.stack, &self.out)
+                accepted = self.link.write_frames(self.out.frames, self.out.count, self.stack.now_us)
+            self.stack.counters[C_LINK_DROPS] += self.out.count - accepted
+            sent += self.out.count
+            self.out.count = 0
+        return sent
+
+    cdef int64_t due_us(self):
+        """When the next turn is due; -1: never.  The past: at once."""
+        cdef stack_t *s = &self.stack
+        cdef int64_t due = self.link.next_time_us(), timer
+        cdef uint32_t when = 0
+        if s.output.count or s.reply_count or s.sweeping:
+            return s.now_us
+        if s.started and timers_due(s, &when):
+            # Millisecond ticks: due when the tick begins.
+            timer = (s.now_us // 1000 + <int>(when - s.now_ms)) * 1000
+            if due < 0 or timer < due:
+                due = timer
+        return due
+
+    cdef int reap(self) except -1:
+        cdef stack_t *s = &self.stack
+        cdef group_row_t *g
+        if not self.closing:
+            return 0
+        for row in list(self.closing):
+            g = &s.groups[<uint32_t>row]
+            if g.references == 0 and not g.flags & GROUP_SWEEP:
+                s.pools[g.pool_row].references -= 1
+                slab_return(&s.group_rows, row)
+                self.closing.remove(row)
+        return 0
+
+
+cdef bint _fill(stack_t *s, out_t *out) noexcept nogil:
+    """Fills frames from replies, then from connections; True when nothing is left to send."""
+    cdef conn_t c
+    if not output_replies(s, out):
+        return False
+    while s.output.count:
+        conn_load(&c, s, active_at(s, s.output.head).slot)
+        if not output_connection(&c, out):
+            return False
+    return True
+
+
+cdef int _open_arena(stack_t *s, config) except -1:
+    """Every table of the engine, as extents of one reservation."""
+    cdef uint32_t rows = config.max_connections, half = config.max_half_open, wait = config.max_time_wait
+    cdef uint32_t chunks = config.transmit_buffer // sizeof(chunk_t)
+    cdef uint32_t slots = _power_of_two(max(2 * <uint64_t>rows, (<uint64_t>rows + half + wait) * 4 // 3))
+    cdef uint32_t locals = 65_536
+    cdef arena_t *arena = &s.arena
+    arena_open(arena, config.arena_limit)
+    slab_open(&s.records, arena_take(arena, <size_t>rows * sizeof(record_t)), sizeof(record_t), rows, 24, NULL)
+    slab_open(&s.actives, arena_take(arena, <size_t>rows * sizeof(active_t)), sizeof(active_t), rows, 0, NULL)
+    slab_open(
+        &s.half_opens, arena_take(arena, <size_t>half * sizeof(half_open_t)), sizeof(half_open_t), half, 24, NULL
+    )
+    slab_open(&s.payloads, arena_take(arena, <size_t>chunks * sizeof(chunk_t)), sizeof(chunk_t), chunks, 0, NULL)
+    # A broadcast needs an extent a connection and hardly any payload.
+    chunks += rows
+    slab_open(&s.extents, arena_take(arena, <size_t>chunks * sizeof(extent_t)), sizeof(extent_t), chunks, 0, NULL)
+    slab_open(&s.locals, arena_take(arena, locals * sizeof(local_row_t)), sizeof(local_row_t), locals, 0, NULL)
+    index_open(&s.index, arena_take(arena, <size_t>slots * SLOT_BYTES), slots)
+    index_open(&s.local_index, arena_take(arena, 2 * locals * SLOT_BYTES), 2 * locals)
+    s.time_waits = <time_wait_t *>arena_take(arena, <size_t>wait * sizeof(time_wait_t))
+    s.time_wait_capacity = wait
+    s.groups = <group_row_t *>arena_take(arena, MAX_GROUPS * sizeof(group_row_t))
+    slab_open(&s.group_rows, s.groups, sizeof(group_row_t), MAX_GROUPS, 0, NULL)
+    s.pools = <pool_row_t *>arena_take(arena, MAX_POOLS * sizeof(pool_row_t))
+    s.listeners = <uint16_t *>arena_take(arena, 65_536 * sizeof(uint16_t))
+    memset(s.listeners, 0xFF, 65_536 * sizeof(uint16_t))
+    s.replies = <segment_t *>arena_take(arena, REPLIES * sizeof(segment_t))
+    list_clear(&s.output)
+    list_clear(&s.reports)
+    for i in range(11):
+        list_clear(&s.answered[i])
+    return 0

@@ -1,0 +1,16 @@
+from libc.stdint cimport int64_t
+
+
+cdef int new_eventfd() except -1
+
+
+cdef class Waiting:
+    cdef int epoll_fd
+    cdef int work_fd
+    cdef int timer_fd
+    cdef bint signalled
+    cdef int64_t armed_us      # -1: not armed
+
+    cdef int signal(self) except -1
+    cdef int clear(self) except -1
+    cdef int arm(self, int64_t due_us, int64_t now_us) except -1

@@ -1,0 +1,107 @@
+"""One descriptor that is readable when `poll` is due.
+
+An epoll instance over the link's descriptor, an eventfd for work that was
+queued outside of a turn, and a timerfd for the next deadline.  Made when
+`Engine.fileno` is first asked for; a program that drives the engine by hand
+pays nothing.
+"""
+
+from libc.errno cimport errno
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC, itimerspec, timespec
+from posix.unistd cimport close, read, write
+
+import os
+
+cdef extern from "<sys/eventfd.h>" nogil:
+    int eventfd(unsigned int initial, int flags)
+    int EFD_NONBLOCK
+    int EFD_CLOEXEC
+
+cdef extern from "<sys/timerfd.h>" nogil:
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec *new, itimerspec *old)
+    int TFD_NONBLOCK
+    int TFD_CLOEXEC
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
+    int EPOLL_CLOEXEC
+    int EPOLL_CTL_ADD
+    uint32_t EPOLLIN
+
+
+cdef int new_eventfd() except -1:
+    """A non-blocking eventfd, at zero."""
+    cdef int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
+    if fd < 0:
+        raise OSError(errno, os.strerror(errno))
+    return fd
+
+
+cdef class Waiting:
+    """The engine's descriptor and what it waits for."""
+
+    def __cinit__(self, int link_fd):
+        self.work_fd = self.timer_fd = self.epoll_fd = -1
+        self.armed_us = -1
+        self.work_fd = new_eventfd()
+        self.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
+        self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+        if self.timer_fd < 0 or self.epoll_fd < 0:
+            raise OSError(errno, os.strerror(errno))
+        for fd in (self.work_fd, self.timer_fd, link_fd):
+            if fd >= 0:
+                self._watch(fd)
+
+    def _watch(self, int fd):
+        cdef epoll_event event
+        event.events = EPOLLIN
+        event.data.fd = fd
+        if epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, fd, &event):
+            raise OSError(errno, os.strerror(errno))
+
+    def __dealloc__(self):
+        for fd in (self.epoll_fd, self.timer_fd, self.work_fd):
+            if fd >= 0:
+                close(fd)
+
+    cdef int signal(self) except -1:
+        """Make the descriptor readable at once."""
+        cdef uint64_t one = 1
+        if not self.signalled:
+            self.signalled = True
+            write(self.work_fd, &one, 8)
+        return 0
+
+    cdef int clear(self) except -1:
+        """A turn begins: what was signalled is being dealt with."""
+        cdef uint64_t count
+        if self.signalled:
+            self.signalled = False
+            read(self.work_fd, &count, 8)
+        if self.armed_us >= 0:
+            self.armed_us = -1
+            read(self.timer_fd, &count, 8)
+        return 0
+
+    cdef int arm(self, int64_t due_us, int64_t now_us) except -1:
+        """Become readable at `due_us`; -1: not by time.  Relative to `now_us`, the present."""
+        cdef itimerspec when
+        cdef int64_t wait = due_us - now_us
+        if due_us < 0:
+            wait = 0
+        elif wait <= 0:
+            self.signal()
+            wait = 0
+        when.it_interval = timespec(0, 0)
+        when.it_value = timespec(wait // 1_000_000, wait % 1_000_000 * 1000)
+        timerfd_settime(self.timer_fd, 0, &when, NULL)
+        self.armed_us = due_us
+        return 0

@@ -1,0 +1,21 @@
+"""When and what to acknowledge (architecture section 5; P14 to P18)."""
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from xtcp_twisted.tcp.connection cimport conn_t
+
+
+# The acknowledgement number that a segment carries now.
+cdef uint32_t ack_number(const conn_t *c) noexcept nogil
+# The window field for a segment with this acknowledgement; moves rcv_adv, never back.
+cdef uint16_t window_field(conn_t *c, uint32_t ack) noexcept nogil
+# In-order bytes came; `prompt`: out of order, a filled gap or a FIN, to be acknowledged at once.
+cdef void ack_received(conn_t *c, bint prompt) noexcept nogil
+# The application acknowledges `n` bytes.
+cdef void ack_application(conn_t *c, uint32_t n) noexcept nogil
+# A segment with acknowledgement `ack` has left.
+cdef void ack_sent(conn_t *c, uint32_t ack, bint with_data) noexcept nogil
+# A challenge ACK or the ACK of a duplicate: at most one per 500 ms and connection.
+cdef bint ack_paced(conn_t *c) noexcept nogil
+# The window shown in a SYN-ACK of this connection's group.
+cdef uint32_t first_window(uint32_t pool_chunks, uint32_t weight) noexcept nogil

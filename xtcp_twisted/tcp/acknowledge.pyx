@@ -1,0 +1,161 @@
+"""Acknowledgement under three policies, and the receive window.
+
+Three points per connection (P14): `rcv_nxt` is what arrived in order,
+`rcv_ackd` what the application acknowledged, `wire_ack` what the peer was
+told.  Redelivery and buffer space depend on `rcv_ackd` only, the peer sees
+`wire_ack` only.
+
+        rcv_ackd <= wire_ack <= rcv_nxt <= rcv_adv      (bounded, immediate)
+        wire_ack == rcv_ackd                            (application)
+
+`rcv_adv`, the right edge of the window, never moves left (RFC 9293 SHLD-14).
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from xtcp_twisted.tcp.congestion cimport segment_size
+from xtcp_twisted.tcp.connection cimport (
+    conn_ack_now,
+    conn_arm,
+    conn_lease,
+    conn_update_ready,
+)
+from xtcp_twisted.tcp.counters cimport C_PIGGYBACKED_ACKS, C_PURE_ACKS, C_WINDOW_UPDATES
+from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_ACK_HELD,
+    ACTIVE_ACK_NOW,
+    ACTIVE_OFFER,
+    CHUNK_BYTES,
+    G_PIGGYBACKED,
+    G_PURE_ACKS,
+    POLICY_APPLICATION,
+    POLICY_BOUNDED,
+    POLICY_IMMEDIATE,
+    RECORD_DETACHED,
+    RECORD_ENDED,
+    RECORD_FIN_RECEIVED,
+    RECORD_SCALING,
+)
+from xtcp_twisted.tcp.receive cimport receive_drop, receive_quota, receive_room
+from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt, seq_max
+
+cdef enum:
+    PACE_UNITS = 16            # of 32 ms: a little over 500 ms
+    LEAST_CHUNKS = 8
+
+
+cdef uint32_t ack_number(const conn_t *c) noexcept nogil:
+    cdef uint32_t ack
+    if c.a == NULL or c.g.policy != POLICY_APPLICATION or c.r.flags & RECORD_DETACHED:
+        return c.r.rcv_nxt
+    ack = seq_max(c.a.wire_ack, c.r.rcv_ackd)
+    # FIN is acknowledged with the last byte.
+    if c.r.flags & RECORD_FIN_RECEIVED and ack == c.r.rcv_nxt - 1:
+        return c.r.rcv_nxt
+    return ack
+
+
+cdef uint32_t first_window(uint32_t pool_chunks, uint32_t weight) noexcept nogil:
+    cdef uint32_t chunks = pool_chunks // 64 * weight
+    if chunks < LEAST_CHUNKS:
+        chunks = LEAST_CHUNKS
+    return 65_535 if chunks > 65_535 // CHUNK_BYTES else chunks * CHUNK_BYTES
+
+
+cdef uint32_t _edge(const conn_t *c) noexcept nogil:
+    """The right edge that may be shown now: moved only by a worthwhile step (SWS, MUST-39)."""
+    cdef uint32_t room = receive_room(c), quota = receive_quota(c), step = segment_size(c.r)
+    cdef uint32_t most = 65_535 << (c.r.scales >> 4) if c.r.flags & RECORD_SCALING else 65_535
+    cdef uint32_t edge
+    if room > most:
+        room = most
+    edge = c.r.rcv_nxt + room
+    if step > quota // 2:
+        step = quota // 2
+    return edge if seq_gt(edge, c.r.rcv_adv) and edge - c.r.rcv_adv >= step else c.r.rcv_adv
+
+
+cdef uint16_t window_field(conn_t *c, uint32_t ack) noexcept nogil:
+    cdef int shift = c.r.scales >> 4 if c.r.flags & RECORD_SCALING else 0
+    cdef uint32_t units = (_edge(c) - ack) >> shift
+    # Rounding down must not take back what was shown; then round up.
+    if seq_lt(ack + (units << shift), c.r.rcv_adv):
+        units += 1
+    if units > 65_535:
+        units = 65_535
+    if seq_gt(ack + (units << shift), c.r.rcv_adv):
+        c.r.rcv_adv = ack + (units << shift)
+    return <uint16_t>units
+
+
+cdef void ack_received(conn_t *c, bint prompt) noexcept nogil:
+    conn_lease(c)
+    if c.r.flags & RECORD_DETACHED or c.g.policy == POLICY_IMMEDIATE:
+        conn_ack_now(c)
+        return
+    if c.a.held < 255:
+        c.a.held += 1
+    if c.g.policy == POLICY_APPLICATION:
+        # An incomplete request longer than the peer's window would stall without this.
+        if c.a.need and c.a.held >= 2 and c.r.rcv_nxt - c.r.rcv_ackd < c.a.need:
+            c.a.wire_ack = c.r.rcv_nxt
+            conn_ack_now(c)
+        elif prompt:
+            conn_ack_now(c)
+        return
+    if prompt or c.a.held >= 2:
+        # A second segment: the peer would soon probe (2 SRTT), so the next flush acknowledges both.
+        conn_ack_now(c)
+    elif not c.a.flags & ACTIVE_ACK_HELD:
+        c.a.flags |= ACTIVE_ACK_HELD
+        c.a.acknowledge_at = c.s.now_ms + c.g.ack_delay_ms
+        conn_arm(c)
+
+
+cdef bint _window_reopens(const conn_t *c) noexcept nogil:
+    """Whether a window that was shown small has become worth an update of its own."""
+    cdef uint32_t quota = receive_quota(c), shown = c.r.rcv_adv - c.r.rcv_nxt, step = 2 * c.r.mss
+    if step > quota // 2:
+        step = quota // 2
+    return shown < quota // 2 and receive_room(c) >= shown + step
+
+
+cdef void ack_application(conn_t *c, uint32_t n) noexcept nogil:
+    cdef uint32_t end = c.r.rcv_nxt - (c.r.flags & RECORD_FIN_RECEIVED != 0)
+    c.r.rcv_ackd += n
+    receive_drop(c, n)
+    if c.r.rcv_ackd != end:
+        # The rest is offered again (P18).
+        c.a.flags |= ACTIVE_OFFER
+        c.a.delivered = c.r.rcv_ackd
+    conn_update_ready(c)
+    if c.r.flags & RECORD_ENDED:
+        return
+    if ack_number(c) != c.a.wire_ack:
+        conn_ack_now(c)
+    elif _window_reopens(c):
+        c.s.counters[C_WINDOW_UPDATES] += 1
+        conn_ack_now(c)
+
+
+cdef void ack_sent(conn_t *c, uint32_t ack, bint with_data) noexcept nogil:
+    if c.a == NULL:
+        return
+    if with_data and (ack != c.a.wire_ack or c.a.flags & (ACTIVE_ACK_NOW | ACTIVE_ACK_HELD)):
+        c.s.counters[C_PIGGYBACKED_ACKS] += 1
+        c.g.counters[G_PIGGYBACKED] += 1
+    elif not with_data:
+        c.s.counters[C_PURE_ACKS] += 1
+        c.g.counters[G_PURE_ACKS] += 1
+    c.a.wire_ack = ack
+    c.a.held = 0
+    c.a.flags &= ~(ACTIVE_ACK_NOW | ACTIVE_ACK_HELD)
+
+
+cdef bint ack_paced(conn_t *c) noexcept nogil:
+    cdef uint16_t now = <uint16_t>(c.s.now_ms >> 5)
+    if c.r.challenged and <uint16_t>(now - c.r.challenged) < PACE_UNITS:
+        return False
+    c.r.challenged = now if now else 1
+    conn_ack_now(c)
+    return True

@@ -1,0 +1,55 @@
+"""One connection at hand: its record, its active block, its group and its pool.
+
+The mechanisms of this floor take a `conn_t`; nothing here sends, receives or
+decides, it only keeps the lists, the lease of the active block and the timer
+node in order.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from xtcp_twisted.memory.links cimport UNLINKED
+from xtcp_twisted.tcp.layout cimport active_t, group_row_t, pool_row_t, record_t, stack_t
+
+cdef struct conn_t:
+    stack_t *s
+    record_t *r
+    active_t *a                # NULL: nothing is pending
+    group_row_t *g
+    pool_row_t *p
+    uint32_t slot
+
+cdef enum:
+    # Values of kinds.EventKind
+    EVENT_PENDING = 0
+    EVENT_ESTABLISHED = 1
+    EVENT_DATA = 2
+    EVENT_EOF = 4
+    EVENT_WRITABLE = 5
+    EVENT_STALLED = 6
+    EVENT_CLOSED = 8
+    EVENT_RESET = 9
+    EVENT_DOWN = 10
+
+cdef void conn_load(conn_t *c, stack_t *s, uint32_t slot) noexcept nogil
+# The active block; leased when there is none.  Blocks are as many as records, so it never fails.
+cdef active_t *conn_lease(conn_t *c) noexcept nogil
+# Gives the active block back when nothing is pending any more.
+cdef void conn_settle(conn_t *c) noexcept nogil
+# Gives the active block back whatever is pending; its chunks and extents must be gone.
+cdef void conn_release(conn_t *c) noexcept nogil
+cdef void conn_queue_output(conn_t *c) noexcept nogil
+cdef void conn_report(conn_t *c, int kind) noexcept nogil
+# Takes a connection out of the list of reports.
+cdef void conn_reported(conn_t *c) noexcept nogil
+# Puts the timer node at the earliest deadline.
+cdef void conn_arm(conn_t *c) noexcept nogil
+cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil
+# Puts the connection into its group's ready list, or takes it out, as its state demands.
+cdef void conn_update_ready(conn_t *c) noexcept nogil
+# Makes the group's descriptor readable, or not, as its lists demand.
+cdef void group_signal(group_row_t *g) noexcept nogil
+
+
+cdef inline void conn_ack_now(conn_t *c) noexcept nogil:
+    conn_lease(c).flags |= 1  # ACTIVE_ACK_NOW
+    conn_queue_output(c)

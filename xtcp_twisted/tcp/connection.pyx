@@ -1,0 +1,191 @@
+"""Lists, lease and timer node of a connection; see connection.pxd."""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
+from posix.unistd cimport read, write
+
+from xtcp_twisted.memory.links cimport END, UNLINKED, link_t, list_append, list_remove, list_t
+from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
+from xtcp_twisted.memory.wheel cimport wheel_arm, wheel_disarm
+from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_ACK_HELD,
+    ACTIVE_ACK_NOW,
+    ACTIVE_CLOSE_DUE,
+    ACTIVE_FIN_PENDING,
+    ACTIVE_LINGER,
+    ACTIVE_OFFER,
+    ACTIVE_PROBE,
+    ACTIVE_TRANSMIT,
+    GROUP_SIGNALLED,
+    RECORD_DETACHED,
+    RECORD_ENDED,
+    RECORD_EOF_TAKEN,
+    RECORD_FIN_RECEIVED,
+    RECORD_PAUSED,
+    active_at,
+    earlier,
+    record_at,
+)
+
+
+cdef void conn_load(conn_t *c, stack_t *s, uint32_t slot) noexcept nogil:
+    c.s = s
+    c.slot = slot
+    c.r = record_at(s, slot)
+    c.a = active_at(s, c.r.active) if c.r.active != NONE else NULL
+    c.g = &s.groups[c.r.group_row]
+    c.p = &s.pools[c.g.pool_row]
+
+
+cdef active_t *conn_lease(conn_t *c) noexcept nogil:
+    cdef active_t *a
+    if c.a != NULL:
+        return c.a
+    c.r.active = slab_take(&c.s.actives)
+    a = active_at(c.s, c.r.active)
+    a.slot = c.slot
+    a.timer.next = UNLINKED
+    a.ready.next = UNLINKED
+    a.output.next = UNLINKED
+    a.event.next = UNLINKED
+    a.rx_head = a.rx_tail = a.ooo_head = NONE
+    a.tx_head = a.tx_tail = NONE
+    a.delivered = c.r.rcv_ackd
+    a.wire_ack = c.r.rcv_nxt
+    a.resend_nxt = c.r.snd_nxt
+    a.progress = c.s.now_ms
+    c.a = a
+    return a
+
+
+cdef bint _pending(const conn_t *c) noexcept nogil:
+    cdef const active_t *a = c.a
+    if a.event.next != UNLINKED or a.output.next != UNLINKED or a.ready.next != UNLINKED:
+        return True
+    if a.tx_head != NONE or a.rx_head != NONE or a.ooo_head != NONE or a.need:
+        return True
+    if a.flags & (
+        ACTIVE_ACK_NOW
+        | ACTIVE_ACK_HELD
+        | ACTIVE_TRANSMIT
+        | ACTIVE_OFFER
+        | ACTIVE_FIN_PENDING
+        | ACTIVE_LINGER
+        | ACTIVE_CLOSE_DUE
+        | ACTIVE_PROBE
+    ):
+        return True
+    return a.wire_ack != c.r.rcv_nxt or c.r.rcv_ackd != a.delivered or c.r.snd_una != c.r.snd_nxt
+
+
+cdef void conn_settle(conn_t *c) noexcept nogil:
+    if c.a != NULL and not _pending(c):
+        conn_release(c)
+
+
+cdef void conn_release(conn_t *c) noexcept nogil:
+    cdef char *base = c.s.actives.rows
+    if c.a == NULL:
+        return
+    wheel_disarm(&c.s.wheel, c.r.active)
+    if c.a.output.next != UNLINKED:
+        list_remove(&c.s.output, base + 24, 128, c.r.active)
+    if c.a.event.next != UNLINKED:
+        list_remove(&c.s.reports, base + 32, 128, c.r.active)
+    if c.a.ready.next != UNLINKED:
+        list_remove(&c.g.ready, base + 16, 128, c.r.active)
+        group_signal(c.g)
+    slab_return(&c.s.actives, c.r.active)
+    c.r.active = NONE
+    c.a = NULL
+
+
+cdef void conn_queue_output(conn_t *c) noexcept nogil:
+    if conn_lease(c).output.next == UNLINKED:
+        list_append(&c.s.output, c.s.actives.rows + 24, 128, c.r.active)
+
+
+cdef void conn_report(conn_t *c, int kind) noexcept nogil:
+    if c.r.flags & RECORD_DETACHED:
+        return
+    conn_lease(c).events |= 1 << kind
+    if c.a.event.next == UNLINKED:
+        list_append(&c.s.reports, c.s.actives.rows + 32, 128, c.r.active)
+
+
+cdef void conn_reported(conn_t *c) noexcept nogil:
+    c.a.events = 0
+    list_remove(&c.s.reports, c.s.actives.rows + 32, 128, c.r.active)
+
+
+cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil:
+    cdef const active_t *a = c.a
+    cdef uint32_t when = 0
+    any[0] = False
+    if a.flags & ACTIVE_TRANSMIT:
+        when = a.transmit_at
+        any[0] = True
+    if a.flags & ACTIVE_ACK_HELD and (not any[0] or earlier(a.acknowledge_at, when)):
+        when = a.acknowledge_at
+        any[0] = True
+    if a.flags & ACTIVE_LINGER and (not any[0] or earlier(a.linger_at, when)):
+        when = a.linger_at
+        any[0] = True
+    # The user timeout runs while the peer owes an acknowledgement (R2, RFC 9293 section 3.8.3).
+    if a.flags & ACTIVE_TRANSMIT and c.g.user_timeout_ms:
+        if earlier(a.progress + c.g.user_timeout_ms, when):
+            when = a.progress + c.g.user_timeout_ms
+    return when
+
+
+cdef void conn_arm(conn_t *c) noexcept nogil:
+    cdef bint any = False
+    cdef uint32_t when = conn_earliest(c, &any)
+    if any:
+        wheel_arm(&c.s.wheel, c.r.active, when)
+
+
+cdef bint _is_ready(const conn_t *c) noexcept nogil:
+    """Whether recv has something for the application."""
+    cdef uint32_t available
+    if c.r.flags & (RECORD_PAUSED | RECORD_DETACHED):
+        return False
+    if c.r.flags & RECORD_ENDED and c.a.events & (1 << EVENT_RESET | 1 << EVENT_DOWN):
+        return False
+    available = c.r.rcv_nxt - c.r.rcv_ackd
+    if c.r.flags & RECORD_FIN_RECEIVED:
+        available -= 1
+        if available == 0:
+            return c.r.flags & RECORD_EOF_TAKEN == 0
+        return c.a.flags & ACTIVE_OFFER != 0
+    return c.a.flags & ACTIVE_OFFER != 0 and available != 0 and available >= c.a.need
+
+
+cdef void conn_update_ready(conn_t *c) noexcept nogil:
+    cdef bint ready, linked
+    if c.a == NULL:
+        if not c.r.flags & RECORD_FIN_RECEIVED or c.r.flags & RECORD_EOF_TAKEN:
+            return
+        conn_lease(c)
+    ready = _is_ready(c)
+    linked = c.a.ready.next != UNLINKED
+    if ready and not linked:
+        list_append(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
+        if c.r.rcv_nxt - c.r.rcv_ackd > (c.r.flags & RECORD_FIN_RECEIVED != 0):
+            conn_report(c, EVENT_DATA)
+    elif linked and not ready:
+        list_remove(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
+    group_signal(c.g)
+
+
+cdef void group_signal(group_row_t *g) noexcept nogil:
+    cdef uint64_t one = 1
+    cdef bint readable = g.ready.count != 0 or g.pending.count != 0
+    if g.eventfd < 0:
+        return
+    if readable and not g.flags & GROUP_SIGNALLED:
+        g.flags |= GROUP_SIGNALLED
+        write(g.eventfd, &one, 8)
+    elif g.flags & GROUP_SIGNALLED and not readable:
+        g.flags &= ~<uint32_t>GROUP_SIGNALLED
+        read(g.eventfd, &one, 8)

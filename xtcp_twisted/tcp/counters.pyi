@@ -1,0 +1,2 @@
+NAMES: tuple[str, ...]
+GROUP_NAMES: tuple[str, ...]

@@ -1,0 +1,358 @@
+"""SEGMENT ARRIVES for the synchronized states (RFC 9293 section 3.10.7.4), a function per step.
+
+What RFC 5961 (blind attacks) and RFC 7323 (PAWS) add stands at its step.
+Sequence acceptability is judged against `rcv_adv`, the window as shown.
+"""
+
+from libc.stdint cimport int32_t, uint32_t
+
+from xtcp_twisted.memory.links cimport UNLINKED
+from xtcp_twisted.memory.slab cimport NONE
+from xtcp_twisted.tcp.acknowledge cimport ack_paced, ack_received
+from xtcp_twisted.tcp.close cimport conn_abort, conn_fail, conn_finished
+from xtcp_twisted.tcp.congestion cimport (
+    congestion_acknowledged,
+    retransmission_timeout,
+    round_trip_sample,
+)
+from xtcp_twisted.tcp.connection cimport (
+    EVENT_DATA,
+    EVENT_EOF,
+    EVENT_RESET,
+    EVENT_WRITABLE,
+    conn_ack_now,
+    conn_arm,
+    conn_lease,
+    conn_queue_output,
+    conn_report,
+    conn_settle,
+    conn_update_ready,
+)
+from xtcp_twisted.tcp.counters cimport (
+    C_ABORT_ON_DATA,
+    C_CHALLENGE_ACKS,
+    C_DATA_SEGS_IN,
+    C_DUPLICATES,
+    C_ESTAB_RESETS,
+    C_OFO_DROP,
+    C_OFO_QUEUE,
+    C_PAWS_ESTAB_REJECTED,
+    C_RCV_Q_DROP,
+    C_SYN_CHALLENGE,
+)
+from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_FIN_PENDING,
+    ACTIVE_LINGER,
+    ACTIVE_OFFER,
+    ACTIVE_TRANSMIT,
+    G_IN_BYTES,
+    G_IN_SEGMENTS,
+    RECORD_DETACHED,
+    RECORD_FIN_QUEUED,
+    RECORD_FIN_RECEIVED,
+    RECORD_FIN_SENT,
+    RECORD_SCALING,
+    RECORD_SHORT,
+    RECORD_TIMESTAMPS,
+    RECORD_TS_STALE,
+)
+from xtcp_twisted.tcp.receive cimport receive_append, receive_join, receive_keep
+from xtcp_twisted.tcp.reply cimport reply_acknowledgement
+from xtcp_twisted.tcp.states cimport (
+    CLOSE_WAIT,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    set_state,
+)
+from xtcp_twisted.tcp.transmit cimport transmit_acknowledged, transmit_room
+from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, RST, SYN
+from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_le, seq_lt
+
+cdef enum:
+    FIN_WAIT_2_MS = 60_000     # a finished connection waits no longer for the peer's FIN
+    LINGER_MS = 180_000
+
+
+cdef bint _paws(conn_t *c, const segment_t *seg) noexcept nogil:
+    """RFC 7323 section 5.3, R1 to R3: False for a segment from the past, or without timestamps."""
+    if not c.r.flags & RECORD_TIMESTAMPS or seg.flags & RST:
+        return True
+    if not seg.has & HAS_TIMESTAMPS:
+        # Section 3.2: dropped silently once timestamps were agreed.
+        c.s.counters[C_PAWS_ESTAB_REJECTED] += 1
+        return False
+    if <int32_t>(seg.ts_val - c.r.ts_recent) < 0 and not c.r.flags & RECORD_TS_STALE:
+        c.s.counters[C_PAWS_ESTAB_REJECTED] += 1
+        ack_paced(c)
+        return False
+    return True
+
+
+cdef bint _acceptable(const conn_t *c, const segment_t *seg) noexcept nogil:
+    """First step: the table of section 3.10.7.4 for SEG.LEN and RCV.WND."""
+    cdef uint32_t window = c.r.rcv_adv - c.r.rcv_nxt
+    cdef uint32_t length = seg.length + (seg.flags & FIN != 0) + (seg.flags & SYN != 0)
+    cdef uint32_t last = seg.seq + length - 1
+    if length == 0:
+        if window == 0:
+            return seg.seq == c.r.rcv_nxt
+        return seq_ge(seg.seq, c.r.rcv_nxt) and seq_lt(seg.seq, c.r.rcv_adv)
+    if window == 0:
+        return False
+    if seq_ge(seg.seq, c.r.rcv_nxt) and seq_lt(seg.seq, c.r.rcv_adv):
+        return True
+    return seq_ge(last, c.r.rcv_nxt) and seq_lt(last, c.r.rcv_adv)
+
+
+cdef void _update_ts_recent(conn_t *c, const segment_t *seg) noexcept nogil:
+    """RFC 7323 section 4.3: SEG.TSval >= TS.Recent and SEG.SEQ <= Last.ACK.sent."""
+    cdef uint32_t last_ack = c.a.wire_ack if c.a != NULL else c.r.rcv_nxt
+    if not c.r.flags & RECORD_TIMESTAMPS or seq_gt(seg.seq, last_ack):
+        return
+    if c.r.flags & RECORD_TS_STALE or <int32_t>(seg.ts_val - c.r.ts_recent) >= 0:
+        c.r.ts_recent = seg.ts_val
+        c.r.flags &= ~<uint32_t>RECORD_TS_STALE
+
+
+cdef bint _check_rst_and_syn(conn_t *c, const segment_t *seg) noexcept nogil:
+    """Second and fourth step with RFC 5961 sections 3 and 4; False: the segment is dealt with."""
+    if seg.flags & RST:
+        if seg.seq == c.r.rcv_nxt:
+            c.s.counters[C_ESTAB_RESETS] += 1
+            conn_fail(c, EVENT_RESET, 104)
+        elif ack_paced(c):
+            c.s.counters[C_CHALLENGE_ACKS] += 1
+        return False
+    if seg.flags & SYN:
+        c.s.counters[C_SYN_CHALLENGE] += 1
+        if ack_paced(c):
+            c.s.counters[C_CHALLENGE_ACKS] += 1
+        return False
+    return seg.flags & ACK != 0
+
+
+cdef void _sample_round_trip(conn_t *c, const segment_t *seg, bint resent, uint32_t sent_at) noexcept nogil:
+    """Karn's algorithm: no sample from what was sent twice, unless timestamps tell (RFC 7323 4.1)."""
+    if not resent and sent_at:
+        round_trip_sample(c.r, <uint32_t>c.s.now_us - sent_at)
+    elif seg.has & HAS_TIMESTAMPS and c.r.flags & RECORD_TIMESTAMPS and seg.ts_ecr:
+        round_trip_sample(c.r, (c.s.now_ms + c.r.ts_offset - seg.ts_ecr) * 1000)
+
+
+cdef void _new_acknowledgement(conn_t *c, const segment_t *seg) noexcept nogil:
+    """SND.UNA < SEG.ACK =< SND.NXT: purge the cache (P19), time the trip, restart the timer (RFC 6298 5.3)."""
+    cdef bint resent = False
+    cdef uint32_t sent_at = 0, acked = seg.ack - c.r.snd_una
+    conn_lease(c)
+    transmit_acknowledged(c, seg.ack, &resent, &sent_at)
+    _sample_round_trip(c, seg, resent, sent_at)
+    c.r.snd_una = seg.ack
+    if seq_lt(c.a.resend_nxt, seg.ack):
+        c.a.resend_nxt = seg.ack
+    congestion_acknowledged(c.r, acked)
+    c.a.backoff = 0
+    c.r.resends = 0
+    c.a.progress = c.s.now_ms
+    if c.r.snd_una == c.r.snd_nxt:
+        c.a.flags &= ~ACTIVE_TRANSMIT
+    else:
+        c.a.flags |= ACTIVE_TRANSMIT
+        c.a.transmit_at = c.s.now_ms + retransmission_timeout(c.r)
+    if c.a.flags & ACTIVE_LINGER:
+        c.a.linger_at = c.s.now_ms + LINGER_MS
+    if c.r.flags & RECORD_SHORT and transmit_room(c):
+        c.r.flags &= ~<uint32_t>RECORD_SHORT
+        conn_report(c, EVENT_WRITABLE)
+    conn_queue_output(c)
+
+
+cdef void _update_window(conn_t *c, const segment_t *seg) noexcept nogil:
+    """SND.WND from the newest segment only (SND.WL1, SND.WL2)."""
+    cdef uint32_t window = seg.window, before = c.r.snd_wnd
+    if not (seq_lt(c.r.snd_wl1, seg.seq) or (c.r.snd_wl1 == seg.seq and seq_le(c.r.snd_wl2, seg.ack))):
+        return
+    if c.r.flags & RECORD_SCALING:
+        window <<= c.r.scales & 15
+    c.r.snd_wnd = window
+    c.r.snd_wl1 = seg.seq
+    c.r.snd_wl2 = seg.ack
+    if window > c.r.max_snd_wnd:
+        c.r.max_snd_wnd = window
+    if c.a == NULL or c.a.tx_head == NONE and not c.r.flags & RECORD_FIN_QUEUED:
+        return
+    if window == 0:
+        # The peer answers probes: it is alive, and may keep its window closed for ever (MUST-37).
+        c.a.progress = c.s.now_ms
+    elif window > before:
+        if before == 0:
+            # The window opens: probing is over, what was probed is sent again as data.
+            c.a.backoff = 0
+            c.a.resend_nxt = c.r.snd_una
+            c.a.flags &= ~ACTIVE_TRANSMIT
+        conn_queue_output(c)
+
+
+cdef bint _check_ack(conn_t *c, const segment_t *seg) noexcept nogil:
+    """Fifth step with RFC 5961 section 5; False: an ACK that nobody can have sent."""
+    if seq_gt(seg.ack, c.r.snd_nxt) or seq_lt(seg.ack, c.r.snd_una - c.r.max_snd_wnd):
+        if ack_paced(c):
+            c.s.counters[C_CHALLENGE_ACKS] += 1
+        return False
+    if seq_gt(seg.ack, c.r.snd_una):
+        _new_acknowledgement(c, seg)
+    if seq_ge(seg.ack, c.r.snd_una):
+        _update_window(c, seg)
+    return True
+
+
+cdef bint _fin_acknowledged(conn_t *c) noexcept nogil:
+    """Our FIN is acknowledged: the states that leave by it.  True: the connection is over."""
+    if not c.r.flags & RECORD_FIN_SENT or c.r.snd_una != c.r.snd_lbb + 1:
+        return False
+    if c.r.state == FIN_WAIT_1:
+        set_state(c.s, c.r, FIN_WAIT_2)
+        if c.a != NULL and c.a.flags & ACTIVE_LINGER:
+            c.a.linger_at = c.s.now_ms + FIN_WAIT_2_MS
+    elif c.r.state == CLOSING:
+        conn_finished(c, True)
+        return True
+    elif c.r.state == LAST_ACK:
+        conn_finished(c, False)
+        return True
+    return False
+
+
+cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
+    """Seventh step: trim to the window, keep; in order, or behind a gap."""
+    cdef uint32_t cut, kept, before = c.r.rcv_nxt
+    cdef bint gap
+    if seq_lt(seg.seq, c.r.rcv_nxt):
+        cut = c.r.rcv_nxt - seg.seq
+        seg.seq += cut
+        seg.payload += cut
+        seg.length -= cut
+    if seq_gt(seg.seq + seg.length, c.r.rcv_adv):
+        seg.length = c.r.rcv_adv - seg.seq
+        seg.flags &= ~FIN
+    conn_lease(c)
+    c.g.counters[G_IN_BYTES] += seg.length
+    c.s.counters[C_DATA_SEGS_IN] += 1
+    if seg.seq != c.r.rcv_nxt:
+        kept = receive_keep(c, seg.seq, seg.payload, seg.length)
+        c.s.counters[C_OFO_QUEUE if kept else C_OFO_DROP] += 1
+        conn_ack_now(c)
+        return
+    gap = c.a.ooo_head != NONE
+    kept = receive_append(c, seg.seq, seg.payload, seg.length)
+    if kept < seg.length:
+        # Over quota: the tail was not received and is not acknowledged.
+        c.s.counters[C_RCV_Q_DROP] += 1
+        seg.flags &= ~FIN
+    c.r.rcv_nxt = receive_join(c, c.r.rcv_nxt + kept)
+    if c.r.rcv_nxt != before:
+        c.a.flags |= ACTIVE_OFFER
+        ack_received(c, gap or kept < seg.length)
+    else:
+        conn_ack_now(c)
+
+
+cdef void _take_fin(conn_t *c) noexcept nogil:
+    """Eighth step: everything up to the FIN is here."""
+    c.a.flags &= ~ACTIVE_FIN_PENDING
+    c.r.rcv_nxt += 1
+    if seq_gt(c.r.rcv_nxt, c.r.rcv_adv):
+        c.r.rcv_adv = c.r.rcv_nxt
+    c.r.flags |= RECORD_FIN_RECEIVED
+    # Bytes that were offered and not acknowledged are offered once more, with the end of the stream.
+    c.a.flags |= ACTIVE_OFFER
+    ack_received(c, True)
+    conn_report(c, EVENT_EOF)
+    if c.r.state == ESTABLISHED:
+        set_state(c.s, c.r, CLOSE_WAIT)
+    elif c.r.state == FIN_WAIT_1:
+        set_state(c.s, c.r, CLOSING)
+    elif c.r.state == FIN_WAIT_2:
+        conn_ack_now(c)
+
+
+cdef void _text_and_fin(conn_t *c, segment_t *seg) noexcept nogil:
+    cdef uint32_t fin_seq = seg.seq + seg.length
+    if c.r.flags & RECORD_FIN_RECEIVED:
+        return
+    if seg.length:
+        _take_text(c, seg)
+    if seg.flags & FIN:
+        conn_lease(c)
+        c.a.flags |= ACTIVE_FIN_PENDING
+        c.a.fin_seq = fin_seq
+        if c.r.rcv_nxt != fin_seq:
+            conn_ack_now(c)
+    if c.a != NULL and c.a.flags & ACTIVE_FIN_PENDING and c.a.fin_seq == c.r.rcv_nxt:
+        _take_fin(c)
+    conn_update_ready(c)
+    if c.a.ready.next != UNLINKED and seg.length:
+        conn_report(c, EVENT_DATA)
+
+
+cdef void _unacceptable(conn_t *c, const segment_t *seg) noexcept nogil:
+    """A duplicate, a probe or a stranger's guess: its ACK field still counts (P30), then the bare ACK."""
+    if seg.flags & RST:
+        return
+    if seg.flags & SYN:
+        _check_rst_and_syn(c, seg)
+        return
+    c.s.counters[C_DUPLICATES] += 1
+    c.r.last_heard = c.s.now_ms
+    c.r.probes = 0
+    if seg.flags & ACK and seq_le(seg.seq, c.r.rcv_adv) and not _check_ack(c, seg):
+        return
+    if seg.seq == c.r.rcv_nxt:
+        # A probe of our closed window: always answered (MUST-37 of the other side).
+        conn_ack_now(c)
+    else:
+        ack_paced(c)
+    _fin_acknowledged(c)
+
+
+cdef bint _late_data(const conn_t *c, const segment_t *seg) noexcept nogil:
+    """New bytes for an application that has closed (RFC 9293 SHLD-3, section 3.6.1)."""
+    return c.r.flags & RECORD_DETACHED and seg.length and seq_gt(seg.seq + seg.length, c.r.rcv_nxt)
+
+
+cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
+    c.g.counters[G_IN_SEGMENTS] += 1
+    if not _paws(c, seg):
+        conn_settle(c)
+        return
+    if not _acceptable(c, seg):
+        _unacceptable(c, seg)
+        if c.r.generation & 1 and c.a != NULL:
+            conn_arm(c)
+            conn_settle(c)
+        return
+    c.r.last_heard = c.s.now_ms
+    c.r.probes = 0
+    if not _check_rst_and_syn(c, seg):
+        return
+    _update_ts_recent(c, seg)
+    if not _check_ack(c, seg) or _fin_acknowledged(c):
+        return
+    if _late_data(c, seg):
+        c.s.counters[C_ABORT_ON_DATA] += 1
+        conn_abort(c)
+        return
+    if seg.length or seg.flags & FIN:
+        _text_and_fin(c, seg)
+        if c.r.state == FIN_WAIT_2 and c.r.flags & RECORD_FIN_RECEIVED:
+            # The peer's FIN came last; TIME-WAIT keeps no record, so its acknowledgement goes by itself.
+            reply_acknowledgement(c.s, c.r)
+            conn_finished(c, True)
+            return
+        if c.r.state == CLOSING and _fin_acknowledged(c):
+            return
+    if c.a != NULL:
+        conn_arm(c)
+        conn_settle(c)

@@ -1,0 +1,3 @@
+DEBUG: bool
+
+def sizes() -> dict[str, int]: ...

@@ -1,0 +1,30 @@
+"""Passive open: the application decides before the SYN-ACK (P08; architecture section 7)."""
+
+from libc.stdint cimport uint32_t
+
+from xtcp_twisted.tcp.connection cimport conn_t
+from xtcp_twisted.tcp.layout cimport group_row_t, half_open_t, stack_t
+from xtcp_twisted.wire.segment cimport segment_t
+
+
+# A segment that belongs to no connection.
+cdef void listen_segment(stack_t *s, const segment_t *seg, uint32_t tag) noexcept nogil
+# A segment for a half-open entry.  True: the handshake is complete and `c` is the new connection,
+# whose first segment this is.
+cdef bint half_open_segment(stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag, conn_t *c) noexcept nogil
+# The group that listens for this segment's destination, or MAX_GROUPS.
+cdef uint32_t listener_of(const stack_t *s, const segment_t *seg) noexcept nogil
+# Sends the SYN-ACK; `slot`: a record promised to the application, or NONE.
+cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_t slot) noexcept nogil
+# Answers by RST (unless the group is silent, or `quiet`) and forgets the entry.
+cdef void half_open_refuse(stack_t *s, uint32_t row, bint quiet) noexcept nogil
+# Makes the promised record of an entry that is about to be accepted; NONE when the table is full.
+cdef uint32_t half_open_promise(stack_t *s, uint32_t row, uint32_t group_row) noexcept nogil
+# The entry of a promised record, or NONE.
+cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil
+# Accepts pending requests while the group has credits.
+cdef void credits_spend(stack_t *s, uint32_t group_row) noexcept nogil
+# Timers of all half-open entries.
+cdef void half_open_timers(stack_t *s) noexcept nogil
+# When half_open_timers is due; False: never.
+cdef bint half_open_due(const stack_t *s, uint32_t *when) noexcept nogil

@@ -1,0 +1,23 @@
+"""The receive queue of a connection, in the chunks of its pool (P12)."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from xtcp_twisted.tcp.connection cimport conn_t
+
+
+# Bytes that the connection may hold now: max(8 chunks, weight x free/64).
+cdef uint32_t receive_quota(const conn_t *c) noexcept nogil
+# Room for new in-order bytes, within quota and pool.
+cdef uint32_t receive_room(const conn_t *c) noexcept nogil
+# Takes bytes from rcv_nxt on; returns how many were kept.  rcv_nxt is the caller's to move.
+cdef uint32_t receive_append(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil
+# Keeps bytes behind a gap; those that are held already stay (first received byte wins).
+cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil
+# Moves what has become contiguous with `rcv_nxt` into the queue; returns the new rcv_nxt.
+cdef uint32_t receive_join(conn_t *c, uint32_t rcv_nxt) noexcept nogil
+# Copies up to `size` bytes from the head of the queue; returns how many.
+cdef uint32_t receive_copy(const conn_t *c, uint8_t *out, uint32_t size) noexcept nogil
+# Drops `length` acknowledged bytes from the head.
+cdef void receive_drop(conn_t *c, uint32_t length) noexcept nogil
+cdef void receive_clear(conn_t *c) noexcept nogil
+cdef uint32_t receive_out_of_order(const conn_t *c) noexcept nogil

@@ -1,0 +1,245 @@
+"""The receive queue (RFC 9293 section 3.10.7.4, seventh step; architecture section 4).
+
+In-order bytes are appended to a chain of chunks, small segments coalesce.
+Bytes behind a gap lie in a second chain, sorted by sequence number and free of
+overlap: of two copies of a byte the one received first is kept, always.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
+
+from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take
+from xtcp_twisted.tcp.connection cimport conn_lease
+from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, chunk_at, chunk_t
+from xtcp_twisted.wire.sequence cimport seq_gt, seq_le, seq_lt, seq_min
+
+cdef enum:
+    LEAST_CHUNKS = 8
+
+
+cdef uint32_t _quota_chunks(const conn_t *c) noexcept nogil:
+    cdef uint32_t share = slab_free_rows(&c.p.chunks) // 64 * c.g.weight
+    return share if share > LEAST_CHUNKS else LEAST_CHUNKS
+
+
+cdef uint32_t receive_quota(const conn_t *c) noexcept nogil:
+    return _quota_chunks(c) * CHUNK_BYTES
+
+
+cdef uint32_t _chunks_left(const conn_t *c) noexcept nogil:
+    cdef uint32_t quota = _quota_chunks(c), held = c.a.rx_chunks if c.a != NULL else 0
+    cdef uint32_t left = quota - held if quota > held else 0
+    cdef uint32_t free = slab_free_rows(&c.p.chunks)
+    return left if left < free else free
+
+
+cdef uint32_t receive_room(const conn_t *c) noexcept nogil:
+    cdef uint32_t room = _chunks_left(c) * CHUNK_BYTES
+    cdef const chunk_t *tail
+    if c.a != NULL and c.a.rx_tail != NONE:
+        tail = chunk_at(c.p, c.a.rx_tail)
+        room += CHUNK_BYTES - tail.start - tail.length
+    return room
+
+
+cdef uint32_t _new_chunk(conn_t *c, uint32_t seq) noexcept nogil:
+    cdef uint32_t row
+    if _chunks_left(c) == 0:
+        return NONE
+    row = slab_take(&c.p.chunks)
+    if row == NONE:
+        return NONE
+    c.a.rx_chunks += 1
+    c.g.held += sizeof(chunk_t)
+    cdef chunk_t *chunk = chunk_at(c.p, row)
+    chunk.next = NONE
+    chunk.seq = seq
+    chunk.start = 0
+    chunk.length = 0
+    return row
+
+
+cdef void _free_chunk(conn_t *c, uint32_t row) noexcept nogil:
+    slab_return(&c.p.chunks, row)
+    c.a.rx_chunks -= 1
+    c.g.held -= sizeof(chunk_t)
+
+
+cdef uint32_t _fill(chunk_t *chunk, const uint8_t *data, uint32_t length) noexcept nogil:
+    """Appends what fits into one chunk."""
+    cdef uint32_t room = CHUNK_BYTES - chunk.start - chunk.length
+    if length > room:
+        length = room
+    memcpy(chunk.data + chunk.start + chunk.length, data, length)
+    chunk.length += <uint16_t>length
+    return length
+
+
+cdef bint _evict(conn_t *c) noexcept nogil:
+    """Gives up the furthest out-of-order chunk, so that in-order data finds room."""
+    cdef uint32_t at = c.a.ooo_head, before = NONE
+    if at == NONE:
+        return False
+    while chunk_at(c.p, at).next != NONE:
+        before = at
+        at = chunk_at(c.p, at).next
+    if before == NONE:
+        c.a.ooo_head = NONE
+    else:
+        chunk_at(c.p, before).next = NONE
+    _free_chunk(c, at)
+    return True
+
+
+cdef uint32_t receive_append(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil:
+    cdef uint32_t kept = 0, row
+    conn_lease(c)
+    if c.a.rx_tail != NONE:
+        kept = _fill(chunk_at(c.p, c.a.rx_tail), data, length)
+    while kept < length:
+        row = _new_chunk(c, seq + kept)
+        if row == NONE:
+            if _evict(c):
+                continue
+            break
+        if c.a.rx_tail == NONE:
+            c.a.rx_head = row
+        else:
+            chunk_at(c.p, c.a.rx_tail).next = row
+        c.a.rx_tail = row
+        kept += _fill(chunk_at(c.p, row), data + kept, length - kept)
+    return kept
+
+
+cdef uint32_t _insert(
+    conn_t *c, uint32_t *before, uint32_t after, uint32_t seq, const uint8_t *data, uint32_t length
+) noexcept nogil:
+    """Bytes between two chunks of the sorted chain; `before` becomes the last one filled."""
+    cdef uint32_t kept = 0, row
+    cdef chunk_t *chunk
+    if before[0] != NONE:
+        chunk = chunk_at(c.p, before[0])
+        if chunk.seq + chunk.length == seq:
+            kept = _fill(chunk, data, length)
+    while kept < length:
+        row = _new_chunk(c, seq + kept)
+        if row == NONE:
+            break
+        kept += _fill(chunk_at(c.p, row), data + kept, length - kept)
+        chunk_at(c.p, row).next = after
+        if before[0] == NONE:
+            c.a.ooo_head = row
+        else:
+            chunk_at(c.p, before[0]).next = row
+        before[0] = row
+    return kept
+
+
+cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil:
+    cdef uint32_t end = seq + length, before = NONE, at, until, kept, total = 0
+    cdef chunk_t *chunk
+    conn_lease(c)
+    at = c.a.ooo_head
+    while seq_lt(seq, end):
+        # The first chunk that ends behind `seq`, and the one before it.
+        while at != NONE and seq_le(chunk_at(c.p, at).seq + chunk_at(c.p, at).length, seq):
+            before = at
+            at = chunk_at(c.p, at).next
+        until = end
+        if at != NONE:
+            chunk = chunk_at(c.p, at)
+            if seq_le(chunk.seq, seq):
+                data += chunk.seq + chunk.length - seq
+                seq = chunk.seq + chunk.length
+                continue
+            until = seq_min(end, chunk.seq)
+        kept = _insert(c, &before, at, seq, data, until - seq)
+        total += kept
+        if kept < until - seq:
+            break
+        data += kept
+        seq = until
+    return total
+
+
+cdef uint32_t receive_join(conn_t *c, uint32_t rcv_nxt) noexcept nogil:
+    cdef uint32_t row, cut
+    cdef chunk_t *chunk
+    while c.a.ooo_head != NONE:
+        row = c.a.ooo_head
+        chunk = chunk_at(c.p, row)
+        if seq_gt(chunk.seq, rcv_nxt):
+            break
+        c.a.ooo_head = chunk.next
+        if seq_le(chunk.seq + chunk.length, rcv_nxt):
+            _free_chunk(c, row)
+            continue
+        cut = rcv_nxt - chunk.seq
+        chunk.start += <uint16_t>cut
+        chunk.length -= <uint16_t>cut
+        chunk.seq = rcv_nxt
+        chunk.next = NONE
+        if c.a.rx_tail == NONE:
+            c.a.rx_head = row
+        else:
+            chunk_at(c.p, c.a.rx_tail).next = row
+        c.a.rx_tail = row
+        rcv_nxt += chunk.length
+    return rcv_nxt
+
+
+cdef uint32_t receive_copy(const conn_t *c, uint8_t *out, uint32_t size) noexcept nogil:
+    cdef uint32_t row = c.a.rx_head, done = 0, n
+    cdef const chunk_t *chunk
+    while row != NONE and done < size:
+        chunk = chunk_at(c.p, row)
+        n = chunk.length if chunk.length < size - done else size - done
+        memcpy(out + done, chunk.data + chunk.start, n)
+        done += n
+        row = chunk.next
+    return done
+
+
+cdef void receive_drop(conn_t *c, uint32_t length) noexcept nogil:
+    cdef uint32_t row
+    cdef chunk_t *chunk
+    while length and c.a.rx_head != NONE:
+        row = c.a.rx_head
+        chunk = chunk_at(c.p, row)
+        if chunk.length > length:
+            chunk.start += <uint16_t>length
+            chunk.length -= <uint16_t>length
+            chunk.seq += length
+            return
+        length -= chunk.length
+        c.a.rx_head = chunk.next
+        if c.a.rx_head == NONE:
+            c.a.rx_tail = NONE
+        _free_chunk(c, row)
+
+
+cdef void _free_chain(conn_t *c, uint32_t row) noexcept nogil:
+    cdef uint32_t following
+    while row != NONE:
+        following = chunk_at(c.p, row).next
+        _free_chunk(c, row)
+        row = following
+
+
+cdef void receive_clear(conn_t *c) noexcept nogil:
+    if c.a == NULL:
+        return
+    _free_chain(c, c.a.rx_head)
+    _free_chain(c, c.a.ooo_head)
+    c.a.rx_head = c.a.rx_tail = c.a.ooo_head = NONE
+
+
+cdef uint32_t receive_out_of_order(const conn_t *c) noexcept nogil:
+    cdef uint32_t row, total = 0
+    if c.a == NULL:
+        return 0
+    row = c.a.ooo_head
+    while row != NONE:
+        total += chunk_at(c.p, row).length
+        row = chunk_at(c.p, row).next
+    return total

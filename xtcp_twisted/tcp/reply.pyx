@@ -1,0 +1,111 @@
+"""The queue of packets that belong to no record; bounded, flushed with the rest."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+
+from xtcp_twisted.tcp.counters cimport C_OUT_RSTS, C_REPLY_DROPS, C_RESET_LIMITED
+from xtcp_twisted.tcp.layout cimport RECORD_SCALING, RECORD_TIMESTAMPS, REPLIES, local_at
+from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, RST, SYN
+
+
+cdef segment_t *reply_new(stack_t *s) noexcept nogil:
+    cdef segment_t *reply
+    if s.reply_count == REPLIES:
+        s.counters[C_REPLY_DROPS] += 1
+        return NULL
+    reply = &s.replies[(s.reply_head + s.reply_count) % REPLIES]
+    s.reply_count += 1
+    memset(reply, 0, sizeof(segment_t))
+    return reply
+
+
+cdef segment_t *reply_pop(stack_t *s) noexcept nogil:
+    cdef segment_t *reply
+    if s.reply_count == 0:
+        return NULL
+    reply = &s.replies[s.reply_head]
+    s.reply_head = (s.reply_head + 1) % REPLIES
+    s.reply_count -= 1
+    return reply
+
+
+cdef segment_t *reply_to(stack_t *s, const segment_t *seg, uint8_t flags, uint32_t seq, uint32_t ack) noexcept nogil:
+    cdef segment_t *reply = reply_new(s)
+    if reply == NULL:
+        return NULL
+    memcpy(reply.remote, seg.remote, 16)
+    memcpy(reply.local, seg.local, 16)
+    reply.remote_port = seg.remote_port
+    reply.local_port = seg.local_port
+    reply.flags = flags
+    reply.seq = seq
+    reply.ack = ack
+    return reply
+
+
+cdef bint _may_reset(stack_t *s) noexcept nogil:
+    """A token bucket for resets to strangers (attacks: reflection); one second's worth deep."""
+    cdef double most = s.limits.resets_per_second
+    s.reset_tokens += (s.now_us - s.reset_tokens_at_us) * most / 1e6
+    s.reset_tokens_at_us = s.now_us
+    if s.reset_tokens > most:
+        s.reset_tokens = most
+    if s.reset_tokens < 1:
+        s.counters[C_RESET_LIMITED] += 1
+        return False
+    s.reset_tokens -= 1
+    return True
+
+
+cdef void reply_reset(stack_t *s, const segment_t *seg) noexcept nogil:
+    cdef uint32_t length = seg.length + (seg.flags & SYN != 0) + (seg.flags & FIN != 0)
+    if seg.flags & RST or not _may_reset(s):
+        return
+    if seg.flags & ACK:
+        if reply_to(s, seg, RST, seg.ack, 0) == NULL:
+            return
+    elif reply_to(s, seg, RST | ACK, 0, seg.seq + length) == NULL:
+        return
+    s.counters[C_OUT_RSTS] += 1
+
+
+cdef segment_t *_of_record(stack_t *s, const record_t *r, uint8_t flags, uint32_t seq, uint32_t ack) noexcept nogil:
+    cdef segment_t *reply = reply_new(s)
+    if reply == NULL:
+        return NULL
+    memcpy(reply.remote, r.remote, 16)
+    memcpy(reply.local, local_at(s, r.local_row).address, 16)
+    reply.remote_port = r.remote_port
+    reply.local_port = r.local_port
+    reply.flags = flags
+    reply.seq = seq
+    reply.ack = ack
+    if r.flags & RECORD_TIMESTAMPS:
+        reply.has = HAS_TIMESTAMPS
+        reply.ts_val = s.now_ms + r.ts_offset
+        reply.ts_ecr = r.ts_recent
+    return reply
+
+
+cdef void reply_abort(stack_t *s, const record_t *r, uint32_t seq, uint32_t ack) noexcept nogil:
+    if _of_record(s, r, RST | ACK, seq, ack) != NULL:
+        s.counters[C_OUT_RSTS] += 1
+
+
+cdef void reply_acknowledgement(stack_t *s, const record_t *r) noexcept nogil:
+    cdef segment_t *reply = _of_record(s, r, ACK, r.snd_nxt, r.rcv_nxt)
+    if reply != NULL:
+        reply.window = _window(r)
+
+
+cdef void reply_probe(stack_t *s, const record_t *r) noexcept nogil:
+    cdef segment_t *reply = _of_record(s, r, ACK, r.snd_una - 1, r.rcv_nxt)
+    if reply != NULL:
+        reply.window = _window(r)
+
+
+cdef uint16_t _window(const record_t *r) noexcept nogil:
+    """The window as it was shown last, rounded up so that its edge stays."""
+    cdef int shift = r.scales >> 4 if r.flags & RECORD_SCALING else 0
+    cdef uint32_t units = (r.rcv_adv - r.rcv_nxt + (1U << shift) - 1) >> shift
+    return <uint16_t>(units if units < 65_535 else 65_535)

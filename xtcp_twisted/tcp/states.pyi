@@ -1,0 +1,2 @@
+NAMES: tuple[str, ...]
+TRANSITIONS: dict[str, dict[str, str]]

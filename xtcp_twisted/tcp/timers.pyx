@@ -1,0 +1,174 @@
+"""Timers: retransmission (RFC 6298), persist, held acknowledgements, lingering, and the clock hand.
+
+A connection with something pending has one node in the wheel, at the earliest
+of its deadlines; one that became later is found out when the node fires.  Idle
+connections have none: the clock hand visits their records, a slice at a time,
+one turn in SWEEP_S, for keepalive (RFC 9293 section 3.8.4) and for timestamps
+that grew too old (RFC 7323 section 5.5).
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from xtcp_twisted import config
+from xtcp_twisted.memory.links cimport END
+from xtcp_twisted.memory.wheel cimport wheel_next, wheel_pop
+from xtcp_twisted.tcp.close cimport conn_fail, conn_free
+from xtcp_twisted.tcp.congestion cimport congestion_timeout, retransmission_timeout
+from xtcp_twisted.tcp.connection cimport (
+    EVENT_DOWN,
+    EVENT_WRITABLE,
+    conn_ack_now,
+    conn_arm,
+    conn_load,
+    conn_queue_output,
+    conn_report,
+    conn_settle,
+)
+from xtcp_twisted.tcp.counters cimport (
+    C_ABORT_ON_TIMEOUT,
+    C_DELAYED_ACKS,
+    C_KEEPALIVE_PROBES,
+    C_TCP_TIMEOUTS,
+)
+from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_ACK_HELD,
+    ACTIVE_LINGER,
+    ACTIVE_PROBE,
+    ACTIVE_TRANSMIT,
+    RECORD_ENDED,
+    RECORD_PROMISED,
+    RECORD_SHORT,
+    RECORD_TIMESTAMPS,
+    RECORD_TS_STALE,
+    active_at,
+    earlier,
+    record_at,
+    record_t,
+)
+from xtcp_twisted.tcp.listen cimport half_open_due, half_open_timers
+from xtcp_twisted.tcp.reply cimport reply_probe
+from xtcp_twisted.tcp.timewait cimport time_wait_age
+from xtcp_twisted.tcp.transmit cimport transmit_room
+
+cdef uint32_t MAX_RTO_MS = config.MAX_RTO_MS
+cdef uint32_t SWEEP_MS = int(config.SWEEP_S * 1000)
+
+cdef enum:
+    ETIMEDOUT = 110
+    SLICES = 64                # of one turn of the clock hand
+    TS_LIFETIME_MS = 2_073_600_000  # 24 days
+    MAX_BACKOFF = 16
+
+
+cdef uint32_t _backed_off(const conn_t *c) noexcept nogil:
+    """RFC 6298 (5.5): doubled at each expiry, up to the maximum."""
+    cdef unsigned long long rto = <unsigned long long>retransmission_timeout(c.r) << c.a.backoff
+    return <uint32_t>(rto if rto < MAX_RTO_MS else MAX_RTO_MS)
+
+
+cdef void _retransmit(conn_t *c) noexcept nogil:
+    """RFC 6298 (5.4) to (5.6), or a probe when the peer's window is closed (RFC 9293 section 3.8.6.1)."""
+    if c.r.snd_una == c.r.snd_nxt or c.r.snd_wnd == 0:
+        c.a.flags |= ACTIVE_PROBE
+    else:
+        c.s.counters[C_TCP_TIMEOUTS] += 1
+        congestion_timeout(c.r, c.a.backoff == 0)
+        c.a.resend_nxt = c.r.snd_una
+        if c.r.resends < 255:
+            c.r.resends += 1
+    if c.a.backoff < MAX_BACKOFF:
+        c.a.backoff += 1
+    c.a.transmit_at = c.s.now_ms + _backed_off(c)
+    conn_queue_output(c)
+
+
+cdef void _fire(conn_t *c) noexcept nogil:
+    cdef uint32_t now = c.s.now_ms
+    if c.a.flags & ACTIVE_LINGER and not earlier(now, c.a.linger_at):
+        conn_free(c)
+        return
+    if c.a.flags & ACTIVE_TRANSMIT and c.g.user_timeout_ms:
+        if not earlier(now, c.a.progress + c.g.user_timeout_ms):
+            c.s.counters[C_ABORT_ON_TIMEOUT] += 1
+            conn_fail(c, EVENT_DOWN, ETIMEDOUT)
+            return
+    if c.a.flags & ACTIVE_ACK_HELD and not earlier(now, c.a.acknowledge_at):
+        c.a.flags &= ~ACTIVE_ACK_HELD
+        c.s.counters[C_DELAYED_ACKS] += 1
+        conn_ack_now(c)
+    if c.a.flags & ACTIVE_TRANSMIT and not earlier(now, c.a.transmit_at):
+        _retransmit(c)
+    conn_arm(c)
+    conn_settle(c)
+
+
+cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
+    """The clock hand at one record: at most one keepalive probe a turn."""
+    cdef record_t *r = record_at(s, slot)
+    cdef uint32_t idle = s.now_ms - r.last_heard
+    cdef conn_t c
+    if not r.generation & 1 or r.flags & (RECORD_ENDED | RECORD_PROMISED):
+        return
+    if idle > TS_LIFETIME_MS and r.flags & RECORD_TIMESTAMPS:
+        r.flags |= RECORD_TS_STALE
+    if not s.keepalive_groups and not r.flags & RECORD_SHORT:
+        return
+    conn_load(&c, s, slot)
+    if r.flags & RECORD_SHORT and r.snd_lbb == r.snd_una and transmit_room(&c):
+        # Its send was short because others had filled the buffer: no ACK of its own will tell it.
+        r.flags &= ~<uint32_t>RECORD_SHORT
+        conn_report(&c, EVENT_WRITABLE)
+    if c.g.keepalive_ms == 0 or idle < c.g.keepalive_ms + r.probes * c.g.keepalive_interval_ms:
+        return
+    if c.a != NULL and c.a.flags & ACTIVE_TRANSMIT:
+        return
+    if r.probes >= c.g.keepalive_probes:
+        s.counters[C_ABORT_ON_TIMEOUT] += 1
+        conn_fail(&c, EVENT_DOWN, ETIMEDOUT)
+        return
+    r.probes += 1
+    s.counters[C_KEEPALIVE_PROBES] += 1
+    reply_probe(s, r)
+
+
+cdef void _sweep(stack_t *s) noexcept nogil:
+    """One slice of the clock hand, when it is due."""
+    cdef uint32_t slice_rows, i
+    if earlier(s.now_ms, s.hand_at):
+        return
+    s.hand_at = s.now_ms + SWEEP_MS // SLICES
+    time_wait_age(s)
+    slice_rows = s.records.fresh // SLICES + 1
+    for i in range(slice_rows):
+        if s.hand >= s.records.fresh:
+            s.hand = 0
+            if i or not s.records.fresh:
+                break
+        _visit(s, s.hand)
+        s.hand += 1
+
+
+cdef void timers_fire(stack_t *s) noexcept nogil:
+    cdef uint32_t row
+    cdef conn_t c
+    half_open_timers(s)
+    while True:
+        row = wheel_pop(&s.wheel, s.now_ms)
+        if row == END:
+            break
+        conn_load(&c, s, active_at(s, row).slot)
+        _fire(&c)
+    _sweep(s)
+
+
+cdef bint timers_due(const stack_t *s, uint32_t *when) noexcept nogil:
+    cdef uint32_t candidate = 0
+    cdef bint found = half_open_due(s, when)
+    if wheel_next(&s.wheel, &candidate) and (not found or earlier(candidate, when[0])):
+        when[0] = candidate
+        found = True
+    if s.records.used or s.time_wait_live:
+        if not found or earlier(s.hand_at, when[0]):
+            when[0] = s.hand_at
+            found = True
+    return found

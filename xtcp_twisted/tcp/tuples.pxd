@@ -1,0 +1,19 @@
+"""Who is who: 4-tuples and local addresses, found through keyed indices."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from xtcp_twisted.tcp.layout cimport stack_t
+from xtcp_twisted.wire.segment cimport segment_t
+
+
+# The hash tag of a segment's 4-tuple, under the engine's key.
+cdef uint32_t tuple_tag(const stack_t *s, const segment_t *seg) noexcept nogil
+# The reference (layout.REFERENCE_*) of the 4-tuple, or VACANT.
+cdef uint32_t tuple_find(const stack_t *s, const segment_t *seg, uint32_t tag) noexcept nogil
+# The row of a local address, with one more reference; NONE when the table is full.
+cdef uint32_t local_hold(stack_t *s, const uint8_t *address) noexcept nogil
+cdef void local_drop(stack_t *s, uint32_t row) noexcept nogil
+# RFC 6528: the initial sequence number for a 4-tuple at this time.
+cdef uint32_t initial_sequence(const stack_t *s, const segment_t *seg) noexcept nogil
+# RFC 7323 section 5.4: the offset of a connection's timestamps.
+cdef uint32_t timestamp_offset(const stack_t *s, const segment_t *seg) noexcept nogil
