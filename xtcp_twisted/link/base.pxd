@@ -8,6 +8,9 @@ cdef enum:
     CHECKSUM_PARTIAL = 1   # the field holds the pseudo-header sum; the other side completes it
     CHECKSUM_VALID = 2     # in only: verified by the sender of the frame
 
+cdef enum:
+    LARGEST_PACKET = 65535   # bytes; what the length field of an IPv4 header can say
+
 cdef struct frame_t:
     uint8_t *data          # the IP packet
     uint32_t length        # bytes; before read_frames: room at `data`
@@ -25,6 +28,11 @@ cdef class Link:
     # bytes of room.  Returns how many; -1 with an exception when the link is gone.
     cdef int read_frames(self, frame_t *frames, int limit, int64_t now_us) except -1 nogil
     # Send `count` frames; what the link cannot take is dropped and counted.
+    # Returns how many the other side took.
     cdef int write_frames(self, frame_t *frames, int count, int64_t now_us) except -1 nogil
     # When the link itself has something to deliver, microseconds; -1: it cannot tell.
     cdef int64_t next_time_us(self) noexcept nogil
+
+# Seconds as a Python caller gives them, and a packet that one gives (LocalError when too long).
+cdef int64_t microseconds(double seconds) noexcept nogil
+cdef bytes packet_bytes(packet)

@@ -1,0 +1,151 @@
+"""A link over a TUN device: the kernel routes IP packets to a device, this process reads them.
+
+The packet path is system calls and nothing else; finding, making and
+configuring the device is `xtcp_twisted.link.tunsetup`'s.  One frame is one
+packet with its checksum complete: the device is opened without a packet
+information header and without offloads.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t
+from posix.unistd cimport close, read, write
+
+from xtcp_twisted.link.base cimport CHECKSUM_UNKNOWN, Link, frame_t
+
+from os import strerror
+
+from xtcp_twisted.errors import LinkError
+from xtcp_twisted.link import tunsetup
+
+
+cdef class TunLink(Link):
+    """A TUN device, made for this link or there before.
+
+    A device that does not exist is made and configured, which takes root or
+    CAP_NET_ADMIN; it goes when the link is closed, unless it shall persist.  A
+    device that exists (``ip tuntap add dev xt0 mode tun user NAME``) is
+    attached to, which its owner may do without any privilege; nothing about it
+    is changed, and its MTU becomes the link's.
+
+    The addresses are those of the kernel's end.  The engine's own addresses must
+    not be among them, else the kernel answers in the engine's place; the caller
+    checks that with `host_addresses`.
+
+    :param name: of the device, 1 to 15 characters.
+    :param addresses: of the host on a new device, with prefix: ``"10.77.0.1/24"``.
+    :param mtu: of a new device, bytes (576 to 65,535).
+    :param namespace: the network namespace the device is in: a name (as ``ip netns``
+        has it), a path, or a descriptor of one; None is the caller's own.  The link
+        works from outside.
+    :param owner: user name or number that may attach to a new device later.
+    :param queue_length: packets that wait for this process on a new device; in a
+        burst of connects, a short queue drops SYNs.
+    :param persist: keep a new device when the link is closed.
+    :ivar name: of the device.
+    :ivar created: whether this link made the device.
+    :raises PrivilegeError: a right is missing; the text says what to type.
+    :raises LinkError: no TUN driver, device busy, bad name, unknown namespace or owner.
+    :raises ConfigurationError: an address, the MTU or the queue length is not allowed.
+    """
+
+    def __cinit__(self):
+        self._descriptor = -1
+        self._namespace = -1
+
+    def __init__(self, name, *, addresses=(), mtu=1500, namespace=None, owner=None,
+                 queue_length=10_000, persist=False):
+        request = tunsetup.TunRequest(
+            name=name, addresses=addresses, mtu=mtu, namespace=namespace, owner=owner,
+            queue_length=queue_length, persist=persist,
+        )
+        device = tunsetup.open_tun(request)
+        self._descriptor = device.descriptor
+        self._namespace = device.namespace
+        self.name = name
+        self.created = device.created
+        self.mtu = device.mtu
+
+    def __dealloc__(self):
+        self._release()
+
+    def host_addresses(self):
+        """The kernel's addresses on the device now, as ``ipaddress`` interfaces (address and prefix).
+
+        :raises LinkError: the device is gone.
+        :raises PrivilegeError: the device is in another namespace and the right to enter it was given up.
+        """
+        self._check_open()
+        return tunsetup.host_addresses(self.name, self._namespace)
+
+    def is_up(self):
+        """Whether the device is up; a device that is down drops all that is sent.
+
+        :raises LinkError: the device is gone.
+        :raises PrivilegeError: as `host_addresses`.
+        """
+        self._check_open()
+        return tunsetup.is_up(self.name, self._namespace)
+
+    def fileno(self):
+        """The device's descriptor, readable while packets wait; -1 when closed."""
+        return self._descriptor
+
+    def close(self):
+        """Close the device; one that was made for this link goes, unless it persists."""
+        self._release()
+
+    cdef int read_frames(self, frame_t *frames, int limit, int64_t now_us) except -1 nogil:
+        cdef int count = 0
+        cdef ssize_t length
+        while count < limit:
+            length = read(self._descriptor, frames[count].data, frames[count].length)
+            if length < 0:
+                if errno == EINTR:
+                    continue
+                if errno == EAGAIN:
+                    break
+                if count:
+                    # What is there is handed over; the next call meets the error again.
+                    break
+                self._gone(errno)
+            frames[count].length = length
+            frames[count].gso_size = 0
+            frames[count].gso_type = 0
+            frames[count].checksum_start = 0
+            frames[count].checksum_offset = 0
+            frames[count].checksum_state = CHECKSUM_UNKNOWN
+            count += 1
+        self.received += count
+        return count
+
+    cdef int write_frames(self, frame_t *frames, int count, int64_t now_us) except -1 nogil:
+        cdef int i = 0, taken = 0
+        while i < count:
+            if write(self._descriptor, frames[i].data, frames[i].length) >= 0:
+                taken += 1
+            elif errno == EINTR:
+                continue
+            # Else the device is down (EIO) or full (EAGAIN), or the kernel refuses the packet: TCP will resend.
+            i += 1
+        self.sent += count
+        self.dropped += count - taken
+        return taken
+
+    cdef int _gone(self, int code) except -1 nogil:
+        with gil:
+            self._check_open()
+            raise LinkError(
+                f"{self.name}: the device has gone away ({strerror(code)}); open the link again"
+            )
+
+    def _check_open(self):
+        if self._descriptor < 0:
+            raise LinkError(f"{self.name}: the link is closed")
+
+    cdef void _release(self) noexcept:
+        if self._descriptor >= 0:
+            close(self._descriptor)
+            self._descriptor = -1
+        if self._namespace >= 0:
+            close(self._namespace)
+            self._namespace = -1

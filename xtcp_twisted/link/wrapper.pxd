@@ -1,0 +1,11 @@
+"""A link around another link."""
+
+from libc.stdint cimport int64_t
+
+from xtcp_twisted.link.base cimport Link, frame_t
+
+cdef class Wrapper(Link):
+    cdef readonly Link inner
+
+    # Hand `count` frames to the inner link and count what it dropped.
+    cdef int pass_on(self, frame_t *frames, int count, int64_t now_us) except -1 nogil
