@@ -1,4 +1,4 @@
-"""A deterministic bad network around a link: loss, bursts, delay, reordering, duplicates, damage, a slow line.
+"""A deterministic bad network around a link: loss, delay, reordering, duplicates, damage, a slow line.
 
 Both directions, on the engine's own time.  What happens to the k-th packet of a
 direction is a function of (seed, direction, k) and of the parameters: each
@@ -292,7 +292,7 @@ cdef int64_t earlier(int64_t a, int64_t b) noexcept nogil:
 
 
 cdef uint64_t mix(uint64_t value) noexcept nogil:
-    # The output step of SplitMix64 (Steele, Lea, Flood 2014): every bit of the result depends on every bit.
+    # One step of SplitMix64 (Steele, Lea, Flood 2014): each bit of it depends on all bits of `value`.
     value += 0x9E3779B97F4A7C15ULL
     value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9ULL
     value = (value ^ (value >> 27)) * 0x94D049BB133111EBULL

@@ -6,13 +6,13 @@ packet with its checksum complete: the device is opened without a packet
 information header and without offloads.
 """
 
+from os import strerror
+
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t
 from posix.unistd cimport close, read, write
 
 from xtcp_twisted.link.base cimport CHECKSUM_UNKNOWN, Link, frame_t
-
-from os import strerror
 
 from xtcp_twisted.errors import LinkError
 from xtcp_twisted.link import tunsetup
@@ -125,7 +125,7 @@ cdef class TunLink(Link):
                 taken += 1
             elif errno == EINTR:
                 continue
-            # Else the device is down (EIO) or full (EAGAIN), or the kernel refuses the packet: TCP will resend.
+            # Else the device is down (EIO), the kernel has no room (EAGAIN) or refuses the packet.
             i += 1
         self.sent += count
         self.dropped += count - taken

@@ -47,9 +47,8 @@ IFNAMSIZ: Final = 16
 IFF_UP: Final = 0x0001
 SIOCGIFFLAGS: Final = 0x8913
 SIOCGIFMTU: Final = 0x8921
-# sched.h, linux/if_link.h
+# sched.h
 CLONE_NEWNET: Final = 0x4000_0000
-IN6_ADDR_GEN_MODE_NONE: Final = 1
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -71,7 +70,7 @@ def _address(value: str) -> Address:
 
 
 def _integer(low: int, high: int) -> Any:
-    def check(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    def check(instance: object, attribute: attrs.Attribute[int], value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ConfigurationError(
                 f"{attribute.name}: {value!r} is not allowed; give an integer from {low:,} to {high:,}"
@@ -80,7 +79,7 @@ def _integer(low: int, high: int) -> Any:
     return check
 
 
-def _device_name(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+def _device_name(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str) or not 0 < len(value.encode()) < IFNAMSIZ:
         raise LinkError(f"device name {value!r}: give a name of 1 to {IFNAMSIZ - 1} characters")
     if value in (".", "..") or not re.fullmatch(r"[\w.@+-]+", value, re.ASCII):
@@ -135,14 +134,9 @@ def host_addresses(name: str, namespace: int = -1) -> list[Address]:
     """The kernel's addresses on device `name`, in the namespace of descriptor `namespace` (-1: here)."""
 
     def ask() -> list[Address]:
-        from pyroute2 import IPRoute
+        from xtcp_twisted.link import netlink
 
-        index = _index(name)
-        with IPRoute() as netlink:
-            return [
-                ipaddress.ip_interface((row.get("IFA_LOCAL") or row.get("IFA_ADDRESS"), row["prefixlen"]))
-                for row in netlink.get_addr(index=index)
-            ]
+        return netlink.host_addresses(_index(name))
 
     return inside(namespace, ask)
 
@@ -261,7 +255,8 @@ def _attach(descriptor: int, request: TunRequest, existed: bool) -> None:
             raise PrivilegeError(_how_to_make(request, existed)) from None
         if error.errno == errno.EBUSY:
             raise LinkError(
-                f"{name}: the device is busy, another process has it open; stop that one, or give another name"
+                f"{name}: the device is busy, another process has it open;"
+                " stop that one, or give another name"
             ) from None
         if error.errno == errno.EINVAL and existed:
             raise LinkError(
@@ -277,13 +272,16 @@ def _how_to_make(request: TunRequest, existed: bool) -> str:
     lines = [f"{ip} link del {name}"] if existed else []
     lines.append(f"{ip} tuntap add dev {name} mode tun user {_user()}")
     lines += [f"{ip} addr add {address} dev {name}" for address in request.addresses]
+    lines.append(f"{ip} link set {name} addrgenmode none")
     lines.append(f"{ip} link set {name} mtu {request.mtu} txqueuelen {request.queue_length} up")
     problem = (
         f"TUN device {name} exists but belongs to another user"
         if existed
         else f"TUN device {name} does not exist, and making it takes root (CAP_NET_ADMIN)"
     )
-    return f"{problem}. Run this with sudo, or make the device once for user {_user()}:\n  " + "\n  ".join(lines)
+    return f"{problem}. Run this with sudo, or make the device once for user {_user()}:\n  " + "\n  ".join(
+        lines
+    )
 
 
 def _ip_command(namespace: str | os.PathLike[str] | int | None) -> str:
@@ -303,41 +301,10 @@ def _user() -> str:
 
 
 def _configure(request: TunRequest) -> None:
-    from pyroute2 import IPRoute, NetlinkError
+    from xtcp_twisted.link import netlink
 
     index = _index(request.name)
-    with IPRoute() as netlink:
-        try:
-            netlink.link("set", index=index, mtu=request.mtu, txqlen=request.queue_length)
-            _without_link_local(netlink, index)
-            for address in request.addresses:
-                _add_address(netlink, index, address)
-            netlink.link("set", index=index, state="up")
-        except NetlinkError as error:
-            raise LinkError(f"{request.name}: the kernel refuses the configuration: {error}") from error
-
-
-def _without_link_local(netlink: Any, index: int) -> None:
-    """No link-local address, hence no router solicitations into the engine."""
-    from pyroute2 import NetlinkError
-
-    mode = ["IFLA_INET6_ADDR_GEN_MODE", IN6_ADDR_GEN_MODE_NONE]
-    family = ["AF_INET6", {"attrs": [mode]}]
-    try:
-        netlink.link("set", index=index, IFLA_AF_SPEC={"attrs": [family]})
-    except NetlinkError as error:
-        # A kernel without IPv6 makes no such address either.
-        if error.code not in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
-            raise
-
-
-def _add_address(netlink: Any, index: int, address: Address) -> None:
-    from pyroute2 import NetlinkError
-
-    try:
-        netlink.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
-    except NetlinkError as error:
-        raise ConfigurationError(f"addresses: the kernel refuses {address}: {error.args[1]}") from error
+    netlink.configure(request.name, index, request.addresses, request.mtu, request.queue_length)
 
 
 def _exists(name: str) -> bool:
