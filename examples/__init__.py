@@ -1,0 +1,1 @@
+"""Small applications for XTCP; `xtcp.toml` serves them all."""

@@ -1,0 +1,343 @@
+"""Group protocols: one object for all connections of a group.
+
+This is the way to a million connections.  Per turn of the reactor the protocol
+gets at most a handful of calls, each with a batch, and nothing of Python exists per
+connection but what the application itself keeps.
+
+Knows the engine's groups and ports; must not know stacks or configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import attrs
+from twisted.python import log
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from xtcp_twisted.config import ALL, UNLIMITED, GroupOptions
+from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine.kinds import ENDS, EventKind
+from xtcp_twisted.errors import LocalError, StaleConnection, WriteClosed
+from xtcp_twisted.reactor import reasons
+from xtcp_twisted.reactor.batches import hand
+from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupTransport
+from xtcp_twisted.reactor.logctx import LazyContext
+from xtcp_twisted.reactor.port import ListeningGroup
+from xtcp_twisted.reactor.reader import Event
+
+_ESTABLISHED: Final = int(EventKind.ESTABLISHED)
+_WRITABLE: Final = int(EventKind.WRITABLE)
+_STALLED: Final = int(EventKind.STALLED)
+_PENDING: Final = int(EventKind.PENDING)
+_ENDS: Final = frozenset(int(kind) for kind in ENDS)
+
+
+@implementer(IGroupTransport)
+class GroupTransport:
+    """See `IGroupTransport`.  Calls on the hot path are the engine's own methods."""
+
+    __slots__ = (
+        "_port",
+        "accept",
+        "broadcast",
+        "credit",
+        "engineGroup",
+        "info",
+        "local",
+        "pause",
+        "peer",
+        "refuse",
+        "send",
+        "setUser",
+        "shutdown",
+        "user",
+    )
+
+    def __init__(self, group: Group, port: GroupPort) -> None:
+        self._port = port
+        self.engineGroup = group
+        self.accept = group.accept
+        self.broadcast = group.broadcast
+        self.credit = group.credit
+        self.info = group.info
+        self.local = group.local
+        self.pause = group.pause
+        self.peer = group.peer
+        self.refuse = group.refuse
+        self.send = group.send
+        self.setUser = group.set_user
+        self.shutdown = group.shutdown
+        self.user = group.user
+
+    def __len__(self) -> int:
+        return len(self.engineGroup)
+
+    def __bool__(self) -> bool:
+        return True  # a group without connections is a group
+
+    def __repr__(self) -> str:
+        return f"<GroupTransport {self.name!r} on {self.port}: {len(self)} connections>"
+
+    @property
+    def name(self) -> str:
+        return self.engineGroup.name
+
+    @property
+    def port(self) -> int:
+        return self.engineGroup.port
+
+    @property
+    def options(self) -> GroupOptions:
+        return self.engineGroup.options
+
+    def sendMany(self, answers: Iterable[tuple[Any, ...]]) -> list[tuple[int, bytes]]:
+        send = self.send
+        rest = []
+        for answer in answers:
+            try:
+                taken = send(*answer)
+            except LocalError as refused:
+                if not _hasEnded(refused):
+                    raise
+                continue
+            data = answer[1]
+            if taken < len(data):
+                rest.append((answer[0], data[taken:]))
+        return rest
+
+    def need(self, cd: int, n: int) -> None:
+        self.engineGroup.need(cd, n)
+        self._port.again()
+
+    def resume(self, cd: int) -> None:
+        self.engineGroup.resume(cd)
+        self._port.again()
+
+    def finish(self, cd: int) -> None:
+        self.engineGroup.finish(cd)
+        self._port.ended(cd, reasons.DONE)
+
+    def abort(self, cd: int) -> None:
+        self.engineGroup.abort(cd)
+        self._port.ended(cd, reasons.ABORTED)
+
+
+@implementer(IGroupProtocol)
+class GroupProtocol:
+    """Base class of group protocols; override what is of interest.
+
+    The shortest useful one answers in `messageReceived`::
+
+        class Upper(GroupProtocol):
+            def messageReceived(self, cd, data):
+                self.group.send(cd, data.upper())
+
+    :ivar group: the `IGroupTransport`, from `makeGroup` on.
+    """
+
+    group: GroupTransport
+    #: None: acknowledge when `messagesReceived` returns, except under the `application` policy.
+    autoAcknowledge: bool | None = None
+
+    def makeGroup(self, group: GroupTransport) -> None:
+        """Keep the group and call `groupOpened`."""
+        self.group = group
+        self.groupOpened()
+
+    def groupOpened(self) -> None:
+        """The group listens; `group` is set."""
+
+    def groupClosed(self, reason: Failure) -> None:
+        """Everything is over."""
+
+    def connectionsMade(self, cds: list[int]) -> None:
+        """Call `connectionMade` for each."""
+        for cd in cds:
+            self.connectionMade(cd)
+
+    def connectionMade(self, cd: int) -> None:
+        """A connection is there; a greeting may be sent."""
+
+    def messagesReceived(self, messages: list[tuple[int, bytes]]) -> None:
+        """Call `messageReceived` for each."""
+        for cd, data in messages:
+            self.messageReceived(cd, data)
+
+    def messageReceived(self, cd: int, data: bytes) -> None:
+        """Data has arrived on one connection."""
+
+    def connectionsHalfClosed(self, cds: list[int]) -> None:
+        """Finish them: most servers have nothing to say to a peer that has said all."""
+        for cd in cds:
+            self.group.finish(cd)
+
+    def connectionsWritable(self, cds: list[int]) -> None:
+        """Nothing: for protocols that keep what a short `send` left."""
+
+    def connectionsStalled(self, cds: list[int]) -> None:
+        """Nothing: what could not be broadcast to them is lost for them."""
+
+    def connectionsLost(self, losses: list[tuple[int, Failure]]) -> None:
+        """Call `connectionLost` for each."""
+        for cd, reason in losses:
+            self.connectionLost(cd, reason)
+
+    def connectionLost(self, cd: int, reason: Failure) -> None:
+        """A connection has ended; its id means nothing any more."""
+
+
+def _hasEnded(refused: LocalError) -> bool:
+    """Whether a call was refused only because its connection has ended meanwhile."""
+    return isinstance(refused, StaleConnection | WriteClosed)
+
+
+class GroupPort(ListeningGroup):
+    """The listening port of a group protocol."""
+
+    _transport: GroupTransport | None = None
+    _delivering = False
+    _losses: list[tuple[int, Failure]]
+
+    def turn(self, events: list[Event], limit: int, context: LazyContext) -> bool:
+        """Accept, deliver, then tell of room and of ends."""
+        made: list[int] = []
+        writable: list[int] = []
+        stalled: list[int] = []
+        losses, self._losses = self._losses, []
+        pending = False
+        for kind, cd, detail in events:
+            if kind == _ESTABLISHED:
+                made.append(cd)
+            elif kind in _ENDS:
+                losses.append((cd, reasons.reasonOf(kind, detail)))
+            elif kind == _WRITABLE:
+                writable.append(cd)
+            elif kind == _STALLED:
+                stalled.append(cd)
+            elif kind == _PENDING:
+                pending = True
+        protocol = self.factory
+        if pending:
+            self._pending()
+        if made:
+            self._told(protocol.connectionsMade, made, unknownPay=False)
+        self._delivering = True
+        try:
+            more = self._deliver(limit)
+        finally:
+            self._delivering = False
+        if writable:
+            self._told(protocol.connectionsWritable, writable)
+        if stalled:
+            self._told(protocol.connectionsStalled, stalled)
+        if losses:
+            hand(protocol.connectionsLost, losses)
+            self._closeIfEmpty()
+        return more
+
+    def _pending(self) -> None:
+        requests = self.group.pending()
+        if IGroupAcceptor.providedBy(self.factory):
+            hand(self.factory.connectionsPending, requests)
+            return
+        for pendingId, _ in requests:  # the credits have run out: nobody else decides
+            try:
+                self.group.accept(pendingId)
+            except LocalError:
+                log.err()
+
+    def _deliver(self, limit: int) -> bool:
+        """Deliver until nothing is left, at most `limit` messages; True when something may be."""
+        while limit > 0 and self._gd >= 0:
+            batch = self.group.recv_batch(limit)
+            if not batch:
+                return False
+            limit -= len(batch)
+            closed = [cd for cd, data in batch if not data]
+            if closed:
+                batch = [message for message in batch if message[1]]
+            if batch:
+                self._messages(batch)
+            if closed:
+                self._told(self.factory.connectionsHalfClosed, closed)
+        return self._gd >= 0
+
+    def _messages(self, batch: list[tuple[int, bytes]]) -> None:
+        served, guilty, unknown = hand(self.factory.messagesReceived, batch)
+        for cd, _ in guilty + unknown:
+            self._fault(cd)
+        if self._acknowledges():
+            send = self.group.send
+            for cd, _ in served:
+                try:
+                    send(cd, b"", ALL)
+                except LocalError as refused:
+                    if not _hasEnded(refused):
+                        raise
+
+    def _acknowledges(self) -> bool:
+        chosen = self.factory.autoAcknowledge
+        return self.group.options.ack_policy != "application" if chosen is None else bool(chosen)
+
+    def _told(
+        self, handler: Callable[[list[int]], object], cds: list[int], *, unknownPay: bool = True
+    ) -> None:
+        """Hand over connection ids; what raises costs the connection.
+
+        New connections whose handler tells nothing stay: nobody waits for an
+        answer yet, and Twisted's connections survive their connectionMade, too.
+        """
+        _, guilty, unknown = hand(handler, cds)
+        for cd in guilty + unknown if unknownPay else guilty:
+            self._fault(cd)
+
+    def _fault(self, cd: int) -> None:
+        """An exception costs this connection."""
+        try:
+            self.group.abort(cd)
+        except LocalError:
+            return  # the handler has closed it itself, or it has ended
+        self.ended(cd, reasons.ABORTED)
+
+    def again(self) -> None:
+        """Look for data in the next turn even if the engine reports none."""
+        if self._gd >= 0 and not self._delivering:  # which goes on until there is none
+            self.reader.again(self._gd)
+
+    def ended(self, cd: int, reason: Failure) -> None:
+        """The application closed it: report that like any other end, in a later turn."""
+        self._losses.append((cd, reason))
+        self.reader.again(self._gd)
+
+    def _close(self, reason: Failure) -> None:
+        """As the base class; the protocol is told once, not per connection."""
+        if self._gd < 0:
+            return
+        super()._close(reason)
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            try:
+                self.factory.groupClosed(reason)
+            except BaseException:  # noqa: BLE001  # as Twisted's reactors do
+                log.err()
+
+    def _groupOptions(self, options: GroupOptions) -> GroupOptions:
+        """Who does not decide about requests accepts them all, inside the engine."""
+        if options.accept_credits or IGroupAcceptor.providedBy(self.factory):
+            return options
+        return attrs.evolve(options, accept_credits=UNLIMITED)
+
+    def _started(self) -> None:
+        if self._transport is None:
+            self._losses = []
+            self._transport = GroupTransport(self.group, self)
+            self.factory.makeGroup(self._transport)
+
+    def _ceased(self) -> None:
+        """Nothing: the protocol serves until its last connection has gone (`_close`)."""
+
+    def _isEmpty(self) -> bool:
+        return not (len(self.group) or self._losses)

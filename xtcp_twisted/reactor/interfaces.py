@@ -1,0 +1,195 @@
+"""The interfaces that applications implement, and those that they are handed.
+
+There are two ways to serve connections.  An ordinary `IProtocolFactory` gets a
+protocol and a transport per connection, as with kernel TCP; its transports
+provide `IXTCPTransport`.  An `IGroupProtocol` is one object for a whole group of
+connections, which it knows by their connection ids (cd) and of which it hears
+in batches: an idle connection then costs no Python object at all.
+
+Knows nothing of how either is driven.  In methods that the reactor side calls,
+names are Twisted's; names of calls that go straight to the engine are the
+engine's (`xtcp_twisted.engine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet import interfaces
+from twisted.python.failure import Failure
+from zope.interface import Attribute, Interface
+
+
+class IXTCPTransport(interfaces.ITCPTransport):
+    """The transport of one connection of an ordinary protocol."""
+
+    group = Attribute("The engine's group that this connection belongs to.")
+    cd = Attribute("The connection id in that group (an int, never used twice in a row).")
+
+
+class IGroupTransport(Interface):
+    """What a group protocol talks to: all connections of one group.
+
+    A call that names a connection raises `xtcp_twisted.errors.StaleConnection`
+    when that connection has ended in the meantime, whether or not
+    `IGroupProtocol.connectionsLost` has told of it yet.  Calls only queue; what
+    they queue leaves at the end of the reactor turn.
+    """
+
+    name = Attribute("The group's name (str).")
+    port = Attribute("The port that the group is bound to (int).")
+    options = Attribute("The group's `xtcp_twisted.config.GroupOptions`.")
+    engineGroup = Attribute("The engine's group, for what is not offered here.")
+
+    def __len__() -> int:
+        """The number of connections of the group."""
+
+    def send(cd: int, data: bytes, ackd: int = 0) -> int:
+        """Queue an answer and acknowledge what it answers (P15, P16).
+
+        :param cd: the connection.
+        :param data: the answer; may be empty, to acknowledge only.
+        :param ackd: how many received bytes are done with; `ALL` for all that was delivered.
+        :return: how many bytes of `data` were taken.  After a short count,
+            `IGroupProtocol.connectionsWritable` tells when to try again.
+        :raises NotAcknowledgeable: `ackd` is more than was delivered.
+        """
+
+    def sendMany(answers: Iterable[tuple[Any, ...]]) -> list[tuple[int, bytes]]:
+        """Queue many answers; connections that have ended are passed over.
+
+        :param answers: an iterable of ``(cd, data)`` or ``(cd, data, ackd)``.
+        :return: ``[(cd, rest)]`` of those that were not taken whole; mostly empty.
+        """
+
+    def broadcast(data: bytes, cds: Iterable[int] | None = None) -> int:
+        """Queue the same bytes for many connections; they are stored once.
+
+        :param cds: the connections, or None for the whole group.
+        :return: how many connections took it.  `IGroupProtocol.connectionsStalled`
+            names those that could not.
+        """
+
+    def accept(pendingId: int) -> int:
+        """Accept a connection request (P08); returns the connection's id."""
+
+    def refuse(pendingId: int) -> None:
+        """Refuse a connection request."""
+
+    def credit(n: int) -> None:
+        """Post `n` accept credits: so many requests are accepted without asking."""
+
+    def need(cd: int, n: int) -> None:
+        """Offer this connection's data again only when `n` bytes are there, or its end."""
+
+    def pause(cd: int) -> None:
+        """Offer no data of this connection until `resume`."""
+
+    def resume(cd: int) -> None:
+        """Offer data of this connection again."""
+
+    def shutdown(cd: int) -> None:
+        """Close the sending side; receiving goes on."""
+
+    def finish(cd: int) -> None:
+        """Close in order: what was delivered is acknowledged, what was queued is sent, then FIN.
+
+        The id is stale at once; `IGroupProtocol.connectionsLost` follows in a later turn.
+        """
+
+    def abort(cd: int) -> None:
+        """Close by RST; acknowledges nothing.  Otherwise as `finish`."""
+
+    def peer(cd: int) -> tuple[str, int]:
+        """The peer's ``(host, port)`` (P10)."""
+
+    def local(cd: int) -> tuple[str, int]:
+        """The local ``(host, port)``."""
+
+    def info(cd: int) -> Any:
+        """A `xtcp_twisted.engine.snapshot.ConnectionInfo`."""
+
+    def user(cd: int) -> int:
+        """The application's 32-bit number of this connection."""
+
+    def setUser(cd: int, value: int) -> None:
+        """Set the application's 32-bit number of this connection."""
+
+
+class IGroupProtocol(Interface):
+    """One object that serves all connections of a group, in batches.
+
+    For each connection the calls come in the order `connectionsMade`,
+    `messagesReceived` (any number), `connectionsHalfClosed` (at most once),
+    `connectionsLost` (exactly once, unless `groupClosed` comes first).
+
+    An exception costs the connection that was being served: see
+    `xtcp_twisted.reactor.batches` for how that one is found.
+    """
+
+    autoAcknowledge = Attribute(
+        """
+        True: all that was delivered is acknowledged when `messagesReceived` returns.
+        False: the protocol acknowledges by the `ackd` of `IGroupTransport.send`.
+        None: True, except under the `application` acknowledgement policy.
+        """
+    )
+
+    def makeGroup(group: Any) -> None:
+        """The group listens from now on.
+
+        :param group: an `IGroupTransport`.
+        """
+
+    def groupClosed(reason: Failure) -> None:
+        """The group and whatever connections it still had are gone; nothing is called after this.
+
+        :param reason: a `twisted.python.failure.Failure`.
+        """
+
+    def connectionsMade(cds: list[int]) -> None:
+        """Handshakes are complete.
+
+        :param cds: a list of connection ids.
+        """
+
+    def messagesReceived(messages: list[tuple[int, bytes]]) -> None:
+        """Data has arrived.
+
+        :param messages: a list of ``(cd, data)`` with at most one entry per
+            connection and at most 65,536 bytes in each.  What is not acknowledged is
+            offered again, first, together with what came after it (P18).
+        """
+
+    def connectionsHalfClosed(cds: list[int]) -> None:
+        """The peers will send no more; all that they sent has been delivered."""
+
+    def connectionsWritable(cds: list[int]) -> None:
+        """After a short `IGroupTransport.send` there is room again."""
+
+    def connectionsStalled(cds: list[int]) -> None:
+        """A broadcast could not be queued for these."""
+
+    def connectionsLost(losses: list[tuple[int, Failure]]) -> None:
+        """Connections have ended, by whichever side.
+
+        :param losses: a list of ``(cd, reason)``; the reason is a `Failure` of
+            `ConnectionDone`, `ConnectionLost` or `ConnectionAborted`.
+        """
+
+
+class IGroupAcceptor(IGroupProtocol):
+    """A group protocol that decides about each connection request before its handshake (P08).
+
+    Its group gets accept credits only if the group's options or
+    `IGroupTransport.credit` post them.
+    """
+
+    def connectionsPending(requests: list[tuple[int, tuple[str, int]]]) -> None:
+        """Peers ask for connections; answer with `IGroupTransport.accept` or `refuse`.
+
+        A request that is not answered within `accept_timeout_ms` is refused.
+
+        :param requests: a list of ``(pendingId, (host, port))``.
+        """

@@ -1,0 +1,143 @@
+"""``twistd xtcp`` as a service: a configuration becomes a running stack.
+
+The order is that of a daemon.  The parser has only read the configuration; the
+device is opened in `privilegedStartService`, which runs after the fork and before
+privileges are given up; pools and groups are opened in `startService`.
+
+Knows settings and stacks; must not know options of the command line.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import Any
+
+from twisted.application import service
+from twisted.internet import defer
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from xtcp_twisted.errors import XTCPError
+from xtcp_twisted.link.base import Link
+from xtcp_twisted.reactor import status
+from xtcp_twisted.reactor.port import Binding, ListeningGroup
+from xtcp_twisted.reactor.settings import LinkSettings, Settings
+from xtcp_twisted.reactor.stack import XTCPStack
+
+#: How long `stopService` waits for peers to answer its FIN, seconds.
+GRACE_S = 1.0
+
+
+def openLink(settings: LinkSettings) -> Link:
+    """Open what a ``[link]`` table describes.
+
+    :raises ResourceError: no device, no privilege; the text says what to do.
+    """
+    if settings.kind == "memory":
+        from xtcp_twisted.link.memory import MemoryLink
+
+        return MemoryLink(settings.mtu)
+    from xtcp_twisted.link.tun import TunLink
+
+    link: Link = TunLink(
+        settings.name,
+        addresses=settings.addresses,
+        mtu=settings.mtu,
+        namespace=settings.namespace,
+        owner=settings.owner,
+        queue_length=settings.queue_length,
+    )
+    if settings.capture:
+        from xtcp_twisted.link.capture import CaptureLink
+
+        link = CaptureLink(link, settings.capture)
+    return link
+
+
+class XTCPService(service.Service):
+    """One stack with its pools and groups.
+
+    :param settings: the checked configuration.
+    :param statusSocket: path of the status socket, or None.
+    :param reactor: None for the global one.
+    """
+
+    name = "xtcp"
+    _log = Logger()
+
+    def __init__(self, settings: Settings, statusSocket: str | None = None, reactor: Any = None) -> None:
+        self.settings = settings
+        self.statusSocket = statusSocket
+        self.stack: XTCPStack | None = None
+        self.ports: list[ListeningGroup] = []
+        self._reactor = reactor
+        self._status: Any = None
+
+    def privilegedStartService(self) -> None:
+        """Open the link and make the engine."""
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        try:
+            link = openLink(self.settings.link)
+            self.stack = XTCPStack(self._reactor, link, self.settings.engine)
+        except XTCPError as error:
+            self._giveUp(error)
+
+    def startService(self) -> None:
+        """Open pools and groups and let the engine run."""
+        if self.stack is None:
+            self.privilegedStartService()
+        super().startService()  # type: ignore[no-untyped-call]
+        assert self.stack is not None
+        try:
+            self._open(self.stack)
+        except (XTCPError, CannotListenError) as error:
+            self._giveUp(error)
+        # Everything that lives now lives for good: the collector need not look
+        # at it, and with a million protocol objects it must not look often.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 1_000)
+
+    def _open(self, stack: XTCPStack) -> None:
+        for pool in self.settings.pool:
+            stack.createPool(pool.name, pool.receive_buffer)
+        for group in self.settings.group:
+            binding = Binding(
+                port=group.port,
+                interface=group.address,
+                name=group.name,
+                share=group.share,
+                options=group.options,
+            )
+            self.ports.append(stack.listen(group.build(), binding, group.pool))
+        stack.start()
+        if self.statusSocket is not None:
+            self._status = status.listen(self._reactor, self.statusSocket, stack.engine.snapshot)
+        self._log.info(
+            "XTCP answers for {addresses} on {link}",
+            addresses=", ".join(self.settings.engine.addresses),
+            link=self.settings.link.name,
+        )
+
+    def _giveUp(self, error: Exception) -> None:
+        """Say why in one line and leave, as twistd does when it cannot shed privileges."""
+        self._log.critical("XTCP cannot start: {error}", error=error)
+        if self.stack is not None:
+            self.stack.stop()
+        sys.exit(1)
+
+    @defer.inlineCallbacks
+    def stopService(self) -> Any:
+        """Close all connections in order; fires when the engine is gone."""
+        yield super().stopService()  # type: ignore[no-untyped-call]
+        if self._status is not None:
+            yield self._status.stopListening()
+            self._status = None
+        stack, self.stack = self.stack, None
+        self.ports.clear()
+        if stack is not None:
+            yield stack.shutdown(GRACE_S)

@@ -1,0 +1,285 @@
+"""The configuration file of ``twistd xtcp``: what may stand in it, and its checks.
+
+TOML, one table each for ``[link]`` and ``[engine]``, any number of ``[[pool]]`` and
+``[[group]]``.  `xtcp_twisted.reactor.loading` reads the text and makes errors of
+what does not fit.  Here is what the tables are, and what must fit together across
+them.
+
+Knows `xtcp_twisted.config`; opens nothing, so that a configuration can be checked
+before a fork and without privileges.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+import attrs
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.internet.protocol import Factory
+from twisted.python import reflect
+
+from xtcp_twisted.config import EngineConfig, GroupOptions
+from xtcp_twisted.errors import ConfigurationError
+from xtcp_twisted.reactor.interfaces import IGroupProtocol
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """"; did you mean 'x'?" when `word` looks like one that is known, else nothing."""
+    found = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _check(allowed: str, test: Callable[[Any], bool]) -> Any:
+    """An attrs validator whose error names the key and says what is allowed."""
+
+    def validate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        try:
+            good = test(value)
+        except (TypeError, ValueError):
+            good = False
+        if not good:
+            raise ConfigurationError(f"{attribute.name}: {value!r} is not allowed; give {allowed}")
+
+    return validate
+
+
+def _integer(low: int, high: int) -> Any:
+    return _check(
+        f"an integer from {low:,} to {high:,}",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high,
+    )
+
+
+_NAME = _check("a name without spaces", lambda v: bool(re.fullmatch(r"\S+", v)))
+_TEXT = _check("a text", lambda v: isinstance(v, str) and v != "")
+_OPTIONAL_TEXT = _check("a text", lambda v: v is None or (isinstance(v, str) and v != ""))
+
+
+@attrs.frozen(kw_only=True)
+class LinkSettings:
+    """``[link]``: where packets come from and go to."""
+
+    #: "tun" is a TUN device; "memory" leads nowhere and is for trying a configuration.
+    kind: str = attrs.field(
+        default="tun", validator=_check("one of 'tun', 'memory'", lambda v: v in ("tun", "memory"))
+    )
+    #: The device.
+    name: str = attrs.field(
+        default="xtcp0",
+        validator=_check(
+            "a device name of 1 to 15 characters without '/' and spaces",
+            lambda v: bool(re.fullmatch(r"[^/\s]{1,15}", v)),
+        ),
+    )
+    #: Addresses of the host's side, with their prefix length: "10.77.0.1/16".
+    addresses: tuple[str, ...] = attrs.field(
+        default=(),
+        validator=_check(
+            "addresses of the host's side with a prefix length, such as '10.77.0.1/16'",
+            lambda v: all("/" in a and bool(ipaddress.ip_interface(a)) for a in v),
+        ),
+    )
+    #: Largest packet, bytes.
+    mtu: int = attrs.field(default=1_500, validator=_integer(576, 65_535))
+    #: Network namespace of the device: a name of ``ip netns`` or a path; the process's own without it.
+    namespace: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
+    #: User (name or number) who may open a persistent device later.
+    owner: str | int | None = attrs.field(
+        default=None,
+        validator=_check("a user's name or number", lambda v: v is None or isinstance(v, str | int)),
+    )
+    #: Packets that the device holds for the engine.
+    queue_length: int = attrs.field(default=10_000, validator=_integer(1, 1_000_000))
+    #: File that gets a copy of every packet (pcapng); none without it.
+    capture: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
+
+
+@attrs.frozen(kw_only=True)
+class PoolSettings:
+    """``[[pool]]``: a connection pool and its receive buffer (P01)."""
+
+    name: str = attrs.field(validator=_NAME)
+    #: Bytes, or a text such as "64 MiB".
+    receive_buffer: int = attrs.field(
+        default=64 << 20, validator=_check("a size of at least 64 KiB", lambda v: v >= 64 << 10)
+    )
+
+
+@attrs.frozen(kw_only=True)
+class GroupSettings:
+    """``[[group]]``: a port and who serves it (P03)."""
+
+    name: str = attrs.field(validator=_NAME)
+    port: int = attrs.field(validator=_integer(1, 65_535))
+    #: The pool's name; the first pool without it.
+    pool: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
+    #: One of the engine's addresses; "" is all of IPv4, "::" all of IPv6.
+    address: str = attrs.field(
+        default="",
+        validator=_check(
+            "an address of the engine, '' for all of IPv4 or '::' for all of IPv6",
+            lambda v: v == "" or bool(ipaddress.ip_address(str(v))),
+        ),
+    )
+    #: Let other groups that say so too have the same port (P06).
+    share: bool = attrs.field(default=False, validator=_check("true or false", lambda v: isinstance(v, bool)))
+    #: Dotted name of a callable that makes an `IProtocolFactory` or an `IGroupProtocol`.
+    factory: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
+    #: Dotted name of a `Protocol` class, or of an `IGroupProtocol` class.
+    protocol: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
+    #: Keyword arguments for it.
+    arguments: dict[str, Any] = attrs.field(
+        factory=dict, validator=_check("a table of keyword arguments", lambda v: isinstance(v, dict))
+    )
+    options: GroupOptions = attrs.field(factory=GroupOptions)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.factory is None) == (self.protocol is None):
+            raise ConfigurationError("give either factory or protocol, the dotted name of who serves it")
+
+    def load(self) -> Callable[..., Any]:
+        """Import the factory or protocol and see that it takes the arguments.
+
+        :raises ConfigurationError: it does not import, or does not fit; the text says why.
+        """
+        key, name = ("factory", self.factory) if self.factory else ("protocol", self.protocol)
+        made = _import(key, str(name))
+        if not callable(made):
+            raise ConfigurationError(f"{key}: {name} is not callable")
+        if key == "protocol" and not (IGroupProtocol.implementedBy(made) or IProtocol.implementedBy(made)):
+            raise ConfigurationError(f"{key}: {name} is neither a Protocol nor a group protocol class")
+        try:
+            inspect.signature(made).bind(**self.arguments)
+        except TypeError as refused:
+            raise ConfigurationError(f"arguments: {name} does not take them: {refused}") from None
+        except ValueError:
+            pass  # a callable of C without a signature
+        return cast(Callable[..., Any], made)
+
+    def build(self) -> Any:
+        """Make what serves the group: an `IGroupProtocol` or an `IProtocolFactory`.
+
+        :raises ConfigurationError: what the dotted name makes is neither.
+        """
+        made = self.load()
+        if self.protocol is not None and not IGroupProtocol.implementedBy(made):
+            factory = Factory()
+            factory.protocol = lambda: made(**self.arguments)
+            return factory
+        server = made(**self.arguments)
+        if not (IGroupProtocol.providedBy(server) or IProtocolFactory.providedBy(server)):
+            raise ConfigurationError(
+                f"{self.factory or self.protocol} made a {type(server).__name__}, which is neither a"
+                " protocol factory nor a group protocol"
+            )
+        return server
+
+
+def _import(key: str, name: str) -> Any:
+    """Whatever the dotted name means.
+
+    Application code runs when it is imported, so anything may be raised.
+    """
+    try:
+        return reflect.namedAny(name)
+    except AttributeError as missing:
+        owner, _, last = name.rpartition(".")
+        try:
+            hint = near(last, dir(reflect.namedAny(owner)))
+        except Exception:  # noqa: BLE001  # as below
+            hint = ""
+        raise ConfigurationError(f"{key}: {name} does not import: {missing}{hint}") from missing
+    except Exception as raised:
+        why = f"{type(raised).__name__}: {raised}"
+        raise ConfigurationError(f"{key}: {name} does not import: {why}") from raised
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """A whole configuration file."""
+
+    link: LinkSettings = attrs.field(factory=LinkSettings)
+    engine: EngineConfig
+    pool: tuple[PoolSettings, ...] = ()
+    group: tuple[GroupSettings, ...] = ()
+
+    def problems(self) -> Iterator[str]:
+        """What does not fit together, one text each; imports what the groups name."""
+        yield from self._addressProblems()
+        if not self.pool:
+            yield "pool: give at least one [[pool]]"
+        if not self.group:
+            yield "group: give at least one [[group]]"
+        yield from _twice("pool", [pool.name for pool in self.pool])
+        yield from _twice("group", [group.name for group in self.group])
+        for i, group in enumerate(self.group):
+            for problem in self._groupProblems(i, group):
+                yield f"group[{i}].{problem}"
+
+    def _networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        found = []
+        for text in self.engine.addresses:
+            try:
+                found.append(ipaddress.ip_network(text, strict=False))
+            except ValueError:
+                continue  # reported by _addressProblems
+        return found
+
+    def _addressProblems(self) -> Iterator[str]:
+        for i, text in enumerate(self.engine.addresses):
+            try:
+                ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                yield (
+                    f"engine.addresses[{i}]: {text!r} is not allowed; give an IPv4 or IPv6 address"
+                    " or prefix, such as '192.0.2.1' or '2001:db8::/64'"
+                )
+        for i, text in enumerate(self.link.addresses):
+            host = ipaddress.ip_interface(text).ip
+            for network in self._networks():
+                if host in network:
+                    yield (
+                        f"link.addresses[{i}]: {text!r} is the host's, but the engine answers for it,"
+                        f" too (engine.addresses: {network}); give each its own"
+                    )
+
+    def _groupProblems(self, i: int, group: GroupSettings) -> Iterator[str]:
+        pools = [pool.name for pool in self.pool]
+        if group.pool is not None and group.pool not in pools:
+            have = ", ".join(map(repr, pools)) or "none"
+            yield f"pool: no pool is called {group.pool!r}; there are: {have}{near(group.pool, pools)}"
+        if group.address not in ("", "0.0.0.0", "::"):
+            address = ipaddress.ip_address(group.address)
+            if not any(address in network for network in self._networks()):
+                yield f"address: {group.address} is not the engine's; give an address of engine.addresses"
+        for other in self.group[:i]:
+            if _collide(group, other):
+                yield (
+                    f"port: {group.port} is taken by the group {other.name!r}; give another port or"
+                    " address, or share = true to both"
+                )
+        try:
+            group.load()
+        except ConfigurationError as error:
+            yield str(error)
+
+
+def _collide(one: GroupSettings, other: GroupSettings) -> bool:
+    """Whether both want the same port of the same address and one of them will not share it."""
+    if one.port != other.port or (one.share and other.share):
+        return False
+    if (":" in one.address) != (":" in other.address):
+        return False
+    wild = ("", "0.0.0.0", "::")
+    return one.address in wild or other.address in wild or one.address == other.address
+
+
+def _twice(key: str, names: list[str]) -> Iterator[str]:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield f"{key}[{i}].name: {name!r} is taken by {key}[{names.index(name)}]; give another"

@@ -1,0 +1,190 @@
+"""A link, an engine and a reactor tied together.
+
+A stack is what applications open ports on.  It is found by reactor and name
+(`stackFor`), so that an endpoint needs to know no more than those.
+
+Stopping comes in two kinds.  `shutdown` is the orderly one: every connection is
+closed with FIN and given a moment to say goodbye.  `stop` is for the end of the
+reactor or of the link: everybody is told `ConnectionLost` and the engine goes.
+
+Knows everything below it in this folder; must not know configuration or services.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from twisted.internet import defer, task
+from twisted.internet.error import ConnectionLost
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from xtcp_twisted.config import EngineConfig
+from xtcp_twisted.engine.core import Engine, Pool
+from xtcp_twisted.errors import LocalError
+from xtcp_twisted.link.base import Link
+from xtcp_twisted.reactor import reasons
+from xtcp_twisted.reactor.groups import GroupPort
+from xtcp_twisted.reactor.interfaces import IGroupProtocol
+from xtcp_twisted.reactor.port import Binding, ListeningGroup, Stage, XTCPPort
+from xtcp_twisted.reactor.reader import XTCPReader
+
+#: How often `shutdown` looks whether all connections are gone, seconds.
+_LOOK_S = 0.02
+
+_stacks: WeakKeyDictionary[Any, dict[str, XTCPStack]] = WeakKeyDictionary()
+
+
+class XTCPStack:
+    """One engine in a reactor.
+
+    :param reactor: an `IReactorCore` and `IReactorFDSet` provider.
+    :param link: where packets come from and go to; closed with the stack.
+    :param config: the engine's configuration.
+    :param name: by which `stackFor` finds it.
+    :param clock: seconds of the monotonic clock.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        link: Link,
+        config: EngineConfig,
+        *,
+        name: str = "default",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.reactor = reactor
+        self.link = link
+        self.name = name
+        self.engine = Engine(link, config)
+        self.reader = XTCPReader(reactor, self.engine, self._failed, clock)
+        self.stopped = False
+        self._pools: dict[str, Pool] = {}
+        self._stage = Stage(self.reader)
+        self._trigger: Any = None
+
+    def start(self) -> None:
+        """Let the reactor drive the engine, and enter the stack in the registry.
+
+        :raises LocalError: the reactor has a stack of this name already.
+        """
+        names = _stacks.setdefault(self.reactor, {})
+        if self.name in names:
+            raise LocalError(f"this reactor has an XTCP stack called {self.name!r} already")
+        names[self.name] = self
+        self.reader.attach()
+        # Transports without descriptors are not in the reactor's sets, so it
+        # cannot tell them itself that it stops.
+        self._trigger = self.reactor.addSystemEventTrigger("during", "shutdown", self.stop)
+
+    def createPool(self, name: str, size: int) -> Pool:
+        """Make a connection pool (P01).
+
+        :param size: bytes of its shared receive buffer.
+        """
+        pool = self._pools[name] = self.engine.create_pool(size, name=name)
+        return pool
+
+    def pool(self, name: str | None = None) -> Pool:
+        """The pool of this name; without a name, the first that was made.
+
+        :raises LocalError: there is none.
+        """
+        if name is None and self._pools:
+            return next(iter(self._pools.values()))
+        if name not in self._pools:
+            have = ", ".join(map(repr, self._pools)) or "none"
+            raise LocalError(f"no pool is called {name!r}; there are: {have}")
+        return self._pools[name]
+
+    def listen(self, factory: Any, binding: Binding, pool: str | None = None) -> ListeningGroup:
+        """Serve a port.
+
+        :param factory: an `IGroupProtocol`, or an ordinary `IProtocolFactory`.
+        :param pool: the pool's name; None for the first.
+        :return: the port, which listens.
+        :raises CannotListenError: the port is taken or the address is not the engine's.
+        """
+        port: ListeningGroup
+        if IGroupProtocol.providedBy(factory):
+            port = GroupPort(self._stage, self.pool(pool), binding, factory)
+        else:
+            port = XTCPPort(self._stage, self.pool(pool), binding, factory)
+        port.startListening()
+        return port
+
+    # -- the end -------------------------------------------------------------------
+
+    def shutdown(self, grace: float = 1.0) -> defer.Deferred[None]:
+        """Close all connections in order, then stop.
+
+        :param grace: longest time to wait for the peers, seconds.
+        :return: fires when the engine is gone.
+        """
+        self._closePorts(reasons.LOST)
+        end = self.reactor.seconds() + grace
+        looking = task.LoopingCall(self._look, end)
+        looking.clock = self.reactor
+        self._looking = looking
+        done: defer.Deferred[Any] = looking.start(_LOOK_S)
+        return done.addCallback(lambda _: self.stop())
+
+    def _look(self, end: float) -> None:
+        if self.stopped or self.reactor.seconds() >= end or not self.engine.snapshot().connections:
+            self._looking.stop()
+
+    def stop(self) -> None:
+        """End at once: connections are told `ConnectionLost`; may be called twice."""
+        if self.stopped:
+            return
+        self.stopped = True
+        self._closePorts(reasons.LOST)
+        try:
+            if self.reader.attached:
+                self.reader.flush()
+        except Exception:  # noqa: BLE001  # the rest must be closed all the same
+            self._log.failure("XTCP could not send its last packets")
+        self.reader.detach()
+        names = _stacks.get(self.reactor, {})
+        if names.get(self.name) is self:
+            del names[self.name]
+        trigger, self._trigger = self._trigger, None
+        if trigger is not None and self.reactor.running:
+            try:
+                self.reactor.removeSystemEventTrigger(trigger)
+            except (KeyError, ValueError):
+                pass  # it is running just now
+        self.engine.close()
+        self.link.close()
+
+    def _closePorts(self, reason: Failure) -> None:
+        for port in list(self._stage.ports):
+            try:
+                port.stackStopped(reason)
+            except Exception:  # noqa: BLE001  # the others must be closed all the same
+                self._log.failure("A port could not be closed")
+
+    def _failed(self, reason: Failure) -> None:
+        """The engine cannot go on: nobody is left waiting, and the reactor lives."""
+        self._closePorts(Failure(ConnectionLost(str(reason.value))))
+        self.stop()
+
+
+def stackFor(reactor: Any, name: str = "default") -> XTCPStack:
+    """The stack of this reactor that was started under this name.
+
+    :raises LocalError: there is none; the text says what to do.
+    """
+    names = _stacks.get(reactor, {})
+    if name not in names:
+        raise LocalError(
+            f"no XTCP stack called {name!r} runs in this reactor; start one with XTCPStack(...).start()"
+            " or with 'twistd xtcp'"
+        )
+    return names[name]

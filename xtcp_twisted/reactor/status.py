@@ -1,0 +1,78 @@
+"""The status socket: one line of JSON for whoever connects.
+
+``{"time", "pid", "rss_bytes", "descriptors", "snapshot"}``, where the snapshot is
+the engine's (`xtcp_twisted.engine.snapshot.EngineSnapshot`) and time is the
+Unix time.  The connection is closed after it.
+
+    socat - UNIX-CONNECT:/run/xtcp.sock | jq .snapshot.connections
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import interfaces, protocol
+
+from xtcp_twisted.engine.snapshot import EngineSnapshot
+
+
+def report(snapshot: EngineSnapshot) -> bytes:
+    """The line, newline included."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    line = {
+        "time": time.time(),
+        "pid": os.getpid(),
+        "rss_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
+        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1,  # less the listing's own
+        "snapshot": snapshot,
+    }
+    return json.dumps(line, default=_plain).encode("ascii") + b"\n"
+
+
+def _plain(value: object) -> Any:
+    """What JSON does not know by itself: frozen dataclasses and read-only mappings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class _Status(protocol.Protocol):
+    factory: StatusFactory
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(report(self.factory.snapshot()))
+        self.transport.loseConnection()
+
+
+class StatusFactory(protocol.Factory):
+    """Serves the status of one engine.
+
+    :param snapshot: makes a snapshot.
+    """
+
+    noisy = False
+    protocol = _Status  # type: ignore[assignment]  # typed for its own factory
+
+    def __init__(self, snapshot: Callable[[], EngineSnapshot]) -> None:
+        self.snapshot = snapshot
+
+
+def listen(
+    reactor: interfaces.IReactorUNIX, path: str, snapshot: Callable[[], EngineSnapshot]
+) -> interfaces.IListeningPort:
+    """Serve the status on a Unix socket that only its owner may open.
+
+    A socket that a process left behind when it died is replaced.
+
+    :raises CannotListenError: the path cannot be bound, or somebody listens there.
+    """
+    return reactor.listenUNIX(path, StatusFactory(snapshot), mode=0o600, wantPID=True)

@@ -1,0 +1,145 @@
+"""What a transport shows of itself: states, addresses, options, names.
+
+Nothing here changes a connection.  It is a class of its own so that `transport`
+holds the behaviour only; both work on one integer of flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet import interfaces
+from twisted.internet.address import IPv4Address, IPv6Address
+
+from xtcp_twisted.engine.core import Group
+from xtcp_twisted.reactor.addresses import toTwisted, unpack
+from xtcp_twisted.reactor.backlog import Backlog
+from xtcp_twisted.reactor.handle import Handle
+
+#: What `_flags` is made of; the session number stands above them.
+CONNECTED: Final = 1
+DISCONNECTED: Final = 1 << 1
+DISCONNECTING: Final = 1 << 2
+WRITE_DISCONNECTING: Final = 1 << 3
+WRITE_DISCONNECTED: Final = 1 << 4
+READING: Final = 1 << 5
+FRESH: Final = 1 << 6  # connectionMade was called in this turn: deliver nothing yet
+STREAMING: Final = 1 << 7
+PRODUCER_PAUSED: Final = 1 << 8
+ABORTING: Final = 1 << 9
+STEPPING: Final = 1 << 10  # a step is put off to the next turn
+ENDED: Final = 1 << 11  # the engine has no such connection any more
+DRAINING: Final = 1 << 12  # a drain of `_kept` is put off to the next turn
+NODELAY: Final = 1 << 13
+KEEPALIVE: Final = 1 << 14
+SESSION_SHIFT: Final = 16
+
+
+class Owner(Protocol):
+    """What a transport needs of the port that accepted it."""
+
+    group: Group
+
+    def later(self, f: Callable[..., None], *args: Any) -> None: ...
+
+    def forget(self, transport: Any) -> None: ...
+
+
+def _flag(bit: int) -> Any:
+    """A read-only view of one bit; 0 or 1, as Twisted's transports have it."""
+    return property(lambda self: 1 if self._flags & bit else 0)
+
+
+class TransportSurface:
+    """The part of `XTCPTransport` that only looks."""
+
+    __slots__ = ("_flags", "_host", "_out", "_peer", "protocol", "server")
+
+    server: Owner
+    protocol: Any
+    _flags: int
+    _peer: int
+    _host: IPv4Address | IPv6Address
+    _out: Backlog | None
+
+    TLS = False
+
+    connected = _flag(CONNECTED)
+    disconnected = _flag(DISCONNECTED)
+    disconnecting = _flag(DISCONNECTING)
+    reading = _flag(READING)
+    streamingProducer = _flag(STREAMING)
+    producerPaused = _flag(PRODUCER_PAUSED)
+    # Looked at by applications and by Twisted's own tests, private or not.
+    _writeDisconnected = _flag(WRITE_DISCONNECTED)
+
+    @property
+    def _tempDataBuffer(self) -> Any:
+        return () if self._out is None else self._out.chunks
+
+    @property
+    def group(self) -> Group:
+        """The engine's group of this connection."""
+        return self.server.group
+
+    @property
+    def sessionno(self) -> int:
+        """Number of this connection among those that its port accepted."""
+        return self._flags >> SESSION_SHIFT
+
+    # -- addresses -----------------------------------------------------------------
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """The local address; also after the connection has ended."""
+        return self._host
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The peer's address; also after the connection has ended."""
+        return toTwisted(unpack(self._peer))
+
+    @property
+    def client(self) -> tuple[str, int]:
+        """The peer's ``(host, port)``."""
+        return unpack(self._peer)
+
+    @property
+    def hostname(self) -> str:
+        """The peer's host."""
+        return unpack(self._peer)[0]
+
+    def getHandle(self) -> Handle:
+        """An object with the few methods of a socket that applications reach for."""
+        return Handle(self)
+
+    # -- ITCPTransport: options ------------------------------------------------------
+
+    def getTcpNoDelay(self) -> bool:
+        """What `setTcpNoDelay` was given."""
+        return bool(self._flags & NODELAY)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Remembered only: the engine joins what one turn writes and never waits for more."""
+        self._flags = self._flags & ~NODELAY | (NODELAY if enabled else 0)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether the group sends keepalive probes, or `setTcpKeepAlive` was asked for."""
+        return bool(self._flags & KEEPALIVE) or self.server.group.options.keepalive_s > 0
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Remembered only: keepalive is an option of the group (`GroupOptions.keepalive_s`)."""
+        self._flags = self._flags & ~KEEPALIVE | (KEEPALIVE if enabled else 0)
+
+    def logPrefix(self) -> str:
+        """Protocol, session and host, as Twisted's server transports have it."""
+        protocol = self.protocol
+        if interfaces.ILoggingContext.providedBy(protocol):
+            name = protocol.logPrefix()
+        else:
+            name = type(protocol).__name__
+        return f"{name},{self.sessionno},{self.hostname}"
+
+    logstr = property(logPrefix)
+
+    def __repr__(self) -> str:
+        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self._host.port}>"

@@ -1,0 +1,112 @@
+"""``twistd xtcp``: the command line of the service.
+
+Everything that can be wrong with options or configuration is said here, before
+twistd forks, in sentences.  Nothing is opened here.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, ClassVar
+
+import attrs
+from twisted.application.service import IService
+from twisted.python import usage
+
+import twisted
+import xtcp_twisted
+from xtcp_twisted.errors import ConfigurationError
+from xtcp_twisted.reactor.loading import SettingsError, find, load
+from xtcp_twisted.reactor.settings import Settings
+
+
+class Options(usage.Options):
+    """Options of ``twistd xtcp``; after parsing, `settings` is the checked configuration."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Serve TCP connections from user space, through a TUN device. Without --config the"
+        " configuration is $XTCP_CONFIG, ./xtcp.toml or /etc/xtcp/xtcp.toml; examples/xtcp.toml"
+        " shows what may stand in it. Opening a device needs root or CAP_NET_ADMIN; twistd's"
+        " --uid gives that up afterwards."
+    )
+
+    optParameters: ClassVar = [
+        ["config", "c", None, "Configuration file (TOML)."],
+        ["tun", "t", None, "Name of the TUN device, instead of the configuration's."],
+        ["namespace", None, None, "Network namespace of the device: a name of 'ip netns' or a path."],
+        ["capture", None, None, "Write every packet to this file (pcapng, for Wireshark)."],
+        ["status-socket", None, None, "Unix socket that gives whoever connects one line of JSON."],
+    ]
+    optFlags: ClassVar = [["check-config", None, "Check the configuration, say what is wrong, and exit."]]
+
+    compData = usage.Completions(
+        descriptions={"config": "configuration file", "capture": "capture file"},
+        optActions={
+            "config": usage.CompleteFiles("*.toml", descr="configuration file"),
+            "tun": usage.CompleteNetInterfaces(descr="TUN device"),
+            "capture": usage.CompleteFiles("*.pcapng", descr="capture file"),
+            "status-socket": usage.CompleteFiles(descr="Unix socket"),
+        },
+        multiUse=["set"],
+    )
+
+    settings: Settings
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self["set"] = []
+
+    def opt_set(self, change: str) -> None:
+        """Replace a value of the configuration: KEY=VALUE, as in group.chat.port=5223; may be repeated."""
+        self["set"].append(change)
+
+    opt_s = opt_set
+
+    def opt_version(self) -> None:
+        """Show the versions and exit."""
+        sys.stdout.write(f"xtcp_twisted {xtcp_twisted.__version__}, Twisted {twisted.__version__}\n")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """Read and check the configuration.
+
+        :raises UsageError: with a sentence for each thing that is wrong.
+        """
+        try:
+            path = self["config"] or find()
+            self.settings = self._overridden(load(path, self["set"]))
+        except SettingsError as error:
+            self._refuse("the configuration is refused:\n  " + "\n  ".join(error.problems))
+        except ConfigurationError as error:
+            self._refuse(str(error))
+        if self["check-config"]:
+            sys.stdout.write(f"{path}: no errors\n")
+            sys.exit(0)
+
+    def _overridden(self, settings: Settings) -> Settings:
+        given = {
+            key: self[option]
+            for key, option in (("name", "tun"), ("namespace", "namespace"), ("capture", "capture"))
+            if self[option] is not None
+        }
+        if not given:
+            return settings
+        try:
+            return attrs.evolve(settings, link=attrs.evolve(settings.link, **given))
+        except ConfigurationError as error:
+            raise SettingsError([f"link.{error}"]) from None
+
+    def _refuse(self, text: str) -> None:
+        if self["check-config"]:
+            # twistd itself would print its whole help and exit with success.
+            sys.exit(text)
+        raise usage.UsageError(text)
+
+
+def makeService(options: Options) -> IService:
+    """The service of a parsed command line; opens nothing yet."""
+    from xtcp_twisted.reactor.service import XTCPService
+
+    made: Any = XTCPService(options.settings, options["status-socket"])
+    return made  # type: ignore[no-any-return]
