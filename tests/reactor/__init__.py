@@ -1,0 +1,1 @@
+"""Tests of the reactor side: real reactors, real engines."""

@@ -1,0 +1,39 @@
+"""Things that test configurations name: good ones, and each kind of bad one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
+
+from xtcp_twisted.reactor.interfaces import IGroupProtocol
+
+
+class Plain(Protocol):
+    """An ordinary protocol with an argument."""
+
+    def __init__(self, greeting: str = "hello") -> None:
+        self.greeting = greeting
+
+
+@implementer(IGroupProtocol)
+class Group:
+    """Says that it is a group protocol; that is all the configuration looks at."""
+
+    def __init__(self, room: str = "lobby") -> None:
+        self.room = room
+
+
+def makeFactory(**arguments: Any) -> Factory:
+    """A factory of factories."""
+    factory = Factory.forProtocol(Plain)
+    factory.arguments = arguments  # type: ignore[attr-defined]
+    return factory
+
+
+def makeNothing() -> None:
+    """Makes what cannot serve."""
+
+
+NOT_CALLABLE = 5

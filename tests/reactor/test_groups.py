@@ -1,0 +1,422 @@
+"""Group protocols: batches, acknowledgement, ends, and what an exception costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet import error
+from twisted.python.failure import Failure
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from tests.reactor.conftest import Logged
+from tests.reactor.world import ANY, Peer, World
+from xtcp_twisted.config import ALL
+from xtcp_twisted.errors import StaleConnection
+from xtcp_twisted.reactor.groups import GroupProtocol
+from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupTransport
+
+
+class Recorder(GroupProtocol):
+    """Writes down what it is called with."""
+
+    def __init__(self) -> None:
+        self.made: list[list[int]] = []
+        self.messages: list[list[tuple[int, bytes]]] = []
+        self.losses: list[tuple[int, Failure]] = []
+        self.closed: list[Failure] = []
+
+    @property
+    def cds(self) -> list[int]:
+        return [cd for batch in self.made for cd in batch]
+
+    @property
+    def data(self) -> list[bytes]:
+        return [data for batch in self.messages for _, data in batch]
+
+    def connectionsMade(self, cds: list[int]) -> None:
+        self.made.append(list(cds))
+
+    def messagesReceived(self, messages: list[tuple[int, bytes]]) -> None:
+        self.messages.append(list(messages))
+        super().messagesReceived(messages)
+
+    def connectionsLost(self, losses: list[tuple[int, Failure]]) -> None:
+        self.losses += losses
+
+    def groupClosed(self, reason: Failure) -> None:
+        self.closed.append(reason)
+
+
+class Upper(Recorder):
+    """The shortest useful one; fails for b"fail"."""
+
+    def messageReceived(self, cd: int, data: bytes) -> None:
+        if data == b"fail":
+            raise ZeroDivisionError
+        self.group.send(cd, data.upper())
+
+
+def opened(world: World, protocol: GroupProtocol, n: int = 1, **options: Any) -> list[Peer]:
+    port = world.listen(protocol, **options)
+    return [world.client(port).opened() for _ in range(n)]
+
+
+def test_interfaces(world: World) -> None:
+    protocol = Recorder()
+    world.listen(protocol)
+    assert verifyObject(IGroupProtocol, protocol)
+    assert verifyObject(IGroupTransport, protocol.group)
+
+
+@pytest.mark.feature("P13", "P15", "P24")
+def test_a_batch_comes_in_one_call_and_answers_carry_the_acknowledgements(world: World) -> None:
+    protocol = Upper()
+    clients = opened(world, protocol, 3)
+    for i, client in enumerate(clients):
+        client.send(b"hello %d" % i)
+    world.turn()
+    assert len(protocol.messages) == 1
+    assert sorted(protocol.data) == [b"hello 0", b"hello 1", b"hello 2"]
+    for i, client in enumerate(clients):
+        client.expect("A", ack=8, data=b"HELLO %d" % i)
+        client.expect_nothing()
+    assert world.receive_used == 0
+
+
+def test_connections_are_made_in_a_batch_before_their_data(world: World) -> None:
+    protocol = Recorder()
+    port = world.listen(protocol)
+    clients = [world.client(port) for _ in range(3)]
+    for client in clients:
+        client.syn()
+    world.turn()
+    for client in clients:
+        client.expect("SA")
+        client.ack()
+        client.send(b"x")
+    world.turn()
+    assert len(protocol.made) == 1
+    assert len(protocol.cds) == 3
+    assert protocol.data == [b"x"] * 3
+
+
+def test_no_python_object_per_connection(world: World) -> None:
+    protocol = Recorder()
+    opened(world, protocol, 5)
+    assert world.stack._stage.table.rows == []
+    assert len(protocol.group) == 5
+
+
+def test_the_protocol_acknowledges_by_itself_if_it_wants(world: World) -> None:
+    class Careful(Recorder):
+        autoAcknowledge = False
+
+        def messageReceived(self, cd: int, data: bytes) -> None:
+            whole = data.rfind(b"\n") + 1
+            if whole:
+                self.group.send(cd, b"ok\n", whole)
+            self.group.need(cd, len(data) - whole + 1)
+
+    protocol = Careful()
+    (client,) = opened(world, protocol)
+    client.send(b"one\ntw")
+    world.turn()
+    client.expect("A", data=b"ok\n")
+    assert world.engine.pools()[0].groups()[0].info(protocol.cds[0]).held == 2
+    client.ack()
+    client.send(b"o\n")
+    world.turns(2)
+    assert protocol.data[-1] == b"two\n"
+    client.expect("A", ack=9, data=b"ok\n")
+    assert protocol.data.count(b"one\ntw") == 1
+
+
+def test_under_the_application_policy_nothing_is_acknowledged_by_itself(world: World) -> None:
+    protocol = Recorder()
+    (client,) = opened(world, protocol, ack_policy="application")
+    client.send(b"order")
+    world.turns(3)
+    client.expect_nothing()
+    protocol.group.send(protocol.cds[0], b"done", ALL)
+    world.turn()
+    client.expect("A", ack=6, data=b"done")
+
+
+# -- ends --------------------------------------------------------------------------------------
+
+
+def test_a_fin_is_answered_with_a_fin_and_reported_once(world: World) -> None:
+    protocol = Recorder()
+    (client,) = opened(world, protocol)
+    client.fin(b"bye")
+    world.turns(3)
+    assert protocol.data == [b"bye"]
+    ((cd, reason),) = protocol.losses
+    assert cd == protocol.cds[0]
+    reason.trap(error.ConnectionDone)
+    assert "F" in client.take()[-1].flags
+
+
+def test_a_protocol_may_go_on_after_the_peer_has_closed(world: World) -> None:
+    class Late(Recorder):
+        def connectionsHalfClosed(self, cds: list[int]) -> None:
+            for cd in cds:
+                self.group.send(cd, b"last word")
+                self.group.finish(cd)
+
+    protocol = Late()
+    (client,) = opened(world, protocol)
+    client.fin()
+    world.turns(2)
+    assert client.received == b"last word"
+
+
+def test_a_reset_is_reported(world: World) -> None:
+    protocol = Recorder()
+    (client,) = opened(world, protocol)
+    client.rst()
+    world.turn()
+    ((_, reason),) = protocol.losses
+    reason.trap(error.ConnectionLost)
+
+
+@pytest.mark.parametrize("end, kind", [("finish", error.ConnectionDone), ("abort", error.ConnectionAborted)])
+def test_an_end_of_its_own_is_reported_in_a_later_turn(world: World, end: str, kind: type) -> None:
+    class Closer(Recorder):
+        def messageReceived(self, cd: int, data: bytes) -> None:
+            getattr(self.group, end)(cd)
+            assert self.losses == []
+            with pytest.raises(StaleConnection):
+                self.group.send(cd, b"x")
+
+    protocol = Closer()
+    (client,) = opened(world, protocol)
+    client.send(b"x")
+    world.turns(2)
+    ((_, reason),) = protocol.losses
+    assert reason.check(kind)
+    world.turns(3)
+    assert len(protocol.losses) == 1
+
+
+def test_a_group_that_stopped_listening_closes_with_its_last_connection(world: World) -> None:
+    protocol = Upper()
+    port = world.listen(protocol)
+    client = world.client(port).opened()
+    port.stopListening()
+    world.turns(2)
+    client.send(b"x")
+    world.turn()
+    client.expect("A", data=b"X")
+    client.ack()
+    assert protocol.closed == []
+    client.fin()
+    world.turns(4)
+    client.ack()
+    world.turns(2)
+    assert len(protocol.losses) == 1
+    protocol.closed[0].trap(error.ConnectionDone)
+
+
+def test_the_end_of_the_stack_is_told_once(world: World) -> None:
+    protocol = Recorder()
+    opened(world, protocol, 3)
+    world.stack.stop()
+    (reason,) = protocol.closed
+    reason.trap(error.ConnectionLost)
+    assert protocol.losses == []
+
+
+# -- exceptions ----------------------------------------------------------------------------------
+
+
+def test_an_exception_costs_the_connection_that_was_served(world: World, logged: Logged) -> None:
+    protocol = Upper()
+    clients = opened(world, protocol, 3)
+    for client, data in zip(clients, [b"a", b"fail", b"c"], strict=True):
+        client.send(data)
+    world.turns(2)
+    clients[0].expect("A", data=b"A")
+    clients[1].expect_reset(seq=1)
+    clients[2].expect("A", data=b"C")
+    assert len(logged.take(ZeroDivisionError)) == 1
+    ((cd, reason),) = protocol.losses
+    assert cd == protocol.cds[1]
+    reason.trap(error.ConnectionAborted)
+    # The rest was offered as a batch of its own, and nobody was served twice.
+    assert sorted(protocol.data).count(b"a") == 1
+
+
+def test_an_exception_outside_of_the_loop_costs_the_batch(world: World, logged: Logged) -> None:
+    class Sloppy(Recorder):
+        def messagesReceived(self, messages: list[tuple[int, bytes]]) -> None:
+            for _ in messages:
+                pass
+            raise ZeroDivisionError
+
+    protocol = Sloppy()
+    clients = opened(world, protocol, 2)
+    for client in clients:
+        client.send(b"x")
+    world.turns(2)
+    for client in clients:
+        client.expect_reset(seq=1)
+    assert len(protocol.losses) == 2
+    assert len(logged.take(ZeroDivisionError)) == 1
+
+
+def test_an_exception_about_new_connections_costs_only_the_known_one(world: World, logged: Logged) -> None:
+    class Picky(Recorder):
+        def connectionsMade(self, cds: list[int]) -> None:
+            super().connectionsMade(cds)
+            if len(self.made) == 1:
+                raise ZeroDivisionError
+
+    protocol = Picky()
+    clients = opened(world, protocol, 2)
+    assert len(logged.take(ZeroDivisionError)) == 1
+    for client in clients:
+        client.expect_nothing()
+    assert len(protocol.group) == 2
+
+
+def test_an_exception_in_connections_lost_is_logged(world: World, logged: Logged) -> None:
+    class Bad(Recorder):
+        def connectionsLost(self, losses: list[tuple[int, Failure]]) -> None:
+            for loss in losses:
+                self.losses.append(loss)
+                raise ZeroDivisionError
+
+    protocol = Bad()
+    clients = opened(world, protocol, 2)
+    for client in clients:
+        client.rst()
+    world.turns(2)
+    assert len(protocol.losses) == 2
+    assert len(logged.take(ZeroDivisionError)) == 2
+
+
+# -- the transport ---------------------------------------------------------------------------------
+
+
+def test_send_many_passes_over_those_who_have_gone(world: World) -> None:
+    protocol = Recorder()
+    clients = opened(world, protocol, 3)
+    one, two, three = protocol.cds
+    protocol.group.abort(two)
+    assert protocol.group.sendMany([(one, b"1"), (two, b"2"), (three, b"3", ALL)]) == []
+    world.turn()
+    clients[0].expect("A", data=b"1")
+    clients[2].expect("A", data=b"3")
+
+
+def test_send_many_returns_what_did_not_fit(world: World) -> None:
+    protocol = Recorder()
+    opened(world, protocol)
+    (cd,) = protocol.cds
+    payload = b"x" * (8 << 20)
+    ((who, rest),) = protocol.group.sendMany([(cd, payload)])
+    assert who == cd
+    assert 0 < len(rest) < len(payload)
+
+
+def test_room_is_reported_after_a_short_send(world: World) -> None:
+    class Pusher(Recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rest = b"x" * (6 << 20)
+            self.asked = 0
+
+        def connectionsMade(self, cds: list[int]) -> None:
+            super().connectionsMade(cds)
+            self.connectionsWritable(cds)
+
+        def connectionsWritable(self, cds: list[int]) -> None:
+            self.asked += 1
+            (cd,) = cds
+            self.rest = self.rest[self.group.send(cd, self.rest) :]
+
+    protocol = Pusher()
+    (client,) = opened(world, protocol)
+    for _ in range(20_000):
+        if not client.inbox and not protocol.rest:
+            break
+        client.take()
+        client.ack()
+        world.turn()
+    assert len(client.received) == 6 << 20
+    assert protocol.asked > 1
+
+
+def test_broadcast(world: World) -> None:
+    protocol = Recorder()
+    clients = opened(world, protocol, 3)
+    assert protocol.group.broadcast(b"all") == 3
+    world.turn()
+    for client in clients:
+        client.expect("A", data=b"all")
+        client.ack()
+    assert protocol.group.broadcast(b"two", protocol.cds[:2]) == 2
+    world.turn()
+    clients[0].expect("A", data=b"two")
+    clients[1].expect("A", data=b"two")
+    clients[2].expect_nothing()
+
+
+def test_pause_and_resume(world: World) -> None:
+    protocol = Upper()
+    (client,) = opened(world, protocol)
+    (cd,) = protocol.cds
+    protocol.group.pause(cd)
+    client.send(b"x")
+    world.turns(2)
+    assert protocol.data == []
+    protocol.group.resume(cd)
+    world.turn()
+    client.expect("A", data=ANY)
+    assert protocol.data == [b"x"]
+
+
+def test_the_users_number(world: World) -> None:
+    protocol = Recorder()
+    (client,) = opened(world, protocol)
+    (cd,) = protocol.cds
+    protocol.group.setUser(cd, 7)
+    assert protocol.group.user(cd) == 7
+    assert protocol.group.peer(cd) == client.key
+    assert protocol.group.local(cd) == ("192.0.2.1", 7)
+    assert protocol.group.info(cd).state == "ESTABLISHED"
+
+
+# -- the decision before the handshake -----------------------------------------------------------
+
+
+@implementer(IGroupAcceptor)
+class Doorkeeper(Upper):
+    """Lets in whom it likes."""
+
+    def __init__(self, *ports: int) -> None:
+        super().__init__()
+        self.ports = ports
+
+    def connectionsPending(self, requests: list[tuple[int, tuple[str, int]]]) -> None:
+        for pendingId, (_, port) in requests:
+            if port in self.ports:
+                self.group.accept(pendingId)
+            else:
+                self.group.refuse(pendingId)
+
+
+@pytest.mark.feature("P08")
+def test_an_acceptor_decides_before_the_handshake(world: World) -> None:
+    protocol = Doorkeeper(40_000)
+    port = world.listen(protocol)
+    good, bad = world.client(port), world.client(port)
+    assert (good.sport, bad.sport) == (40_000, 40_001)
+    good.syn()
+    bad.syn()
+    world.turn()
+    good.expect("SA", seq=0, ack=1)
+    bad.expect_reset(seq=0)

@@ -1,0 +1,221 @@
+"""``twistd xtcp`` whole: real kernel clients in a lab, and every way it may refuse to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xtcp_twisted.lab import Lab
+
+ROOT = Path(__file__).parents[2]
+
+CONFIG = """
+[link]
+name = "xtcp0"
+addresses = ["10.77.0.1/16", "fd77::1/64"]
+[engine]
+addresses = ["10.77.0.2", "fd77::2"]
+max_connections = 4096
+arena_limit = "256 MiB"
+[[pool]]
+name = "im"
+receive_buffer = "4 MiB"
+[[group]]
+name = "echo"
+port = 7
+protocol = "examples.echo.Echo"
+[[group]]
+name = "chat"
+port = 5222
+protocol = "examples.chat.Chat"
+[[group]]
+name = "plain"
+port = 8
+protocol = "examples.plain_echo.PlainEcho"
+"""
+
+
+def twistd(*arguments: str, cwd: Path = ROOT) -> list[str]:
+    program = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+    return [sys.executable, "-c", program, "--nodaemon", "--pidfile=", "xtcp", *arguments]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab() as made:
+        yield made
+
+
+class Served:
+    """A running ``twistd xtcp`` beside a lab."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.status_path = folder / "status"
+        config = folder / "xtcp.toml"
+        config.write_text(CONFIG, "utf-8")
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                twistd(
+                    "--config", str(config), "--namespace", lab.path, "--status-socket", str(self.status_path)
+                ),
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 20
+        while not self.status_path.exists():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
+    def connect(self, port: int, host: str = "10.77.0.2") -> socket.socket:
+        connection: socket.socket = self.lab.call(socket.create_connection, (host, port), 5)
+        return connection
+
+    def status(self) -> dict[str, Any]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.status_path))
+            with connection.makefile("rb") as answer:
+                status: dict[str, Any] = json.loads(answer.read())
+        return status
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def served(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    made = Served(lab, tmp_path_factory.mktemp("served"))
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("host", ["10.77.0.2", "fd77::2"])
+@pytest.mark.parametrize("port", [7, 8])
+def test_kernel_clients_are_echoed(served: Served, port: int, host: str) -> None:
+    payload = os.urandom(300_000)
+    with served.connect(port, host) as connection, connection.makefile("rb") as answer:
+        for start in range(0, len(payload), 10_000):
+            connection.sendall(payload[start : start + 10_000])
+            assert answer.read(10_000) == payload[start : start + 10_000]
+        connection.shutdown(socket.SHUT_WR)
+        assert answer.read() == b""
+
+
+def test_kernel_clients_chat(served: Served) -> None:
+    with served.connect(5222) as one, served.connect(5222) as two:
+        ada, bob = one.makefile("rw", newline="\r\n"), two.makefile("rw", newline="\r\n")
+        for user, nick in ((ada, "ada"), (bob, "bob")):
+            assert user.readline().startswith("* Welcome")
+            user.write(f"/nick {nick}\r\n")
+            user.flush()
+            assert user.readline() == f"* you are {nick}\r\n"
+        assert ada.readline() == "* bob is here\r\n"
+        bob.write("hello\r\n")
+        bob.flush()
+        assert bob.readline() == "* said to 1\r\n"
+        assert ada.readline() == "<bob> hello\r\n"
+
+
+def test_many_connections_cost_no_descriptor(served: Served) -> None:
+    before = served.status()["descriptors"]
+    connections = [served.connect(7) for _ in range(200)]
+    status = served.status()
+    assert status["descriptors"] == before
+    assert before < 40
+    assert status["snapshot"]["connections"] >= 200
+    for connection in connections:
+        connection.close()
+
+
+def test_the_status_socket_is_for_its_owner(served: Served) -> None:
+    assert stat.S_IMODE(served.status_path.stat().st_mode) == 0o600
+    assert served.status()["pid"] == served.process.pid
+
+
+def test_a_port_that_nobody_serves_refuses(served: Served) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        served.connect(9)
+
+
+def test_it_stops_in_order(served: Served) -> None:
+    """SIGTERM: clients see the end of the stream, the device and the socket go."""
+    with served.connect(7) as connection:
+        assert served.stop() in (0, -signal.SIGTERM)
+        connection.settimeout(5)
+        assert connection.recv(1) == b""
+    assert not served.status_path.exists()
+    assert "Traceback" not in served.log.read_text()
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+def run(folder: Path, *arguments: str, config: str = CONFIG) -> subprocess.CompletedProcess[str]:
+    file = folder / "xtcp.toml"
+    file.write_text(config, "utf-8")
+    return subprocess.run(
+        twistd("--config", str(file), *arguments),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_missing_namespace_is_said_in_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "--namespace", str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert "XTCP cannot start:" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_device_in_use_is_said_in_one_line(tmp_path: Path, lab: Lab) -> None:
+    folder = tmp_path / "first"
+    folder.mkdir()
+    first = Served(lab, folder)
+    try:
+        done = run(tmp_path, "--namespace", lab.path)
+    finally:
+        first.stop()
+    assert done.returncode == 1
+    assert "XTCP cannot start: xtcp0" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_bad_configuration_has_no_traceback(tmp_path: Path) -> None:
+    done = run(tmp_path, config=CONFIG.replace("port = 8", "port = 7"))
+    text = done.stdout + done.stderr
+    assert "group[2].port: 7 is taken by the group 'echo'" in text
+    assert "Traceback" not in text
+
+
+def test_without_a_device_a_configuration_can_be_tried(tmp_path: Path) -> None:
+    """link.kind = "memory" runs without any right."""
+    status = tmp_path / "status"
+    file = tmp_path / "xtcp.toml"
+    file.write_text(CONFIG, "utf-8")
+    arguments = ["--config", str(file), "--set", "link.kind=memory", "--status-socket", str(status)]
+    process = subprocess.Popen(twistd(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not status.exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) in (0, -signal.SIGINT)
