@@ -1,7 +1,7 @@
 """Echo (RFC 862) as a group protocol: what comes in goes out, by one object for all.
 
-    twistd -n xtcp --config examples/xtcp.toml
-    nc 10.77.0.2 7
+twistd -n xtcp --config examples/xtcp.toml
+nc 10.77.0.2 7
 """
 
 from __future__ import annotations

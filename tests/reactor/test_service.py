@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from xtcp_twisted.lab import Lab
+from xtcp_twisted.link.tun import TunLink
 
 ROOT = Path(__file__).parents[2]
 
@@ -219,3 +220,13 @@ def test_without_a_device_a_configuration_can_be_tried(tmp_path: Path) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     assert process.wait(10) in (0, -signal.SIGINT)
+
+
+def test_an_engine_address_that_the_host_has_itself_is_refused(tmp_path: Path) -> None:
+    """The configuration cannot know of it: the device was there before, with addresses of its own."""
+    with Lab() as lab:
+        lab.call(TunLink, "xtcp0", addresses=["10.77.0.2/16"], persist=True).close()
+        done = run(tmp_path, "--namespace", lab.path)
+    assert done.returncode == 1
+    assert "the host has the address 10.77.0.2 on this device" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

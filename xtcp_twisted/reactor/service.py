@@ -10,6 +10,7 @@ Knows settings and stacks; must not know options of the command line.
 from __future__ import annotations
 
 import gc
+import ipaddress
 import sys
 from typing import Any
 
@@ -18,8 +19,9 @@ from twisted.internet import defer
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from xtcp_twisted.errors import XTCPError
+from xtcp_twisted.errors import ConfigurationError, XTCPError
 from xtcp_twisted.link.base import Link
+from xtcp_twisted.link.tun import TunLink
 from xtcp_twisted.reactor import status
 from xtcp_twisted.reactor.port import Binding, ListeningGroup
 from xtcp_twisted.reactor.settings import LinkSettings, Settings
@@ -29,18 +31,18 @@ from xtcp_twisted.reactor.stack import XTCPStack
 GRACE_S = 1.0
 
 
-def openLink(settings: LinkSettings) -> Link:
+def openLink(settings: LinkSettings, answers: tuple[str, ...]) -> Link:
     """Open what a ``[link]`` table describes.
 
+    :param answers: the addresses and prefixes that the engine answers for.
     :raises ResourceError: no device, no privilege; the text says what to do.
+    :raises ConfigurationError: the host has one of the engine's addresses itself.
     """
     if settings.kind == "memory":
         from xtcp_twisted.link.memory import MemoryLink
 
         return MemoryLink(settings.mtu)
-    from xtcp_twisted.link.tun import TunLink
-
-    link: Link = TunLink(
+    link = TunLink(
         settings.name,
         addresses=settings.addresses,
         mtu=settings.mtu,
@@ -48,11 +50,25 @@ def openLink(settings: LinkSettings) -> Link:
         owner=settings.owner,
         queue_length=settings.queue_length,
     )
+    _refuseOwnAddresses(link, settings.name, answers)
     if settings.capture:
         from xtcp_twisted.link.capture import CaptureLink
 
-        link = CaptureLink(link, settings.capture)
+        return CaptureLink(link, settings.capture)
     return link
+
+
+def _refuseOwnAddresses(link: TunLink, name: str, answers: tuple[str, ...]) -> None:
+    """An existing device has addresses that no configuration names; they must not be the engine's."""
+    networks = [ipaddress.ip_network(text, strict=False) for text in answers]
+    for host in link.host_addresses():
+        for network in networks:
+            if host.ip in network:
+                link.close()
+                raise ConfigurationError(
+                    f"{name}: the host has the address {host.ip} on this device, but the engine answers"
+                    f" for it, too (engine.addresses: {network}); take it from the device"
+                )
 
 
 class XTCPService(service.Service):
@@ -81,7 +97,7 @@ class XTCPService(service.Service):
 
             self._reactor = reactor
         try:
-            link = openLink(self.settings.link)
+            link = openLink(self.settings.link, self.settings.engine.addresses)
             self.stack = XTCPStack(self._reactor, link, self.settings.engine)
         except XTCPError as error:
             self._giveUp(error)

@@ -29,7 +29,7 @@ from xtcp_twisted.reactor.interfaces import IGroupProtocol
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """"; did you mean 'x'?" when `word` looks like one that is known, else nothing."""
+    """A question after the word that was meant, if `word` looks like one that is known; else nothing."""
     found = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean {found[0]!r}?" if found else ""
 
