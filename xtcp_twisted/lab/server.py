@@ -1,0 +1,123 @@
+"""``twistd xtcp`` beside a lab: the process stays in the host's network, its TUN device is in the lab.
+
+So the engine serves the lab's clients, while what the server listens on
+otherwise (a console on loopback) is reachable from the host.  Knows the command
+line and the status socket of ``twistd xtcp``, nothing of engines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import xtcp_twisted
+from xtcp_twisted.errors import ConfigurationError, ResourceError
+from xtcp_twisted.lab.lab import Lab
+
+#: A server that has not answered by then is given up, seconds.
+START_S: Final = 30.0
+#: Lines of its log that explain a dead server.
+LAST_LINES: Final = 15
+
+_TWISTD: Final = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+
+
+class ServerDied(ResourceError):
+    """The server process ended by itself; the text has its last log lines."""
+
+
+class Server:
+    """One ``twistd xtcp`` process whose engine serves `lab`.
+
+    :param config: its configuration, TOML.
+    :param capture: write all packets of the engine to this pcapng file.
+    :param imports: folders in which the factories of the configuration are looked for.
+    """
+
+    def __init__(
+        self, lab: Lab, config: Path, *, capture: Path | None = None, imports: Sequence[Path] = ()
+    ) -> None:
+        if not config.is_file():
+            raise ConfigurationError(
+                f"there is no configuration {config}; give one with --config FILE, or start from a folder"
+                " that has examples/xtcp.toml"
+            )
+        self._lab = lab
+        self._status = lab.directory / "status"
+        self._log = lab.directory / "server.log"
+        self._command = [sys.executable, "-P", "-c", _TWISTD, "--nodaemon", "--pidfile="]
+        self._command += ["xtcp", "--config", str(config.resolve()), "--namespace", lab.path]
+        self._command += ["--status-socket", str(self._status)]
+        if capture is not None:
+            self._command += ["--capture", str(capture.resolve())]
+        self._imports = [Path(xtcp_twisted.__file__).parents[1], *imports]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process and wait until it answers.
+
+        :raises ServerDied: it ended instead, or does not answer.
+        """
+        path = [str(folder.resolve()) for folder in self._imports] + [os.environ.get("PYTHONPATH", "")]
+        with self._log.open("wb") as log:
+            self._process = self._lab.popen(
+                self._command,
+                inside=False,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))},
+                # A Ctrl-C is for the caller, who ends the server after its clients.
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_S
+        while self.status() is None:
+            if time.monotonic() > deadline:
+                raise ServerDied(f"the server does not answer after {START_S:g} s; its log ends:\n{self.tail()}")
+            time.sleep(0.05)
+
+    @property
+    def pid(self) -> int:
+        """Of the server process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def check(self) -> None:
+        """See whether the process runs.
+
+        :raises ServerDied: it does not.
+        """
+        assert self._process is not None
+        status = self._process.poll()
+        if status is not None:
+            how = f"with exit status {status}" if status >= 0 else f"by signal {-status}"
+            raise ServerDied(f"the server ended {how}; its log ends:\n{self.tail()}")
+
+    def status(self) -> dict[str, Any] | None:
+        """What the server says about itself (`time`, `pid`, `rss_bytes`, `descriptors`,
+        `snapshot`), or None while it does not answer.
+
+        :raises ServerDied: the process has ended.
+        """
+        self.check()
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(2.0)
+                connection.connect(str(self._status))
+                with connection.makefile("rb") as answer:
+                    status: dict[str, Any] = json.loads(answer.readline())
+        except (OSError, ValueError):
+            return None
+        return status
+
+    def tail(self) -> str:
+        """The last lines of the log, indented."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return "\n".join(f"    {line}" for line in lines[-LAST_LINES:])
