@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from xtcp_twisted.errors import PrivilegeError, XTCPError
+from xtcp_twisted.errors import LinkError, LocalError, PrivilegeError, XTCPError
 from xtcp_twisted.lab import keeper
 from xtcp_twisted.lab.lab import ENGINE_V4, Lab
 from xtcp_twisted.lab.namespace import CLONE_NEWNET, CLONE_NEWUSER, enter
@@ -130,16 +130,16 @@ def enter_lab(pid: int | None) -> None:
     if pid is None:
         labs = running()
         if not labs:
-            raise XTCPError("no lab is running; start one with `make run`, or see --help")
+            raise LocalError("no lab is running; start one with `make run`, or see --help")
         if len(labs) > 1:
-            raise XTCPError(f"several labs are running; choose: --lab {' | --lab '.join(map(str, labs))}")
+            raise LocalError(f"several labs are running; choose: --lab {' | --lab '.join(map(str, labs))}")
         (pid,) = labs
     try:
         for name, kind in (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET)):
             if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
                 enter(f"/proc/{pid}/ns/{name}", kind)
     except FileNotFoundError:
-        raise XTCPError(f"there is no process {pid}; running labs: {running()}") from None
+        raise LocalError(f"there is no process {pid}; running labs: {running()}") from None
     except PermissionError:
         raise PrivilegeError(
             f"the lab of process {pid} belongs to another user; type:\n"
@@ -164,7 +164,7 @@ def talk(options: argparse.Namespace) -> int:
     try:
         connection = socket.create_connection((options.host, options.port), timeout=10)
     except OSError as error:
-        raise XTCPError(f"{options.host} port {options.port}: {error.strerror or error}") from None
+        raise LinkError(f"{options.host} port {options.port}: {error.strerror or error}") from None
     connection.settimeout(None)
     sources = [connection, sys.stdin.fileno()]
     with connection:

@@ -18,8 +18,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self
 
 import xtcp_twisted
 from xtcp_twisted.errors import ConfigurationError
@@ -59,7 +60,9 @@ class Figures:
     late: int  #: requests that were due while every client waited for an answer
     errors: Mapping[str, int]  #: kind -> count; each costs a connection
     examples: Sequence[str]  #: texts of the first errors
-    latencies: Latencies
+    per_second: float  #: answers, since `Fleet.mark`
+    latencies: Latencies  #: since `Fleet.mark`
+    recent: Latencies  #: since the figures before these
 
 
 class _Worker:
@@ -72,6 +75,8 @@ class _Worker:
         self.orders: IO[bytes] = process.stdin
         self.reports: IO[bytes] = process.stdout
         self.report: dict[str, Any] = {"state": "opening", "errors": {}, "examples": []}
+        #: Time and answers of one report: where `Fleet.mark` was, and the last before the farewell.
+        self.marked = self.talked = (0.0, 0)
         self._partial = b""
         os.set_blocking(self.reports.fileno(), False)
         self.orders.write(json.dumps(asdict(plan)).encode() + b"\n")
@@ -85,6 +90,8 @@ class _Worker:
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
             self.report = json.loads(line)
+            if self.report["state"] != "done":
+                self.talked = self.report["time"], self.report["answers"]
             latencies.merge({int(bucket): n for bucket, n in self.report["latencies"].items()})
         if data:
             return True
@@ -94,6 +101,11 @@ class _Worker:
             self.report["examples"] = [f"worker {self.process.pid} died", *self.report["examples"]]
             self.report.update(state="done", connections=0)
         return False
+
+    def per_second(self) -> float:
+        """Answers per second since the mark, by the worker's own clock."""
+        seconds = self.talked[0] - self.marked[0]
+        return (self.talked[1] - self.marked[1]) / seconds if seconds > 0 else 0.0
 
 
 class Fleet:
@@ -120,17 +132,19 @@ class Fleet:
         self._plans = _plans(targets, clients, rate, patience_s)
         self._workers: list[_Worker] = []
         self._latencies = Latencies()
+        self._recent = Latencies()
         self.selector = selectors.DefaultSelector()
 
-    def __enter__(self) -> Fleet:
+    def __enter__(self) -> Self:
         # The workers need this very package, wherever it was imported from.
-        path = os.pathsep.join([str(Path(xtcp_twisted.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        package = str(Path(xtcp_twisted.__file__).parents[1])
+        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         for plan in self._plans:
             process = self._lab.popen(
                 [sys.executable, "-P", "-m", "xtcp_twisted.lab.fleet_worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)},
+                env=os.environ | {"PYTHONPATH": path},
                 # A Ctrl-C is for the caller, who ends the fleet in order.
                 start_new_session=True,
             )
@@ -148,16 +162,17 @@ class Fleet:
         self.selector.close()
 
     def update(self, timeout: float) -> None:
-        """Take in reports for `timeout` seconds, or until something else that is
-        registered with `selector` is readable."""
+        """Take in reports for `timeout` seconds, or until the fleet gets ready or done, or
+        something else that is registered with `selector` is readable."""
+        was_ready = self.ready()
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             for key, _ in self.selector.select(left):
                 if not isinstance(key.data, _Worker):
                     return
-                if not key.data.read(self._latencies):
+                if not key.data.read(self._recent):
                     self.selector.unregister(key.fileobj)
-            if self.done():
+            if self.done() or self.ready() != was_ready:
                 return
 
     def ready(self) -> bool:
@@ -167,6 +182,12 @@ class Fleet:
     def done(self) -> bool:
         """Whether every worker has ended."""
         return all(worker.report["state"] == "done" for worker in self._workers)
+
+    def mark(self) -> None:
+        """Count `per_second` and `latencies` of the figures from here on."""
+        for worker in self._workers:
+            worker.marked = worker.talked
+        self._latencies, self._recent = Latencies(), Latencies()
 
     def finish(self) -> Figures:
         """Stop asking, wait for the answers that are due, and return the final figures."""
@@ -183,6 +204,9 @@ class Fleet:
         for worker in self._workers:
             errors.update(worker.report["errors"])
 
+        recent, self._recent = self._recent, Latencies()
+        self._latencies.merge(recent.counts)
+
         def total(key: str) -> int:
             return sum(worker.report.get(key, 0) for worker in self._workers)
 
@@ -195,7 +219,9 @@ class Fleet:
             late=total("late"),
             errors=errors,
             examples=[text for worker in self._workers for text in worker.report["examples"]],
+            per_second=sum(worker.per_second() for worker in self._workers),
             latencies=self._latencies,
+            recent=recent,
         )
 
 
@@ -245,5 +271,5 @@ def _plans(targets: Sequence[Target], clients: int, rate: float, patience_s: flo
             window=max(8, WINDOW // workers),
             patience_s=patience_s,
         )
-        for first, end in zip(bounds, bounds[1:], strict=False)
+        for first, end in pairwise(bounds)
     ]

@@ -124,7 +124,9 @@ class Worker:
             talk, host, port = self.plan.targets[number % len(self.plan.targets)]
             self.started += 1
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            connection = socket.socket(
+                family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+            )
             client = Client(number, self.talks[talk], connection, now)
             code = connection.connect_ex((host, port))
             if code not in (0, errno.EINPROGRESS):
@@ -235,6 +237,7 @@ class Worker:
         """Write one line: the counters so far, and the latencies since the last line."""
         report: dict[str, Any] = {
             "state": state,
+            "time": time.monotonic(),
             "connections": len(self.clients) - self.opening,
             "opened": self.opened,
             "requests": self.requests,

@@ -97,7 +97,7 @@ def _watch(control: socket.socket, parent: int) -> list[int]:
         return guarded
     control.sendall(READY)
     while True:
-        readable, _, _ = select.select([control, parent_fd], [], [])
+        readable, _, _ = select.select([control.fileno(), parent_fd], [], [])
         if parent_fd in readable:
             return guarded
         data, descriptors, _, _ = socket.recv_fds(control, 1, 1)

@@ -112,10 +112,10 @@ class Lab:
         self.directory = Path(tempfile.mkdtemp(prefix="xtcp-lab-"))
         self._control, theirs = socket.socketpair()
         with theirs:
-            self._keeper = self.call(
+            arguments = [str(theirs.fileno()), str(os.getpid()), str(self.directory)]
+            self._keeper: subprocess.Popen[bytes] = self.call(
                 subprocess.Popen,
-                [sys.executable, "-I", "-S", keeper.__file__]
-                + [str(theirs.fileno()), str(os.getpid()), str(self.directory)],
+                [sys.executable, "-I", "-S", keeper.__file__, *arguments],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -151,10 +151,11 @@ class Lab:
         :param options: as for `subprocess.Popen`.
         :raises OSError: it cannot be started.
         """
-        if inside:
-            process = self.call(subprocess.Popen, list(argv), **options)
-        else:
-            process = subprocess.Popen(list(argv), **options)
+
+        def start() -> subprocess.Popen[Any]:
+            return subprocess.Popen(list(argv), **options)
+
+        process = self.call(start) if inside else start()
         self._processes = [p for p in self._processes if p.poll() is None]
         self._processes.append(process)
         self._guard(process)
@@ -171,7 +172,7 @@ class Lab:
         self,
         argv: Sequence[str],
         *,
-        input: str | bytes | None = None,
+        input: str | bytes | None = None,  # noqa: A002 - its name in subprocess.run
         timeout: float | None = None,
         check: bool = False,
         **options: Any,

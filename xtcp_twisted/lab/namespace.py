@@ -67,7 +67,7 @@ def _in_thread(function: Callable[[], R]) -> R:
     def body() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
             future.set_exception(error)
 
     threading.Thread(target=body, daemon=True).start()

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,8 +60,8 @@ class Server:
         self._imports = [Path(xtcp_twisted.__file__).parents[1], *imports]
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start the process and wait until it answers.
+    def start(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Start the process and wait until it answers, or `cancelled` says so.
 
         :raises ServerDied: it ended instead, or does not answer.
         """
@@ -78,9 +78,11 @@ class Server:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_S
-        while self.status() is None:
+        while self.status() is None and not cancelled():
             if time.monotonic() > deadline:
-                raise ServerDied(f"the server does not answer after {START_S:g} s; its log ends:\n{self.tail()}")
+                raise ServerDied(
+                    f"the server does not answer after {START_S:g} s; its log ends:\n{self.tail()}"
+                )
             time.sleep(0.05)
 
     @property

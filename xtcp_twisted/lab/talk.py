@@ -54,10 +54,15 @@ class EchoTalk:
 
     def received(self, client: Speaker, data: bytes) -> bool:
         if not client.wanted.startswith(data):
-            raise WrongAnswer(f"client {client.number} wanted {_shown(client.wanted)}, got {_shown(data)}")
+            pairs = zip(client.wanted, data, strict=False)
+            same = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), len(client.wanted))
+            raise WrongAnswer(
+                f"client {client.number}, request {client.sequence}: expected {_shown(client.wanted[same:])},"
+                f" got {_shown(data[same:])}"
+            )
         client.wanted = client.wanted[len(data) :]
         return not client.wanted
 
 
 def _shown(data: bytes) -> str:
-    return repr(data if len(data) <= 40 else data[:40] + b"...")
+    return f"{data[:20]!r}" + "..." * (len(data) > 20) if data else "nothing more"
