@@ -24,17 +24,14 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from xtcp_twisted.errors import XTCPError
-from xtcp_twisted.lab.fleet import Figures, Fleet, Target, spread
-from xtcp_twisted.lab.lab import ENGINE_V4, ENGINE_V6, Lab
+from xtcp_twisted.lab.destinations import destinations
+from xtcp_twisted.lab.fleet import Figures, Fleet
+from xtcp_twisted.lab.lab import ENGINE_V4, Lab
 from xtcp_twisted.lab.server import Server, ServerDied
 
 PROG: Final = "python -m xtcp_twisted.demo"
 DEFAULT_CONFIG: Final = Path("examples/xtcp.toml")
-ECHO_PORT: Final = 7
 CHAT_PORT: Final = 5222
-#: Where fleets of many thousands find addresses enough, beside the two for people.
-MORE_V4: Final = tuple(f"10.77.1.{n}" for n in range(1, 255))
-MORE_V6: Final = tuple(f"fd77::1:{n:x}" for n in range(1, 255))
 
 #: Exit statuses.
 OK: Final = 0
@@ -130,15 +127,6 @@ class Screen:
         self._dirty = True
 
 
-def targets(clients: int) -> list[Target]:
-    """Where the clients go: both groups, both families."""
-    half = -(-clients // 2)
-    return [
-        *spread("echo", (ENGINE_V4, *MORE_V4), ECHO_PORT, half),
-        *spread("echo", (ENGINE_V6, *MORE_V6), ECHO_PORT, half),
-    ]
-
-
 class Demo:
     """One run."""
 
@@ -146,7 +134,6 @@ class Demo:
         self.options = options
         self.screen = screen
         self.stop = stop
-        self._last: tuple[float, int] = (time.monotonic(), 0)
         #: The last that the server said about itself.
         self._status: Mapping[str, Any] = {}
 
@@ -158,8 +145,10 @@ class Demo:
         options = self.options
         with Lab() as lab:
             server = Server(lab, options.config, capture=options.capture, imports=[Path.cwd()])
-            fleet = Fleet(lab, targets(options.clients), clients=options.clients, rate=options.rate)
+            # The server first: it checks the whole configuration, and says what is wrong with it.
             server.start(lambda: self.stop.signal is not None)
+            targets = destinations(options.config, options.clients)
+            fleet = Fleet(lab, targets, clients=options.clients, rate=options.rate)
             self._introduce(lab, server)
             with fleet:
                 fleet.selector.register(self.stop.wakeup, selectors.EVENT_READ)
@@ -204,11 +193,7 @@ class Demo:
                 break
 
     def _line(self, figures: Figures) -> str:
-        now = time.monotonic()
-        then, answers = self._last
-        self._last = now, figures.answers
-        per_second = (figures.answers - answers) / max(now - then, 0.001)
-        words = [f"{figures.connections:,} connections", f"{per_second:,.0f} msg/s"]
+        words = [f"{figures.connections:,} connections", f"{figures.recent_per_second:,.0f} msg/s"]
         if (median := figures.recent.percentile(0.5)) is not None:
             words.append(f"p50 {median:.2g} ms, p99 {figures.recent.percentile(0.99):.2g} ms")
         words += self._server_words(self._status)

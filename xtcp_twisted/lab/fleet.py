@@ -1,8 +1,7 @@
 """A fleet: many real kernel TCP clients in a lab, spread over processes.
 
-A process can hold no more connections than its limit of descriptors, and a
-kernel address no more than its ports to one destination; so the clients are
-divided among workers (`fleet_worker`) and destinations.  This module plans,
+A process can hold no more connections than its limit of descriptors, so the
+clients are divided among workers (`fleet_worker`).  This module plans,
 starts and stops the workers and adds up what they report; it judges nothing.
 """
 
@@ -32,9 +31,6 @@ from xtcp_twisted.lab.latency import Latencies
 RESERVED_DESCRIPTORS: Final = 32
 #: One process can do it up to here; beyond, more cores help.
 CLIENTS_PER_WORKER: Final = 5_000
-#: Connections from one address to one (address, port): well below the 64,512 local
-#: ports, because the kernel's search for a free one gets slow when most are taken.
-CLIENTS_PER_TARGET: Final = 20_000
 #: Connections that the whole fleet is opening at a time.
 WINDOW: Final = 256
 
@@ -61,6 +57,7 @@ class Figures:
     errors: Mapping[str, int]  #: kind -> count; each costs a connection
     examples: Sequence[str]  #: texts of the first errors
     per_second: float  #: answers, since `Fleet.mark`
+    recent_per_second: float  #: answers, between the last two reports
     latencies: Latencies  #: since `Fleet.mark`
     recent: Latencies  #: since the figures before these
 
@@ -77,6 +74,7 @@ class _Worker:
         self.report: dict[str, Any] = {"state": "opening", "errors": {}, "examples": []}
         #: Time and answers of one report: where `Fleet.mark` was, and the last before the farewell.
         self.marked = self.talked = (0.0, 0)
+        self.rate = 0.0  #: answers per second between the last two reports
         self._partial = b""
         os.set_blocking(self.reports.fileno(), False)
         self.orders.write(json.dumps(asdict(plan)).encode() + b"\n")
@@ -91,7 +89,8 @@ class _Worker:
         for line in lines:
             self.report = json.loads(line)
             if self.report["state"] != "done":
-                self.talked = self.report["time"], self.report["answers"]
+                before, self.talked = self.talked, (self.report["time"], self.report["answers"])
+                self.rate = _rate(before, self.talked)
             latencies.merge({int(bucket): n for bucket, n in self.report["latencies"].items()})
         if data:
             return True
@@ -102,16 +101,17 @@ class _Worker:
             self.report.update(state="done", connections=0)
         return False
 
-    def per_second(self) -> float:
-        """Answers per second since the mark, by the worker's own clock."""
-        seconds = self.talked[0] - self.marked[0]
-        return (self.talked[1] - self.marked[1]) / seconds if seconds > 0 else 0.0
+
+def _rate(before: tuple[float, int], after: tuple[float, int]) -> float:
+    """Answers per second between two reports of a worker, by its own clock."""
+    seconds = after[0] - before[0]
+    return (after[1] - before[1]) / seconds if seconds > 0 else 0.0
 
 
 class Fleet:
     """`clients` kernel TCP clients in `lab`; a context manager that starts and ends them.
 
-    :param targets: destinations, taken in turn; `spread` makes them from prefixes.
+    :param targets: destinations, taken in turn (`destinations` makes them from a configuration).
     :param rate: requests per second of all clients together; 0: every client's first alone.
     :param patience_s: an answer or a handshake that takes longer is an error, seconds.
     :raises ConfigurationError: a number is out of range, or a talk is unknown.
@@ -219,24 +219,11 @@ class Fleet:
             late=total("late"),
             errors=errors,
             examples=[text for worker in self._workers for text in worker.report["examples"]],
-            per_second=sum(worker.per_second() for worker in self._workers),
+            per_second=sum(_rate(worker.marked, worker.talked) for worker in self._workers),
+            recent_per_second=sum(worker.rate for worker in self._workers),
             latencies=self._latencies,
             recent=recent,
         )
-
-
-def spread(talk: str, hosts: Sequence[str], port: int, clients: int) -> list[Target]:
-    """As many of `hosts` as `clients` connections to one port need, as targets.
-
-    :raises ConfigurationError: there are not enough of them.
-    """
-    needed = -(-clients // CLIENTS_PER_TARGET)
-    if needed > len(hosts):
-        raise ConfigurationError(
-            f"clients: {clients:,} are too many for {len(hosts)} address(es) of port {port}; at most"
-            f" {CLIENTS_PER_TARGET:,} for each, so give the engine {needed} addresses or fewer clients"
-        )
-    return [Target(talk, host, port) for host in hosts[:needed]]
 
 
 def _validate(targets: Sequence[Target], clients: int, rate: float) -> None:

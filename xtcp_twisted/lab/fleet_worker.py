@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from xtcp_twisted.lab.latency import Latencies
-from xtcp_twisted.lab.talk import EchoTalk, Talk, WrongAnswer
+from xtcp_twisted.lab.talk import ChatTalk, EchoTalk, Talk, WrongAnswer
 
 REPORT_EVERY_S: Final = 0.5
 #: How long to wait for outstanding answers after the order to finish.
@@ -34,7 +34,7 @@ CATCH_UP_S: Final = 1.0
 EXAMPLES: Final = 5
 
 #: By name: a talk for the clients of one worker, from a seed.
-TALKS: Final[dict[str, Callable[[int], Talk]]] = {"echo": EchoTalk}
+TALKS: Final[dict[str, Callable[[int], Talk]]] = {"echo": EchoTalk, "chat": lambda _seed: ChatTalk()}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ back.  Each knows one protocol of the example servers; none knows sockets.
 from __future__ import annotations
 
 import random
+import re
 from typing import Final, Protocol
 
 
@@ -19,7 +20,7 @@ class Speaker(Protocol):
 
     number: int  #: unique in the fleet
     sequence: int  #: of its request, from 0
-    wanted: bytes  #: rest of the answer that is still to come, as the talk understands it
+    wanted: bytes  #: the answer that is still to come, as the talk understands it
     partial: bytes  #: received and not yet understood
 
 
@@ -64,5 +65,68 @@ class EchoTalk:
         return not client.wanted
 
 
+class ChatTalk:
+    """Lines to the chat of the examples.
+
+    A few clients of the fleet take a name, speak and whisper; each of their
+    lines goes to all the other named ones, so there must not be many.  The rest
+    look who is there, and are told to take a name when they speak.
+    """
+
+    #: Clients with a smaller number take a name.
+    NAMED: Final = 40
+
+    _WHO: Final = b"/who"
+    _SAID: Final = b"/said"
+    _patterns: Final = {
+        _WHO: re.compile(rb"\* \d+ of \d+ have a name: [\w, ]+"),
+        _SAID: re.compile(rb"\* said to \d+"),
+    }
+    #: What may come at any time: from other clients of the fleet, who say where their
+    #: words come from, from people, and the greeting.
+    _UNASKED: Final = re.compile(
+        rb"(<(fleet_\d+)>|-(fleet_\d+)-) message \d+ of (\2|\3)"
+        rb"|(<(?!fleet_)\w+>|-(?!fleet_)\w+-) .*"
+        rb"|\* \w+ (is here|has left|is now \w+)"
+        rb"|\* Welcome\b.*"
+    )
+
+    def request(self, client: Speaker) -> bytes:
+        name = b"fleet_%d" % client.number
+        if client.number >= self.NAMED:
+            if client.sequence % 2:
+                client.wanted = b"! take a name first: /nick NAME"
+                return b"is anybody here?\n"
+            client.wanted = self._WHO
+            return b"/who\n"
+        if client.sequence == 0:
+            client.wanted = b"* you are " + name
+            return b"/nick " + name + b"\n"
+        message = b"message %d of %s\n" % (client.sequence, name)
+        if client.sequence % 2:
+            client.wanted = self._SAID
+            return message
+        client.wanted = b"* sent to " + name
+        return b"/msg " + name + b" " + message
+
+    def received(self, client: Speaker, data: bytes) -> bool:
+        *lines, client.partial = (client.partial + data).split(b"\r\n")
+        answered = False
+        for line in lines:
+            if not answered and client.wanted and self._is_answer(client.wanted, line):
+                answered = True
+                client.wanted = b""
+            elif not self._UNASKED.fullmatch(line):
+                raise WrongAnswer(
+                    f"client {client.number}, request {client.sequence}: expected"
+                    f" {_shown(client.wanted)}, got {_shown(line)}"
+                )
+        return answered
+
+    def _is_answer(self, wanted: bytes, line: bytes) -> bool:
+        pattern = self._patterns.get(wanted)
+        return bool(pattern.fullmatch(line)) if pattern else line == wanted
+
+
 def _shown(data: bytes) -> str:
-    return f"{data[:20]!r}" + "..." * (len(data) > 20) if data else "nothing more"
+    return f"{data[:60]!r}" + "..." * (len(data) > 60) if data else "nothing more"
