@@ -7,11 +7,10 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from xtcp_twisted.errors import LinkError, LocalError, PrivilegeError, XTCPError
 from xtcp_twisted.lab import keeper
@@ -91,20 +90,21 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_program(lab: Lab, program: list[str]) -> int:
-    process: subprocess.Popen[Any]
+    early: list[int] = []
+    pass_on: Callable[[int], None] = early.append
+    # Before the program starts, so that no signal finds the lab alone in the way.
+    # The terminal sends a Ctrl-C to the program as well; it decides.
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: pass_on(number))
     try:
         process = lab.popen(program)
     except OSError as error:
         print(f"{PROG}: {program[0]}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126
-
-    def forward(number: int, _frame: object) -> None:
-        process.send_signal(number)
-
-    # The terminal sends a Ctrl-C to the program as well; it decides.
-    signal.signal(signal.SIGINT, lambda _number, _frame: None)
-    signal.signal(signal.SIGTERM, forward)
-    signal.signal(signal.SIGHUP, forward)
+    pass_on = process.send_signal
+    for missed in early:
+        process.send_signal(missed)
     status = process.wait()
     return status if status >= 0 else 128 - status
 

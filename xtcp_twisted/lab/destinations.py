@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice, zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -51,5 +51,6 @@ def destinations(config: Path, clients: int) -> list[Target]:
 def _hosts(addresses: Sequence[str]) -> Iterator[str]:
     """Every host of the addresses and prefixes, the two families in turn."""
     networks = [ipaddress.ip_network(address) for address in addresses]
-    families = [chain.from_iterable(n.hosts() for n in networks if n.version == v) for v in (4, 6)]
-    return (str(host) for pair in zip_longest(*families) for host in pair if host is not None)
+    v4 = (host for network in networks if network.version == 4 for host in network.hosts())
+    v6 = (host for network in networks if network.version == 6 for host in network.hosts())
+    return (str(host) for pair in zip_longest(v4, v6) for host in pair if host is not None)

@@ -161,6 +161,11 @@ class Fleet:
             worker.reports.close()
         self.selector.close()
 
+    @property
+    def processes(self) -> list[subprocess.Popen[bytes]]:
+        """The worker processes."""
+        return [worker.process for worker in self._workers]
+
     def update(self, timeout: float) -> None:
         """Take in reports for `timeout` seconds, or until the fleet gets ready or done, or
         something else that is registered with `selector` is readable."""

@@ -13,6 +13,7 @@ Knows namespaces, processes and addresses; does not know what an engine is.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -94,10 +95,15 @@ class Lab:
             raise LocalError("this lab is open already; make another one")
         require_privileges()
         self._namespace = Namespace()
+        self.directory = Path(tempfile.mkdtemp(prefix="xtcp-lab-"))
+        self._control, theirs = socket.socketpair()
         try:
             self._namespace.call(_prepare)
-            self._start_keeper()
+            with theirs:
+                self._start_keeper(theirs)
         except BaseException:
+            self._control.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
             self._namespace.close()
             self._namespace = None
             raise
@@ -108,21 +114,20 @@ class Lab:
     ) -> None:
         self.close()
 
-    def _start_keeper(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="xtcp-lab-"))
-        self._control, theirs = socket.socketpair()
-        with theirs:
-            arguments = [str(theirs.fileno()), str(os.getpid()), str(self.directory)]
-            self._keeper: subprocess.Popen[bytes] = self.call(
-                subprocess.Popen,
-                [sys.executable, "-I", "-S", keeper.__file__, *arguments],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                cwd="/",
-                # Out of reach of a Ctrl-C or a signal to the caller's process group.
-                start_new_session=True,
-            )
+    def _start_keeper(self, theirs: socket.socket) -> None:
+        arguments = [str(theirs.fileno()), str(os.getpid()), str(self.directory)]
+        self._keeper: subprocess.Popen[bytes] = self.call(
+            subprocess.Popen,
+            [sys.executable, "-I", "-S", keeper.__file__, *arguments],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            # Out of reach of a Ctrl-C or a signal to the caller's process group.
+            start_new_session=True,
+        )
+        # Else a keeper that dies at once would be waited for in vain.
+        theirs.close()
         if self._control.recv(1) != keeper.READY:
             raise OSError(f"the lab's keeper process ended with status {self._keeper.wait()}")
         self.path = f"/proc/{self._keeper.pid}/ns/net"
@@ -223,6 +228,7 @@ class Lab:
         if self._keeper.wait() != 0 and namespace is not None:
             # Somebody killed the keeper: its work is ours then.
             keeper.sweep(namespace)
+            shutil.rmtree(self.directory, ignore_errors=True)
         for process in self._processes:
             process.wait()
         self._namespace.close()

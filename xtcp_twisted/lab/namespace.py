@@ -136,12 +136,12 @@ def require_privileges() -> None:
     uid, gid = os.geteuid(), os.getegid()
     try:
         _check(_libc.unshare(CLONE_NEWUSER))
+        # The kernel asks for this order (user_namespaces(7)): a group map only without setgroups.
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     except OSError as error:
         raise PrivilegeError(_explain(f"making a user namespace: {error.strerror}")) from None
-    # The kernel asks for this order (user_namespaces(7)): a group map only without setgroups.
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
 
 
 def _require_tun_node() -> None:
