@@ -1,0 +1,95 @@
+# Everything a fresh machine needs, each target from nothing.  CONTRIBUTING.md
+# explains the builds.
+#
+#   make run [CLIENTS=1000] [DURATION=seconds]   the main job; ends at Ctrl-C
+#   make test [TESTS=tests/tcp] [PYTEST_ARGS=]   the test suite
+#   make debug-test                              the suite on the debug build
+#   make lint | bench | develop | wheel | clean
+#
+# Another Python: make test PYTHON=python3.13 VENV=.venv-3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+CLIENTS ?= 1000
+DURATION ?=
+TESTS ?=
+PYTEST_ARGS ?=
+
+BIN := $(abspath $(VENV))/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+INSTALLED := $(VENV)/.installed
+DEBUG_TREE := build/debug-tree
+
+METADATA := setup.cfg setup.py pyproject.toml MANIFEST.in
+CYTHON := $(shell find xtcp_twisted -name '*.pyx' -o -name '*.pxd')
+# An editable install has to hear of new files, not of changes to old ones.
+PYTHON_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>/dev/null))
+
+# Folders with Python that is typed strictly: all but the tests.
+TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples,$(if \
+  $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
+
+.PHONY: run test debug-test lint bench develop wheel clean FORCE
+.DELETE_ON_ERROR:
+
+run: $(INSTALLED)
+	@exec $(BIN)/python -m xtcp_twisted.demo --clients $(CLIENTS) $(if $(DURATION),--duration $(DURATION))
+
+test: $(INSTALLED) $(VENV)/.extra-test
+	@PYTHON=$(PYTHON) tools/debian-packages test
+	@exec $(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+
+# The debug build has its own tree as well as its own environment: modules lie
+# beside their sources, and the two kinds must never be taken for each other.
+debug-test:
+	@mkdir -p $(DEBUG_TREE)
+	@find $(DEBUG_TREE) -type f ! -name '*.so' ! -path '$(DEBUG_TREE)/build/*' -delete
+	@tar -c --exclude-vcs --exclude=./build --exclude=./dist --exclude='./.venv*' --exclude='*.so' . \
+	  | tar -x -C $(DEBUG_TREE)
+	@XTCP_DEBUG=1 $(MAKE) --no-print-directory -C $(DEBUG_TREE) test VENV=$(CURDIR)/.venv-debug \
+	  PYTEST_ARGS='-m "not packaging" $(PYTEST_ARGS)'
+
+lint: $(INSTALLED) $(VENV)/.extra-lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy setup.py $(TYPED)
+	PATH=$(BIN):$$PATH cython-lint xtcp_twisted   # it looks for pycodestyle there
+
+bench: $(INSTALLED) $(VENV)/.extra-bench
+	@exec $(BIN)/python -m benchmarks
+
+develop: $(INSTALLED)
+
+wheel: $(VENV)/.made
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-build-isolation --no-deps -w dist .
+	@ls dist/*.whl
+
+clean:
+	rm -rf build dist .venv .venv-* *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./.git -prune -o \( -name '*.so' -o -name '*.py[co]' \
+	  -o -name dropin.cache \) -delete
+
+# --- The virtual environment --------------------------------------------------
+
+$(VENV)/.made: pyproject.toml
+	@PYTHON=$(PYTHON) tools/debian-packages build
+	@test -x $(BIN)/python || { echo "Making $(VENV) ..." && $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], \
+	  sep="\n")' | $(PIP) -r /dev/stdin
+	@touch $@
+
+# Strict is the only editable mode that finds both the twistd plugin and the
+# console's folder under its installed name.
+$(INSTALLED): $(VENV)/.made $(METADATA) $(CYTHON) build/python-files
+	@echo "Building and installing xtcp_twisted into $(VENV) (the first time takes a minute or two) ..."
+	@$(PIP) --no-build-isolation --editable . --config-settings editable_mode=strict
+	@touch $@
+
+$(VENV)/.extra-%: setup.cfg | $(INSTALLED)
+	@echo "Installing what '$*' needs into $(VENV) ..."
+	@$(PIP) 'xtcp_twisted[$*]'
+	@touch $@
+
+build/python-files: FORCE
+	@mkdir -p build
+	@echo '$(PYTHON_FILES)' | cmp -s - $@ || echo '$(PYTHON_FILES)' >$@
