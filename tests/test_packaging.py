@@ -1,0 +1,169 @@
+"""What a user gets: the sdist, the wheel made from it, and the wheel installed.
+
+The tree is copied first, so neither what lies in the working directory nor an
+earlier build can lend the distribution anything.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for suffix in ("pyx", "pxd", "pyi")
+    for path in ROOT.glob(f"xtcp_twisted/**/*.{suffix}")
+)
+LEFTOVERS = ("*.so", "*.egg-info", "*.py[co]", "*.c", "dropin.cache")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run a command away from the repository and return what it printed."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "XTCP_"))
+    }
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}"
+    return done.stdout
+
+
+def only(folder: Path, pattern: str) -> Path:
+    (path,) = folder.glob(pattern)
+    return path
+
+
+# --- setup.cfg against the tree: fast -----------------------------------------
+
+
+@pytest.fixture(scope="module")
+def packages() -> set[str]:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return set(setup["options"]["packages"].split())
+
+
+def test_every_package_is_listed(packages: set[str]) -> None:
+    found = {"twisted.plugins"}
+    for folder, name in (("xtcp_twisted", "xtcp_twisted"), ("console", "xtcp_console")):
+        for path in (ROOT / folder).rglob("__init__.py"):
+            found.add(".".join((name, *path.parent.relative_to(ROOT / folder).parts)))
+    assert packages == found
+
+
+def test_twisted_stays_open_to_others() -> None:
+    """An __init__.py of ours in `twisted` or `twisted.plugins` would hide Twisted's own."""
+    assert (ROOT / "twisted/plugins/xtcp_plugin.py").exists()
+    assert list((ROOT / "twisted").rglob("__init__.py")) == []
+
+
+# --- The distributions --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an sdist and the wheel that was built from it."""
+    base = tmp_path_factory.mktemp("packaging")
+    hidden = [path.name for path in ROOT.iterdir() if path.name.startswith(".")]
+    ignored = shutil.ignore_patterns(*LEFTOVERS, *hidden, "build", "dist", "__pycache__")
+    shutil.copytree(ROOT, base / "source", ignore=ignored)
+    run(sys.executable, "-m", "build", "--outdir", base / "dist", base / "source", cwd=base)
+    return base / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel_names(dist: Path) -> set[str]:
+    return set(zipfile.ZipFile(only(dist, "*.whl")).namelist())
+
+
+@pytest.fixture(scope="module")
+def metadata(dist: Path) -> Message:
+    with zipfile.ZipFile(only(dist, "*.whl")) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(wheel.read(name).decode())
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_sdist_carries_the_sources(dist: Path) -> None:
+    with tarfile.open(only(dist, "*.tar.gz")) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {*SOURCES, "LICENSE", "setup.py", "pyproject.toml", "xtcp_twisted/py.typed"} <= names
+    assert [name for name in names if name.startswith("build") or name.endswith((".c", ".so"))] == []
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_wheel_carries_modules_and_their_declarations(wheel_names: set[str]) -> None:
+    for source in SOURCES:
+        if source.endswith(".pyx"):
+            stem = source.removesuffix("pyx")
+            assert [name for name in wheel_names if name.startswith(stem) and name.endswith(".so")], source
+        else:
+            assert source in wheel_names
+    assert "xtcp_twisted/py.typed" in wheel_names
+    assert "twisted/plugins/xtcp_plugin.py" in wheel_names
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_wheel_carries_nothing_else(wheel_names: set[str], packages: set[str]) -> None:
+    folders = {
+        Path(name).parent.as_posix().replace("/", ".") for name in wheel_names if ".dist-info" not in name
+    }
+    assert folders == packages
+    assert [name for name in wheel_names if name.endswith((".c", ".pyx"))] == []
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_metadata(metadata: Message, wheel_names: set[str]) -> None:
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Author"] == "xtcp_twisted maintainers"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert {"console", "tls", "metrics", "test", "lint", "bench"} == set(
+        metadata.get_all("Provides-Extra", [])
+    )
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel_names)
+
+
+@pytest.fixture(scope="module")
+def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the programs of an environment that holds nothing but the wheel."""
+    base = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-m", "venv", base / "venv", cwd=base)
+    run(base / "venv/bin/python", "-m", "pip", "install", "--quiet", only(dist, "*.whl"), cwd=base)
+    return base / "venv/bin"
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_installed_wheel_serves_twistd(installed: Path, tmp_path: Path) -> None:
+    help_text = run(installed / "twistd", "xtcp", "--help", cwd=tmp_path)
+    assert "Usage: twistd [options] xtcp [options]" in help_text
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_installed_wheel_imports(installed: Path, tmp_path: Path) -> None:
+    program = "import xtcp_twisted.engine, xtcp_twisted.link.base; print(xtcp_twisted.engine.__file__)"
+    printed = run(installed / "python", "-c", program, cwd=tmp_path)
+    assert Path(printed.strip()).is_relative_to(installed.parent)
