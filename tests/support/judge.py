@@ -1,0 +1,190 @@
+"""What must hold for every packet that the engine sends on one connection.
+
+The judge sees both directions and knows what the peer has sent and promised.
+It states RFC 9293's rules as far as they can be seen from outside, so that each
+test, whatever it is about, also checks them.  All sequence numbers in here are
+relative: 0 is the SYN, 1 the first byte of data.
+"""
+
+from __future__ import annotations
+
+from .packets import SACK, SACK_OK, TIMESTAMPS, WSCALE, Segment
+
+MIN_SEND_MSS = 216
+DEFAULT_MSS = {4: 536, 6: 1220}
+
+
+def unwrap(value: int, base: int, near: int) -> int:
+    """The relative number nearest to `near` that `value` (modulo 2^32) can stand for."""
+    relative = (value - base) % 2**32
+    return relative + round((near - relative) / 2**32) * 2**32
+
+
+class Judge:
+    """Both directions of one connection, as RFC 9293 section 3.3.1 would name them."""
+
+    def __init__(self, iss: int, mtu: int, version: int) -> None:
+        self.iss = iss
+        self.mtu = mtu
+        self.version = version
+        # What the peer has done.
+        self.ranges: list[tuple[int, int]] = []
+        self.peer_edge = 0
+        self.peer_mss = DEFAULT_MSS[version]
+        self.peer_scale = 0
+        self.offered: frozenset[int] = frozenset()
+        self.tsvals: list[int] = []
+        self.confirmed = False
+        # What the engine has done.
+        self.irs: int | None = None
+        self.opening: Segment | None = None
+        self.stream = bytearray()
+        self.snd_max = 0
+        self.fin_at: int | None = None
+        self.last_ack = 0
+        self.edge = 0
+        self.last_tsval: int | None = None
+        self.last_tsecr: int | None = None
+
+    # --- what the peer sends --------------------------------------------------
+
+    def peer_sent(self, seq: int, ack: int | None, segment: Segment) -> None:
+        """Take note of a segment of the peer; `seq` and `ack` are relative."""
+        self.ranges.append((seq, seq + segment.length))
+        if "S" in segment.flags and "R" not in segment.flags:
+            self.offered = frozenset(segment.options)
+            if segment.mss is not None:
+                self.peer_mss = segment.mss
+            self.peer_scale = min(segment.wscale or 0, 14)
+            self.peer_edge = 1 + segment.window
+        elif ack is not None:
+            scale = self.peer_scale if self.scaling else 0
+            self.peer_edge = max(self.peer_edge, ack + (segment.window << scale))
+            self.confirmed = self.confirmed or ack >= 1
+        if segment.tsval is not None:
+            self.tsvals.append(segment.tsval)
+
+    @property
+    def contiguous(self) -> int:
+        """How far the peer has sent without a gap: RCV.NXT can be no greater."""
+        reach = 0
+        for start, end in sorted(self.ranges):
+            if start > reach:
+                break
+            reach = max(reach, end)
+        return reach
+
+    def _agreed(self, kind: int) -> bool:
+        return self.opening is not None and kind in self.opening.options and kind in self.offered
+
+    @property
+    def scaling(self) -> bool:
+        return self._agreed(WSCALE)
+
+    @property
+    def timestamps(self) -> bool:
+        return self._agreed(TIMESTAMPS)
+
+    # --- what the engine sends ------------------------------------------------
+
+    def engine_sent(self, segment: Segment) -> tuple[int, int]:
+        """Check a segment of the engine; returns its relative (seq, ack)."""
+        if "R" in segment.flags:
+            return self._reset(segment)
+        if "S" in segment.flags:
+            self._opening(segment)
+        assert self.irs is not None, "the engine sends before its SYN"
+        assert "A" in segment.flags, "a segment without ACK after the first SYN (RFC 9293 3.1)"
+        seq = unwrap(segment.seq, self.irs, self.snd_max)
+        ack = unwrap(segment.ack, self.iss, self.last_ack)
+        self._acknowledgement(ack)
+        self._window(ack, segment)
+        self._timestamp(segment)
+        self._payload(seq, segment)
+        self._sequence(seq, segment)
+        return seq, ack
+
+    def _reset(self, segment: Segment) -> tuple[int, int]:
+        assert not segment.data, "a RST with data"
+        assert not segment.flags & {"S", "F", "P", "U"}, f"a RST with {sorted(segment.flags)}"
+        irs = segment.seq if self.irs is None else self.irs
+        return unwrap(segment.seq, irs, self.snd_max), unwrap(segment.ack, self.iss, self.last_ack)
+
+    def _opening(self, segment: Segment) -> None:
+        if self.opening is None:
+            self.opening, self.irs = segment, segment.seq
+        assert segment.seq == self.irs, "the ISN changed in a retransmitted SYN-ACK"
+        assert not segment.data, "data on a SYN-ACK without Fast Open"
+        for kind in (WSCALE, SACK_OK, TIMESTAMPS):
+            assert kind not in segment.options or kind in self.offered, (
+                f"option {kind} in the SYN-ACK was not offered (RFC 7323 2.2, 3.2; RFC 2018 2)"
+            )
+        first = self.opening
+        assert segment.mss == first.mss and segment.wscale == first.wscale, "SYN-ACK options changed"
+        assert (segment.wscale or 0) <= 14, f"window scale {segment.wscale} (RFC 7323 2.3)"
+
+    def _acknowledgement(self, ack: int) -> None:
+        assert ack >= self.last_ack, f"the ACK number moved back from {self.last_ack} to {ack}"
+        assert ack <= self.contiguous, f"ACK {ack} is past {self.contiguous}, all that was sent in order"
+        self.last_ack = ack
+
+    def _window(self, ack: int, segment: Segment) -> None:
+        scale = 0
+        if self.scaling and "S" not in segment.flags:
+            assert self.opening is not None
+            scale = self.opening.wscale or 0
+        edge = ack + (segment.window << scale)
+        assert edge >= self.edge, (
+            f"the right window edge retreated from {self.edge} to {edge} (RFC 9293 SHLD-14)"
+        )
+        self.edge = edge
+
+    def _timestamp(self, segment: Segment) -> None:
+        if "S" not in segment.flags:
+            assert (TIMESTAMPS in segment.options) == self.timestamps, (
+                "timestamps stand on all segments or on none (RFC 7323 3.2)"
+            )
+            assert not set(segment.options) & {2, WSCALE, SACK_OK}, "a SYN's option on another segment"
+        if segment.tsval is None or segment.tsecr is None:
+            return
+        if self.last_tsval is not None:
+            step = (segment.tsval - self.last_tsval) % 2**32
+            assert step < 2**31, "TSval moved back (RFC 7323 4.1)"
+        self.last_tsval = segment.tsval
+        assert segment.tsecr in self.tsvals, f"TSecr {segment.tsecr} was never a TSval of the peer"
+        if self.last_tsecr is not None:
+            step = (segment.tsecr - self.last_tsecr) % 2**32
+            assert step < 2**31, "TSecr moved back (RFC 7323 4.3)"
+        self.last_tsecr = segment.tsecr
+
+    def _payload(self, seq: int, segment: Segment) -> None:
+        """Size, window, and the same bytes at each transmission."""
+        data = segment.data
+        if SACK in segment.options:
+            left = int.from_bytes(segment.options[SACK][:4])
+            assert left != segment.ack, "a SACK block that starts at the ACK number"
+        if not data:
+            return
+        assert self.confirmed, "data before the handshake is complete"
+        header = 20 if self.version == 4 else 40
+        room = max(MIN_SEND_MSS, self.peer_mss) - (len(segment.raw) - header - 20 - len(data))
+        assert len(data) <= room, f"{len(data)} bytes of data, the peer's MSS leaves {room}"
+        end = seq + len(data)
+        probe = len(data) == 1 and seq == self.peer_edge
+        assert end <= self.peer_edge or probe, f"data up to {end}, beyond the window to {self.peer_edge}"
+        assert seq >= 1, "data in front of the stream"
+        assert seq - 1 <= len(self.stream), f"data from {seq}, nothing sent from {len(self.stream) + 1}"
+        old = bytes(self.stream[seq - 1 : end - 1])
+        assert old == data[: len(old)], f"retransmitted bytes differ: {data[: len(old)]!r}, were {old!r}"
+        self.stream += data[len(old) :]
+
+    def _sequence(self, seq: int, segment: Segment) -> None:
+        end = seq + segment.length
+        if "F" in segment.flags:
+            assert self.fin_at in (None, end - 1), f"FIN at {end - 1}, was at {self.fin_at}"
+            self.fin_at = end - 1
+            assert self.fin_at >= len(self.stream) + 1, "FIN in front of data that was sent"
+        elif self.fin_at is not None:
+            assert end <= self.fin_at + 1, "a segment beyond the FIN"
+        assert seq <= max(self.snd_max, 0), f"SEQ {seq} leaves a gap after {self.snd_max}"
+        self.snd_max = max(self.snd_max, end)
