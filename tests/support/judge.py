@@ -51,6 +51,8 @@ class Judge:
     def peer_sent(self, seq: int, ack: int | None, segment: Segment) -> None:
         """Take note of a segment of the peer; `seq` and `ack` are relative."""
         self.ranges.append((seq, seq + segment.length))
+        if "S" in segment.flags and self.confirmed:
+            return
         if "S" in segment.flags and "R" not in segment.flags:
             self.offered = frozenset(segment.options)
             if segment.mss is not None:

@@ -1,0 +1,35 @@
+"""Parts of the surface that a later version brings: they say so, and change nothing."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from support.net import Net
+
+from xtcp_twisted.errors import NotSupported
+
+
+@pytest.mark.feature("P09")
+def test_connect(net: Net) -> None:
+    group = net.group(7)
+    with pytest.raises(NotSupported, match="connect"):
+        group.connect(("198.51.100.7", 80))
+    net.turn()
+    net.expect_nothing()
+    assert len(group) == 0
+
+
+@pytest.mark.feature("P06")
+def test_sharing_a_port(net: Net) -> None:
+    with pytest.raises(NotSupported, match="share"):
+        net.pool.open_group(7, share=True)
+    assert net.pool.groups() == ()
+    net.group(7)
+
+
+@pytest.mark.feature("P31")
+def test_unix_sockets(net: Net) -> None:
+    with pytest.raises(NotSupported, match="AF_UNIX"):
+        net.pool.open_group(0, domain=socket.AF_UNIX)
+    assert net.pool.groups() == ()

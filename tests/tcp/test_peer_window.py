@@ -1,0 +1,182 @@
+"""Sending into the peer's window: closed, tiny, shrinking (RFC 9293 3.8.6)."""
+
+from __future__ import annotations
+
+import pytest
+from support.net import Net
+from support.peer import ANY
+
+from xtcp_twisted.engine.kinds import ENDS, EventKind
+
+pytestmark = pytest.mark.feature("P19")
+
+
+def test_a_window_is_filled_and_not_exceeded(net: Net) -> None:
+    """The judge watches the right edge of every packet."""
+    group = net.group(7)
+    client = net.client(group, window=5_120, timestamps=False).established()
+    group.send(client.cd, bytes(20_000))
+    net.flush()
+    assert len(client.received) in range(4_380, 5_121), "whole segments at least, nothing beyond"
+
+
+def test_the_initial_congestion_window(net: Net) -> None:
+    """RFC 6928: at most ten segments before the first acknowledgement."""
+    group = net.group(7)
+    client = net.client(group, timestamps=False).established()
+    group.send(client.cd, bytes(60_000))
+    net.flush()
+    assert len(client.received) <= 14_600
+    assert len(client.received) >= 2 * 1_460
+
+
+class TestClosed:
+    def test_it_is_probed_for_as_long_as_the_peer_answers(self, net: Net) -> None:
+        """RFC 9293 MUST-35, -36, SHLD-29, -30: with backoff, and never given up while ACKed."""
+        group = net.group(7)
+        client = net.client(group, window=0).established()
+        group.send(client.cd, b"waiting")
+        net.flush()
+        client.expect_nothing()
+        times = []
+        for _ in range(3_600):
+            net.advance(1)
+            if client.inbox:
+                times += [s.time - net.ladder.start for s in client.take()]
+                client.ack(1, win=0)
+                net.turn()
+        assert net.take_events(*ENDS) == []
+        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        assert 0.19 <= times[0] <= 1.001, "the first probe after one RTO (RFC 9293 3.8.6.1)"
+        assert gaps == sorted(gaps), "exponential"
+        assert gaps[3] > 1.5 * gaps[2]
+        assert 59 <= gaps[-1] <= 121, "up to a cap"
+        client.ack(1, win=1_000)
+        net.turn()
+        assert b"waiting" in client.received
+
+    def test_an_opened_window_is_used_at_once(self, net: Net) -> None:
+        group = net.group(7)
+        client = net.client(group, window=0).established()
+        group.send(client.cd, b"waiting")
+        net.flush()
+        net.advance(0.05)
+        client.expect_nothing()
+        client.ack(win=10_000)
+        net.turn()
+        client.expect("A", seq=1, data=b"waiting", at=0.05)
+
+    def test_an_old_segment_does_not_open_it(self, net: Net) -> None:
+        """RFC 9293 3.10.7.4: SND.WL1 and SND.WL2 keep an old segment from setting the window."""
+        group = net.group(7)
+        client = net.client(group).established()
+        client.exchange(b"question", b"answer")
+        client.ack(win=0)
+        net.turn()
+        client.send(b"question", seq=1, win=60_000)
+        net.turn()
+        client.take()
+        group.send(client.cd, b"must wait")
+        net.flush()
+        assert b"must" not in client.received
+
+    def test_without_answers_it_is_given_up(self, net: Net) -> None:
+        """RFC 9293 3.8.3: R2 also bounds a peer that is gone."""
+        group = net.group(7, user_timeout_s=10)
+        client = net.client(group, window=0).established()
+        group.send(client.cd, b"waiting")
+        net.flush()
+        net.advance(120)
+        assert [e[0] for e in net.take_events(*ENDS)] == [EventKind.DOWN]
+        assert net.transmit_used == 0
+
+    def test_acknowledgements_leave_all_the_same(self, net: Net) -> None:
+        """RFC 9293 3.8.6: a closed window stops data, not ACKs."""
+        client = net.client(net.group(7, ack_policy="immediate"), window=0).established()
+        client.send(b"request")
+        net.turn()
+        client.expect("A", ack=8)
+
+    def test_a_close_is_not_lost(self, net: Net) -> None:
+        group = net.group(7)
+        client = net.client(group, window=0).established()
+        group.send(client.cd, b"last")
+        group.finish(client.cd)
+        net.flush()
+        net.advance(0.05)
+        client.ack(win=100)
+        net.turn()
+        assert client.received == b"last"
+        assert client.judge.fin_at == 5
+
+
+class TestShrunk:
+    def test_a_shrunk_window_is_survived(self, net: Net) -> None:
+        """RFC 9293 MUST-34: data in flight beyond the new edge; nothing new is added to it."""
+        group = net.group(7)
+        client = net.client(group).established()
+        group.send(client.cd, bytes(4_000))
+        net.flush()
+        flight = client.judge.snd_max
+        client.ack(1, win=1_024)
+        net.turn()
+        group.send(client.cd, b"more")
+        net.flush()
+        assert client.judge.snd_max == flight
+        client.ack()
+        net.turn()
+        client.take()
+        client.ack()
+        net.turn()
+        assert client.received == bytes(4_000) + b"more"
+        client.ack()
+        net.turn()
+        client.is_alive()
+
+    @pytest.mark.parametrize("win", [0, 128, 1_280])
+    def test_the_retransmission_respects_the_new_edge(self, net: Net, win: int) -> None:
+        group = net.group(7)
+        client = net.client(group).established()
+        group.send(client.cd, bytes(4_000))
+        net.flush()
+        client.take()
+        client.ack(1, win=win)
+        net.turn()
+        net.advance(5)
+        for segment in client.take():
+            assert len(segment.data) <= max(win, 1)
+
+
+def test_no_silly_segments(net: Net) -> None:
+    """RFC 9293 MUST-38: a window of 128 bytes is not filled as long as a full segment may follow."""
+    group = net.group(7)
+    client = net.client(group, window=65_535).established()
+    group.send(client.cd, bytes(1_448))
+    net.flush()
+    client.expect("A", data=ANY)
+    client.ack(win=128)
+    net.turn()
+    group.send(client.cd, bytes(10_000))
+    net.flush()
+    client.expect_nothing()
+    net.advance(2)
+    assert client.take(), "the override timer sends it in the end"
+
+
+def test_windows_that_flap(net: Net) -> None:
+    """attacks.md 30: many windows in a row, nothing beyond any edge (the judge), all arrives."""
+    group = net.group(7)
+    client = net.client(group).established()
+    text = bytes(range(256)) * 100
+    written = group.send(client.cd, text)
+    net.flush()
+    state = 12_345
+    for _ in range(300):
+        state = (state * 1_103_515_245 + 12_345) % 2**31
+        client.ack(win=(0, 256, 1_024, 5_000, 65_535)[state >> 16 & 3])
+        net.advance(0.05)
+    for _ in range(20):
+        client.ack(win=65_535)
+        net.advance(0.3)
+    assert client.received == text[:written]
+    assert net.transmit_used == 0
