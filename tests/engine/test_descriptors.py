@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Callable
 
 import pytest
 from support.net import MakeNet, Net
 
 from xtcp_twisted.config import ALL, UNLIMITED
+from xtcp_twisted.engine.core import Group
 
 pytestmark = pytest.mark.feature("P04")
+
+Work = Callable[[Group, int], object]
 
 
 def by_select(fd: int) -> bool:
@@ -38,7 +42,7 @@ def open_descriptors() -> int:
 
 
 @ways
-def test_readable_exactly_while_there_is_data(net: Net, readable) -> None:  # type: ignore[no-untyped-def]
+def test_readable_exactly_while_there_is_data(net: Net, readable: Callable[[int], bool]) -> None:
     group = net.group(7)
     client = net.client(group).established()
     gd = group.fileno()
@@ -58,7 +62,7 @@ def test_readable_exactly_while_there_is_data(net: Net, readable) -> None:  # ty
 
 
 @ways
-def test_readable_while_a_request_is_pending(net: Net, readable) -> None:  # type: ignore[no-untyped-def]
+def test_readable_while_a_request_is_pending(net: Net, readable: Callable[[int], bool]) -> None:
     group = net.group(7)
     gd = group.fileno()
     first, second = net.client(group).asked(), net.client(group).asked()
@@ -205,7 +209,7 @@ class TestEngineDescriptor:
         ],
         ids=["ackd", "shutdown", "finish", "abort", "close"],
     )
-    def test_every_call_that_queues_makes_it_readable(self, net: Net, work) -> None:  # type: ignore[no-untyped-def]
+    def test_every_call_that_queues_makes_it_readable(self, net: Net, work: Work) -> None:
         group = net.group(7)
         client = net.client(group).established()
         client.request(b"question")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from support.net import PEER_V4, PEER_V6, MakeNet, Net
 
@@ -15,8 +17,10 @@ from xtcp_twisted.errors import (
     StaleConnection,
 )
 
+Call = Callable[[Group, int], object]
+
 #: Every call that takes a connection id.
-CALLS = {
+CALLS: dict[str, Call] = {
     "send": lambda group, cd: group.send(cd, b"x"),
     "acknowledge": lambda group, cd: group.send(cd, b"", ackd=ALL),
     "need": lambda group, cd: group.need(cd, 10),
@@ -35,7 +39,7 @@ every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
 
 @every_call
-def test_an_id_that_never_was(net: Net, call) -> None:  # type: ignore[no-untyped-def]
+def test_an_id_that_never_was(net: Net, call: Call) -> None:
     group = net.group(7)
     client = net.client(group).established()
     for cd in (0, -1, 1, client.cd + 1, client.cd ^ (1 << 32), (1 << 62) + 5, 1 << 70):
@@ -47,7 +51,7 @@ def test_an_id_that_never_was(net: Net, call) -> None:  # type: ignore[no-untype
 
 @every_call
 @pytest.mark.feature("P11")
-def test_an_id_is_stale_once_the_connection_was_closed(net: Net, call) -> None:  # type: ignore[no-untyped-def]
+def test_an_id_is_stale_once_the_connection_was_closed(net: Net, call: Call) -> None:
     group = net.group(7)
     gone, stays = net.client(group).established(), net.client(group).established()
     group.abort(gone.cd)
@@ -60,7 +64,7 @@ def test_an_id_is_stale_once_the_connection_was_closed(net: Net, call) -> None: 
 
 
 @every_call
-def test_an_id_is_not_valid_for_the_next_connection_in_its_slot(make_net: MakeNet, call) -> None:  # type: ignore[no-untyped-def]
+def test_an_id_is_not_valid_for_the_next_connection_in_its_slot(make_net: MakeNet, call: Call) -> None:
     """Slots are used again; generations tell the old id from the new."""
     net = make_net(max_connections=16)
     group = net.group(7, accept_credits=UNLIMITED)
@@ -82,7 +86,7 @@ def test_an_id_is_not_valid_for_the_next_connection_in_its_slot(make_net: MakeNe
 
 
 @every_call
-def test_the_connection_of_another_group(net: Net, call) -> None:  # type: ignore[no-untyped-def]
+def test_the_connection_of_another_group(net: Net, call: Call) -> None:
     mine, other = net.group(7), net.group(8)
     client = net.client(other).established()
     with pytest.raises(StaleConnection):
@@ -94,7 +98,7 @@ def test_the_connection_of_another_group(net: Net, call) -> None:  # type: ignor
 
 @every_call
 @pytest.mark.feature("P07")
-def test_a_closed_group(net: Net, call) -> None:  # type: ignore[no-untyped-def]
+def test_a_closed_group(net: Net, call: Call) -> None:
     group = net.group(7)
     client = net.client(group).established()
     group.close(abort=True)
@@ -204,7 +208,9 @@ def test_a_new_request_during_an_orderly_close_meets_no_listener(net: Net) -> No
 
 
 @pytest.mark.feature("P10")
-@pytest.mark.parametrize(("v6", "server", "peer"), [(False, "192.0.2.1", PEER_V4), (True, "2001:db8::1", PEER_V6)])
+@pytest.mark.parametrize(
+    ("v6", "server", "peer"), [(False, "192.0.2.1", PEER_V4), (True, "2001:db8::1", PEER_V6)]
+)
 def test_both_ends_of_a_connection(net: Net, v6: bool, server: str, peer: str) -> None:
     group = net.group(7, v6=v6)
     client = net.client(group, sport=51_234).established()

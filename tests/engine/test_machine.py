@@ -180,13 +180,17 @@ class TwoConnections(RuleBasedStateMachine):
             while (received := self.group.recv(65_536)) is not None:
                 side = next(s for s in self.sides if s.client.cd == received[0])
                 if received[1]:
-                    side.read += side.asked[len(side.read) : len(side.read) + self.group.info(received[0]).delivered]
+                    side.read += side.asked[
+                        len(side.read) : len(side.read) + self.group.info(received[0]).delivered
+                    ]
                     side.delivered = b""
                     self.group.send(received[0], b"", ackd=ALL)
             self.net.advance(0.3)
             for side in self.sides:
                 client = side.client
-                done = done and client.judge.last_ack >= len(side.asked) + 1 and client.received == side.answered
+                done = (
+                    done and client.judge.last_ack >= len(side.asked) + 1 and client.received == side.answered
+                )
             if done:
                 break
         assert done, "the streams do not complete"

@@ -102,8 +102,8 @@ class Judge:
         self._acknowledgement(ack)
         self._window(ack, segment)
         self._timestamp(segment)
-        self._payload(seq, segment)
         self._sequence(seq, segment)
+        self._payload(seq, segment)
         return seq, ack
 
     def _reset(self, segment: Segment) -> tuple[int, int]:
@@ -175,7 +175,6 @@ class Judge:
         probe = len(data) == 1 and seq == self.peer_edge
         assert end <= self.peer_edge or probe, f"data up to {end}, beyond the window to {self.peer_edge}"
         assert seq >= 1, "data in front of the stream"
-        assert seq - 1 <= len(self.stream), f"data from {seq}, nothing sent from {len(self.stream) + 1}"
         old = bytes(self.stream[seq - 1 : end - 1])
         assert old == data[: len(old)], f"retransmitted bytes differ: {data[: len(old)]!r}, were {old!r}"
         self.stream += data[len(old) :]

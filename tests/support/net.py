@@ -17,12 +17,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
+
+from xtcp_twisted.link.memory import MemoryLink
 
 from xtcp_twisted.config import EngineConfig, GroupOptions, MiB
 from xtcp_twisted.engine.core import Engine, Group, Pool
 from xtcp_twisted.engine.kinds import EventKind
-from xtcp_twisted.link.memory import MemoryLink
 
 from .ladder import Ladder, describe
 from .packets import Segment, read
@@ -52,7 +53,7 @@ class Net:
     """Engine, link and clock, and the peers that talk to them."""
 
     #: The nets of the running test; conftest prints their ladders when it fails.
-    running: list[Net] = []
+    running: ClassVar[list[Net]] = []
 
     def __init__(self, *, mtu: int = 1500, start: float = START, seed: int = 1, **config: Any) -> None:
         config.setdefault("addresses", (V4, V6))
@@ -156,7 +157,9 @@ class Net:
         self.flush()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, calling the engine whenever `poll_at` says so, and at the end."""
+        """Let time pass: a turn for packets that wait, one whenever `poll_at` says so, and one at the end."""
+        if self.link.pending:
+            self.turn()
         end = self.now + seconds
         turns = 0
         while (due := self.engine.poll_at()) is not None and due <= end:

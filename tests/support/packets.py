@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scapy.layers.inet import IP, TCP, in4_chksum
-from scapy.layers.inet6 import IPv6, in6_chksum
+from scapy.layers.inet6 import IPv6
+from scapy.layers.inet6 import in6_chksum as _in6_chksum
 from scapy.utils import checksum as internet_checksum
 
 #: Option kinds (IANA) that the engine may send, with their lengths (RFC 9293, 7323, 2018).
 OPTION_LENGTHS: Final = {2: 4, 3: 3, 4: 2, 8: 10}
 MSS, WSCALE, SACK_OK, SACK, TIMESTAMPS = 2, 3, 4, 5, 8
+
+in6_checksum: Any = _in6_chksum
 
 #: As scapy writes them: `("MSS", 1460)`, or `(kind, bytes)` for others.
 Options = list[tuple[Any, Any]]
@@ -118,12 +121,12 @@ def read(time: float, raw: bytes, mtu: int = 65535) -> Segment:
         assert internet_checksum(raw[:20]) == 0, "IPv4 header checksum is wrong"
         ttl, bare = packet.ttl, raw[20:]
         assert packet.proto == 6, f"protocol {packet.proto}"
-        assert in4_chksum(6, packet, bare) == 0, "TCP checksum is wrong"
+        assert in4_chksum(6, IP(raw), bare) == 0, "TCP checksum is wrong"
     else:
         assert packet.nh == 6, f"next header {packet.nh}"
         assert packet.plen == len(raw) - 40, f"IPv6 payload length {packet.plen}, has {len(raw) - 40}"
         ttl, bare = packet.hlim, raw[40:]
-        assert in6_chksum(6, packet, bare) == 0, "TCP checksum is wrong"
+        assert in6_checksum(6, packet, bare) == 0, "TCP checksum is wrong"
     assert ttl >= 32, f"TTL {ttl} will not cross the Internet"
     tcp = packet[TCP]
     assert tcp.reserved == 0, f"reserved bits {tcp.reserved}"

@@ -169,8 +169,8 @@ class Client:
     def syn(
         self,
         *,
-        mss: int | None | str = "own",
-        wscale: int | None | str = "own",
+        mss: int | str | None = "own",
+        wscale: int | str | None = "own",
         timestamps: bool | str = "own",
         options: Options | None = None,
         raw_options: bytes = b"",

@@ -18,7 +18,8 @@ def test_a_conversation(net: Net) -> None:
     client = net.client(group).established()
     for size in (1, 100, 1_428):
         client.exchange(bytes(size), bytes(size))
-    assert tuple(group.peer(client.cd))[0] == PEER_V6
+    host, _ = group.peer(client.cd)
+    assert host == PEER_V6
     client.fin()
     net.turn()
     client.expect("A")

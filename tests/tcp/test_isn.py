@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.net import MakeNet, Net
+
+from xtcp_twisted.engine.core import Group
 
 pytestmark = pytest.mark.feature("P37")
 
 
-def isn(net: Net, group, **client) -> int:  # type: ignore[no-untyped-def]
+def isn(net: Net, group: Group, **client: Any) -> int:
     """The ISN that a client with this address is given at this moment; its request is then withdrawn."""
     peer = net.client(group, **client)
     peer.syn()

@@ -11,7 +11,9 @@ pytestmark = pytest.mark.feature("P33")
 
 
 class TestMss:
-    @pytest.mark.parametrize(("v6", "mtu", "mss"), [(False, 1500, 1460), (True, 1500, 1440), (False, 9000, 8960)])
+    @pytest.mark.parametrize(
+        ("v6", "mtu", "mss"), [(False, 1500, 1460), (True, 1500, 1440), (False, 9000, 8960)]
+    )
     def test_ours_is_what_the_mtu_leaves(self, make_net: MakeNet, v6: bool, mtu: int, mss: int) -> None:
         """RFC 9293 MUST-67, RFC 6691: MTU minus fixed headers, whatever options will be used."""
         net = make_net(mtu=mtu)

@@ -106,7 +106,7 @@ class TestReset:
 
     @pytest.mark.feature("P14")
     def test_held_data_does_not_move_the_exact_number(self, net: Net) -> None:
-        """Under `application` RCV.NXT runs ahead of the ACK on the wire; the client resets at its own SND.NXT."""
+        """Under `application` RCV.NXT runs ahead of the ACK on the wire; the client resets at its SND.NXT."""
         client = net.client(net.group(7, ack_policy="application")).established()
         client.request(b"request")
         net.take_events()

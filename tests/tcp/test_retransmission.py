@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from xtcp_twisted.config import ALL
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 
 
-def established_with_rtt(net: Net, seconds: float, **behaviour: object) -> Client:
+def established_with_rtt(net: Net, seconds: float, **behaviour: Any) -> Client:
     """A connection whose handshake took this long from SYN-ACK to ACK."""
     group = net.group(7)
     client = net.client(group, **behaviour).syn_received()
@@ -47,7 +49,7 @@ class TestTimes:
         net.flush()
         net.advance(1_000)
         times = client.times()
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
         assert gaps[-3:] == pytest.approx([120] * 3, abs=0.0025)
 
     def test_the_handshake_is_the_first_measurement(self, net: Net) -> None:

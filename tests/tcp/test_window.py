@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 from support.net import MakeNet, Net
+from support.peer import Client
 
 from xtcp_twisted.config import ALL, MiB
 from xtcp_twisted.engine.core import Group
 
 
-def small_pool(make_net: MakeNet, **options: object) -> tuple[Net, Group]:
+def small_pool(make_net: MakeNet, **options: Any) -> tuple[Net, Group]:
     """A pool in which one connection may hold 4 KiB (free / 64)."""
     net = make_net()
     pool = net.engine.create_pool(256 * 1024)
     return net, net.group(7, pool=pool, **options)
 
 
-def fill(net: Net, client) -> int:  # type: ignore[no-untyped-def]
+def fill(net: Net, client: Client) -> int:
     """Send up to the announced edge; returns where that is."""
     for _ in range(100):
         room = client.judge.edge - client.seq
@@ -26,7 +30,7 @@ def fill(net: Net, client) -> int:  # type: ignore[no-untyped-def]
         client.take()
     net.advance(0.1)
     client.take()
-    return int(client.judge.edge)
+    return client.judge.edge
 
 
 def test_the_initial_window_is_the_quota_up_to_65535(make_net: MakeNet) -> None:
@@ -119,7 +123,7 @@ def test_no_silly_windows(make_net: MakeNet) -> None:
         while group.recv(65_536):
             pass
         edges.append(client.judge.edge)
-    steps = [b - a for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    steps = [b - a for a, b in itertools.pairwise(edges) if b > a]
     assert all(step >= 1_000 for step in steps), steps
 
 

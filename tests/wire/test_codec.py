@@ -7,14 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
 from scapy.utils import checksum as internet_checksum
-from support.packets import build, fix_checksums
+from support.packets import Options, build, fix_checksums
 
 from xtcp_twisted.wire import codec
 
 V4 = ("198.51.100.7", "192.0.2.1")
 V6 = ("2001:db8:c::7", "2001:db8::1")
+Family = tuple[str, str]
 families = st.sampled_from([V4, V6])
 u16, u32 = st.integers(0, 0xFFFF), st.integers(0, 0xFFFF_FFFF)
+flags = st.sampled_from(["S", "A", "SA", "FA", "PA", "R", "RA"])
 options = st.lists(
     st.sampled_from(
         [("NOP", None), ("MSS", 1460), ("WScale", 7), ("SAckOK", b""), ("Timestamp", (1, 2)), (253, b"ab")]
@@ -56,11 +58,30 @@ class TestChecksum:
 
 
 class TestParse:
-    @given(families, u16, u16, u32, u32, u16, options, st.binary(max_size=1_200), st.sampled_from("S A SA FA PA R RA".split()))
-    def test_fields_as_scapy_wrote_them(  # type: ignore[no-untyped-def]
-        self, family, sport, dport, seq, ack, window, opts, data, flags
+    @given(families, u16, u16, u32, u32, u16, options, st.binary(max_size=1_200), flags)
+    def test_fields_as_scapy_wrote_them(
+        self,
+        family: Family,
+        sport: int,
+        dport: int,
+        seq: int,
+        ack: int,
+        window: int,
+        opts: Options,
+        data: bytes,
+        flags: str,
     ) -> None:
-        raw = build(*family, sport, dport, seq=seq, ack=ack, flags=flags, window=window, options=opts, data=data)
+        raw = build(
+            *family,
+            sport,
+            dport,
+            seq=seq,
+            ack=ack,
+            flags=flags,
+            window=window,
+            options=opts,
+            data=data,
+        )
         got = codec.parse(raw)
         assert isinstance(got, dict), got
         assert (got["sport"], got["dport"], got["seq"], got["ack"]) == (sport, dport, seq, ack)
@@ -70,14 +91,14 @@ class TestParse:
         assert (got["src"], got["dst"]) == family
 
     @given(families, st.integers(0, 65_535), st.integers(0, 14), u32, u32)
-    def test_options(self, family, mss, scale, tsval, tsecr) -> None:  # type: ignore[no-untyped-def]
+    def test_options(self, family: Family, mss: int, scale: int, tsval: int, tsecr: int) -> None:
         opts = [("MSS", mss), ("WScale", scale), ("SAckOK", b""), ("Timestamp", (tsval, tsecr))]
         got = codec.parse(build(*family, 1, 2, seq=0, flags="S", options=opts))
         assert isinstance(got, dict), got
         assert (got["mss"], got["wscale"], got["tsval"], got["tsecr"]) == (mss, scale, tsval, tsecr)
 
     @given(families, st.binary(min_size=1, max_size=300), st.data())
-    def test_one_flipped_bit_is_found(self, family, data, draw) -> None:  # type: ignore[no-untyped-def]
+    def test_one_flipped_bit_is_found(self, family: Family, data: bytes, draw: st.DataObject) -> None:
         """The Internet checksum finds every single-bit error that it covers (RFC 1071)."""
         raw = bytearray(build(*family, 1, 2, seq=3, ack=4, data=data))
         start = 20 if family is V4 else 40
@@ -86,7 +107,7 @@ class TestParse:
         assert isinstance(codec.parse(bytes(raw)), str)
 
     @pytest.mark.parametrize("family", [V4, V6])
-    def test_every_truncation_has_a_reason(self, family: tuple[str, str]) -> None:
+    def test_every_truncation_has_a_reason(self, family: Family) -> None:
         raw = build(*family, 1, 2, seq=3, ack=4, options=[("MSS", 1460)], data=b"payload")
         for length in range(len(raw)):
             reason = codec.parse(raw[:length])
@@ -96,14 +117,14 @@ class TestParse:
     def test_any_bytes_give_fields_or_a_reason(self, raw: bytes) -> None:
         assert isinstance(codec.parse(raw), dict | str)
 
-    @given(families, st.binary(min_size=4, max_size=40), st.data())
-    def test_any_option_bytes_give_fields_or_a_reason(self, family, area, draw) -> None:  # type: ignore[no-untyped-def]
+    @given(families, st.binary(min_size=4, max_size=40))
+    def test_any_option_bytes_give_fields_or_a_reason(self, family: Family, area: bytes) -> None:
         raw = build(*family, 1, 2, seq=3, flags="S", raw_options=area[: len(area) & ~3], data=b"x")
         got = codec.parse(raw)
         assert isinstance(got, str) or got["payload"] == b"x"
 
     @given(families, st.integers(0, 59), st.integers(0, 255))
-    def test_any_header_byte(self, family, place, value) -> None:  # type: ignore[no-untyped-def]
+    def test_any_header_byte(self, family: Family, place: int, value: int) -> None:
         """With its checksums put right again, so that the fields behind them are reached."""
         raw = bytearray(build(*family, 1, 2, seq=3, ack=4, data=b"0123456789" * 3))
         raw[place] = value
