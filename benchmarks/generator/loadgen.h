@@ -1,0 +1,138 @@
+/* The load generator of the benchmarks: many real kernel TCP connections, few processes.
+ *
+ * One coordinator (main.c) reads steps from its standard input, one a line, and has its workers
+ * (worker.c) carry each of them out; each step is answered by one line of JSON (report.c).
+ * Connections stay open from step to step, so their cost can be read from outside in between.
+ * A process may open only so many descriptors, hence several workers.
+ *
+ *     open  total=N [size=B] [window=W] [seconds=S]   open until N are open; each says one request
+ *     echo  [seconds=S] [warmup=S] [inflight=M] [size=B] [pick=sticky|random] [rate=R]
+ *     churn [seconds=S] [warmup=S] [inflight=M] [size=B]   connect, one request, close, again
+ *     close                                           look for losses, then close everything
+ *
+ * Every request differs from every other, and every answer is compared byte for byte.
+ */
+#ifndef LOADGEN_H
+#define LOADGEN_H
+
+#define _GNU_SOURCE /* epoll_pwait2; this header comes before any other */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ---- histogram.c: latencies in nanoseconds, each bucket at most 1/64 wide ---- */
+
+enum { BUCKETS_PER_OCTAVE = 64, BUCKETS = 64 * BUCKETS_PER_OCTAVE };
+
+struct histogram {
+    uint64_t count, sum, least, most;
+    uint64_t bucket[BUCKETS];
+};
+
+void histogram_add(struct histogram *h, uint64_t value);
+void histogram_merge(struct histogram *into, const struct histogram *from);
+/* The least value that at least `quantile` (0 to 1) of the values do not exceed, bucket wise. */
+uint64_t histogram_quantile(const struct histogram *h, double quantile);
+
+/* ---- options.c: what the caller asked for ---- */
+
+enum { HEADER = 16, MAX_SIZE = 1 << 20, MAX_WORKERS = 256, NOTE = 200 };
+
+struct options {
+    uint32_t address, addresses; /* first destination (host order), and how many in a row */
+    uint16_t port, ports;
+    int workers;
+    int watch; /* process whose CPU time is read around each timed step; 0: none */
+    int core;  /* processor that all of the generator is pinned to; -1: none */
+};
+
+enum verb { OPEN, ECHO, CHURN, CLOSE };
+
+struct step {
+    enum verb verb;
+    bool random;         /* echo: each next request on any idle connection, not on the same */
+    long total;          /* open */
+    long window;         /* open: at most so many handshakes at a time */
+    long inflight;       /* echo, churn: requests on the way at any time */
+    long size;           /* bytes of a request, and of its answer */
+    double seconds;      /* echo, churn: measured time; open: time limit */
+    double warmup;       /* echo, churn: before the measured time */
+    double rate;         /* echo: requests per second whatever the answers do; 0: closed loop */
+    uint64_t begin, end; /* the measured time on CLOCK_MONOTONIC, nanoseconds */
+};
+
+/* Each returns false and writes a sentence into `error` when the text is not understood. */
+bool parse_options(int count, char **words, struct options *options, char error[NOTE]);
+bool parse_step(char *line, struct step *step, char error[NOTE]);
+
+/* ---- worker.c, connection.c: one process's part of the work ---- */
+
+struct result {
+    long open;       /* connections open when the step was over */
+    long failed;     /* connection attempts that failed */
+    long messages;   /* requests answered, rightly, in the measured time */
+    long wrong;      /* answers with a wrong byte, or bytes that nobody asked for */
+    long broken;     /* connections that ended or failed under us */
+    long unanswered; /* requests without an answer a while after the end */
+    long skipped;    /* open loop: no idle connection to send a due request on */
+    uint64_t duration;         /* nanoseconds the step took */
+    uint64_t cpu, user_cpu;    /* nanoseconds of CPU time in the measured time */
+    int last_errno;
+    char note[NOTE];           /* the first thing that went wrong, in words */
+    struct histogram connect;  /* from connect() to established */
+    struct histogram answer;   /* from the request (open loop: from when it was due) to its answer */
+};
+
+enum state { UNUSED, CONNECTING, BUSY, IDLE };
+
+struct connection {
+    int fd;
+    uint32_t got;      /* bytes of the answer so far */
+    uint64_t sequence; /* of the request */
+    uint64_t since;    /* when the connect or the request was, or was due */
+    enum state state;
+};
+
+struct worker {
+    const struct options *options;
+    struct result *result;
+    struct connection *table;
+    long capacity, used; /* rows there are; rows that belong to open connections */
+    long number;         /* of this worker, from 0 */
+    long size;           /* of a request in the present step */
+    uint64_t tuples;     /* connections ever tried: picks the next destination */
+    uint64_t random;     /* state of the generator */
+    int epoll;
+    char *request, *buffer; /* MAX_SIZE each */
+};
+
+/* What an epoll event meant for its connection. */
+enum outcome { NOTHING, CONNECTED, ANSWERED, REFUSED, BROKEN };
+
+uint64_t monotonic(void);
+uint64_t next_random(struct worker *w);
+void complain(struct worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool connection_open(struct worker *w, long row);
+bool connection_ask(struct worker *w, long row, uint64_t since);
+enum outcome connection_event(struct worker *w, long row, uint32_t events);
+void connection_close(struct worker *w, long row);
+
+/* Carries out steps until `channel` is closed; never returns. */
+void worker_run(const struct options *options, long number, const struct step *step, struct result *result,
+                int channel) __attribute__((noreturn));
+
+/* ---- report.c: what other processes used, and the lines of JSON ---- */
+
+struct usage {
+    uint64_t at;          /* CLOCK_MONOTONIC */
+    uint64_t server;      /* CPU time of the watched process, all threads, nanoseconds */
+    uint64_t server_user; /* its user part, in clock ticks' precision */
+    uint64_t all_user;    /* user CPU time of the whole machine */
+};
+
+struct usage read_usage(int watch);
+void report_error(const char *error);
+void report(const struct step *step, const struct result *results, int workers, const struct usage *before,
+            const struct usage *after);
+
+#endif

@@ -1,0 +1,147 @@
+"""The servers that are compared, and how each is started inside a lab.
+
+All serve the same echo.  The XTCP ones make a TUN device in the lab and are
+ordinary ``twistd xtcp`` processes with a configuration file; the others listen
+on the lab's loopback device, which is the shortest way that kernel TCP has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shlex
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from xtcp_twisted.lab import Lab
+
+ROOT: Final = Path(__file__).parent.parent
+APPLICATIONS: Final = Path(__file__).with_name("applications")
+#: How long a server may take until it answers its first request, seconds.
+START_TIME: Final = 20.0
+
+PORT: Final = 7
+#: Many destinations, because each has 64,512 source ports at most.
+ENGINE_TARGET: Final = f"10.77.1.1-10.77.1.40:{PORT}"
+LOOPBACK_TARGET: Final = f"127.0.1.1-127.0.1.40:{PORT}"
+
+
+class ServerError(Exception):
+    """A server did not come up, or died; the text ends with what it had to say."""
+
+
+@attrs.frozen
+class Server:
+    """One kind of server.
+
+    An XTCP server has a `configuration`: a function of the number of
+    connections to come that returns the TOML text, which `command` is given as
+    a file.
+    """
+
+    name: str
+    label: str
+    command: tuple[str, ...]
+    configuration: Callable[[int], str] | None = None
+
+    @property
+    def kernel_tcp(self) -> bool:
+        """Whether its connections are sockets, each with a descriptor in the server."""
+        return self.configuration is None
+
+    @property
+    def target(self) -> str:
+        """Where the load generator sends its connections."""
+        return LOOPBACK_TARGET if self.kernel_tcp else ENGINE_TARGET
+
+    @contextlib.contextmanager
+    def running(self, lab: Lab, connections: int, core: int | None = None) -> Iterator[int]:
+        """Run it in `lab`, pinned to processor `core`; gives its process id once it answers.
+
+        Raises `ServerError` when it does not come up.
+        """
+        log = lab.directory / "server.log"
+        command = list(self.command)
+        if self.configuration is not None:
+            settings = lab.directory / "xtcp.toml"
+            settings.write_text(self.configuration(connections))
+            command.append(f"--config={settings}")
+        with log.open("wb") as output:
+            process = lab.popen(
+                command,
+                cwd=lab.directory,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+            if core is not None:
+                os.sched_setaffinity(process.pid, (core,))
+            host = self.target.partition("-")[0]
+            if reason := _wait_for_echo(lab, host, process):
+                raise ServerError(f"{shlex.join(command)} {reason}:\n{_tail(log)}")
+            yield process.pid
+            if process.poll() is not None:
+                raise ServerError(f"{self.label} died:\n{_tail(log)}")
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for_echo(lab: Lab, host: str, process: subprocess.Popen[bytes]) -> str:
+    """Ask until there is an answer; returns nothing, or what went wrong."""
+    deadline = time.monotonic() + START_TIME
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with lab.call(socket.create_connection, (host, PORT), timeout=1) as probe:
+                probe.sendall(b"ready?")
+                if probe.recv(64) == b"ready?":
+                    return ""
+        except OSError:
+            time.sleep(0.05)
+    return "ended at once" if process.poll() is not None else f"did not answer within {START_TIME:g} seconds"
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) or "(it printed nothing)"
+
+
+def _twistd(*arguments: str | Path) -> tuple[str, ...]:
+    program = Path(sysconfig.get_path("scripts"), "twistd")
+    return (str(program), "--nodaemon", "--pidfile=", *map(str, arguments))
+
+
+def _asyncio(loop: str) -> tuple[str, ...]:
+    return (sys.executable, str(APPLICATIONS / "asyncio_echo.py"), loop, str(PORT))
+
+
+SERVERS: Final = {
+    server.name: server
+    for server in (
+        Server(
+            "twisted",
+            "Twisted, epoll reactor",
+            _twistd("--reactor=epoll", "--python", APPLICATIONS / "epoll.tac"),
+        ),
+        Server("uvloop", "asyncio on uvloop", _asyncio("uvloop")),
+        Server("asyncio", "asyncio", _asyncio("asyncio")),
+    )
+}
+
+
+def default_servers() -> list[str]:
+    """Those that are measured unless others are asked for: uvloop only where it is installed."""
+    return [name for name in ("twisted", "uvloop") if name != "uvloop" or find_spec("uvloop")]
