@@ -76,15 +76,15 @@ def socket_slab(before: Mapping[str, Cache], after: Mapping[str, Cache]) -> floa
     """Bytes of kernel slab that sockets took between two readings of `/proc/slabinfo`.
 
     Leaves out what programs that have nothing to do with the measurement
-    allocate: the objects of file systems and processes, and directory entries
-    beyond one for each socket.
+    allocate or free: the objects of file systems and processes, and directory
+    entries but one for each socket.
     """
     grown = {name: cache.objects - before.get(name, Cache(0, 0)).objects for name, cache in after.items()}
     sockets = grown.get(SOCKET_CACHE, 0)
     total = 0.0
     for name, objects in grown.items():
         if name in PER_SOCKET_CACHES:
-            total += min(objects, sockets) * after[name].slot
+            total += sockets * after[name].slot
         elif name == SOCKET_CACHE or not (
             name.startswith(UNRELATED_PREFIXES) or name.endswith(UNRELATED_SUFFIXES)
         ):

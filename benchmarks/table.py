@@ -180,7 +180,9 @@ def remarks(samples: Samples) -> Iterator[str]:
         ends = "both ends" if server.kernel_tcp else "the client's end"
         found = f"; kernel slab of {ends} {statistics.median(slab):,.0f} bytes each" if slab else ""
         yield f"{server.label}: {' / '.join(f'{count:,}' for count in sorted(counts))} connections{found}"
-    if client is None:
+    if not any(sample.slab_bytes is not None for measured in samples.values() for sample in measured):
+        yield "Kernel memory is not shown: /proc/slabinfo may be read by root alone."
+    elif client is None:
         yield "No server without kernel sockets was measured: the server's slab is half of both ends'."
     yield f"Noise: other programs used up to {noise(samples):.0%} of a core during a measured load."
     for name, measured in samples.items():
