@@ -8,6 +8,7 @@ on the lab's loopback device, which is the shortest way that kernel TCP has.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import shlex
@@ -17,13 +18,14 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from xtcp_twisted.lab import Lab
+from xtcp_twisted.lab import CLIENT_ADDRESSES, ENGINE_ADDRESSES, Lab
 
 ROOT: Final = Path(__file__).parent.parent
 APPLICATIONS: Final = Path(__file__).with_name("applications")
@@ -119,6 +121,26 @@ def _tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) or "(it printed nothing)"
 
 
+def _configuration(group: str, connections: int) -> str:
+    """The configuration file of an XTCP server with one group."""
+    return f"""
+[link]
+addresses = {json.dumps(CLIENT_ADDRESSES)}
+
+[engine]
+addresses = {json.dumps(ENGINE_ADDRESSES)}
+max_connections = {max(65_536, 2 * connections)}
+
+[[pool]]
+name = "benchmark"
+
+[[group]]
+name = "echo"
+port = {PORT}
+{group}
+"""
+
+
 def _twistd(*arguments: str | Path) -> tuple[str, ...]:
     program = Path(sysconfig.get_path("scripts"), "twistd")
     return (str(program), "--nodaemon", "--pidfile=", *map(str, arguments))
@@ -132,6 +154,18 @@ SERVERS: Final = {
     server.name: server
     for server in (
         Server(
+            "xtcp-group",
+            "XTCP, group protocol",
+            _twistd("xtcp"),
+            partial(_configuration, 'protocol = "examples.echo.Echo"'),
+        ),
+        Server(
+            "xtcp-protocol",
+            "XTCP, ordinary Protocol",
+            _twistd("xtcp"),
+            partial(_configuration, 'factory = "benchmarks.applications.echo.EchoFactory"'),
+        ),
+        Server(
             "twisted",
             "Twisted, epoll reactor",
             _twistd("--reactor=epoll", "--python", APPLICATIONS / "epoll.tac"),
@@ -143,5 +177,5 @@ SERVERS: Final = {
 
 
 def default_servers() -> list[str]:
-    """Those that are measured unless others are asked for: uvloop only where it is installed."""
-    return [name for name in ("twisted", "uvloop") if name != "uvloop" or find_spec("uvloop")]
+    """Those that are measured unless others are asked for; asyncio only on uvloop, where installed."""
+    return [name for name in SERVERS if name != "asyncio" and (name != "uvloop" or find_spec("uvloop"))]

@@ -58,6 +58,19 @@ def test_half_of_both_ends_is_called_so():
     assert any("half of both ends'" in line for line in table.lines(samples, Plan()))
 
 
+def test_the_client_of_a_server_without_sockets_tells_the_kernel_side_of_the_others():
+    samples = {
+        "xtcp-group": [sample("xtcp-group", slab_bytes=n) for n in (4_000.0, 4_100.0, 4_900.0)],
+        "twisted": [sample("twisted")],
+    }
+    title = "bytes per idle connection, kernel, server's side (slab, both ends less the client's"
+    assert row(samples, title, "Twisted") == "Twisted, epoll reactor 4,300 4,300 .. 4,300"
+    assert row(samples, title, "XTCP") == "XTCP, group protocol 0 0 .. 0 0 (0 .. 0)"
+    assert row(samples, "bytes per idle connection, process and kernel", "XTCP").startswith(
+        "XTCP, group protocol 1,500 "
+    )
+
+
 def test_without_the_right_to_read_slabinfo_there_is_no_kernel_figure():
     samples = {"twisted": [sample("twisted", slab_bytes=None)]}
     assert not any("kernel" in line for line in table.lines(samples, Plan()))
