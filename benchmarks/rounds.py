@@ -34,7 +34,7 @@ from xtcp_twisted.lab import Lab
 #: Connections opened at a time: enough to keep both cores busy, few enough for any backlog.
 WINDOW: Final = 256
 #: What a measurement takes besides its load: start of lab and server, connections, end.
-OVERHEAD_S: Final = 4.0
+OVERHEAD_S: Final = 1.5
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +50,7 @@ class Plan:
     #: Open loop: requests per second.
     rate: float = 5_000.0
     #: Measured time of each kind of load ...
-    seconds: float = 1.5
+    seconds: float = 1.2
     #: ... and load before it that is not measured.
     warmup: float = 0.3
     #: Quiet time before memory is read.
