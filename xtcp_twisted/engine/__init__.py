@@ -1,7 +1,9 @@
 """The engine: pools, groups, connections, and the two calls that make time pass."""
 
-from xtcp_twisted.engine.core import Engine, Group, Pool
+from xtcp_twisted.engine.core import Engine
+from xtcp_twisted.engine.group import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
+from xtcp_twisted.engine.pool import Pool
 from xtcp_twisted.engine.snapshot import (
     BufferSnapshot,
     ConnectionInfo,
