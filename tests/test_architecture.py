@@ -58,8 +58,8 @@ UPWARD = {
     "from": "from xtcp_twisted.engine import core",
     "from a package": "from xtcp_twisted import engine",
     "relative": "from ..engine import core",
-    "in a function": "def f():\n    from xtcp_twisted.engine.core import Engine\n",
-    "over lines": "from xtcp_twisted.engine.core import (\n    Engine,\n    Group,\n)",
+    "in a function": "def f():\n    from xtcp_twisted.engine import Engine\n",
+    "over lines": "from xtcp_twisted.engine import (\n    Engine,\n    Group,\n)",
     "one of several": "import os, xtcp_twisted.engine.core as core",
 }
 

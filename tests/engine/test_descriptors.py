@@ -11,7 +11,7 @@ import pytest
 from support.net import MakeNet, Net
 
 from xtcp_twisted.config import ALL, UNLIMITED
-from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine import Group
 
 pytestmark = pytest.mark.feature("P04")
 

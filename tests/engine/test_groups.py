@@ -8,7 +8,7 @@ import pytest
 from support.net import PEER_V4, PEER_V6, MakeNet, Net
 
 from xtcp_twisted.config import ALL, UNLIMITED
-from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.errors import (
     AddressNotAvailable,

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from xtcp_twisted.link.memory import MemoryLink
 
 from xtcp_twisted.config import EngineConfig, GroupOptions, MiB
-from xtcp_twisted.engine.core import Engine, Group, Pool
+from xtcp_twisted.engine import Engine, Group, Pool
 from xtcp_twisted.engine.kinds import EventKind
 
 from .ladder import Ladder, describe

@@ -26,7 +26,7 @@ from .ladder import describe, flags_text
 from .packets import Options, Segment, build, read_options
 
 if TYPE_CHECKING:
-    from xtcp_twisted.engine.core import Group
+    from xtcp_twisted.engine import Group
 
     from .net import Net
 

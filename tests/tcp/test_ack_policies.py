@@ -6,7 +6,7 @@ import pytest
 from support.net import MakeNet, Net
 
 from xtcp_twisted.config import ALL
-from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine import Group
 from xtcp_twisted.errors import ConfigurationError
 
 

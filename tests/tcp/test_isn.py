@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.net import MakeNet, Net
 
-from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine import Group
 
 pytestmark = pytest.mark.feature("P37")
 

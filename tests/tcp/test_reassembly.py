@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.net import Net
 
 from xtcp_twisted.config import ALL
-from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine import Group
 
 TEXT = bytes(range(256)) * 24
 

@@ -9,7 +9,7 @@ from support.net import MakeNet, Net
 from support.peer import Client
 
 from xtcp_twisted.config import ALL, MiB
-from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine import Group
 
 
 def small_pool(make_net: MakeNet, **options: Any) -> tuple[Net, Group]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine import Group
 
 #: Largest piece of one chunk that is offered at once, bytes.
 PIECE: Final = 131_072

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xtcp_twisted.config import ALL, UNLIMITED, GroupOptions
-from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.errors import LocalError, StaleConnection, WriteClosed
 from xtcp_twisted.reactor import reasons

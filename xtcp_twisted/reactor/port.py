@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xtcp_twisted.config import UNLIMITED, GroupOptions
-from xtcp_twisted.engine.core import Group, Pool
+from xtcp_twisted.engine import Group, Pool
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons

@@ -30,7 +30,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xtcp_twisted.engine.core import Engine
+from xtcp_twisted.engine import Engine
 from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.reactor.logctx import LazyContext, callWithLazyContext
 

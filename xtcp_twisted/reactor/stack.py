@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from xtcp_twisted.config import EngineConfig
-from xtcp_twisted.engine.core import Engine, Pool
+from xtcp_twisted.engine import Engine, Pool
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.link.base import Link
 from xtcp_twisted.reactor import reasons

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from twisted.internet import interfaces
 from twisted.internet.address import IPv4Address, IPv6Address
 
-from xtcp_twisted.engine.core import Group
+from xtcp_twisted.engine import Group
 from xtcp_twisted.reactor.addresses import toTwisted, unpack
 from xtcp_twisted.reactor.backlog import Backlog
 from xtcp_twisted.reactor.handle import Handle
