@@ -43,7 +43,7 @@ def test_good_packets_pass(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "fields"),
+    "text, fields",
     [
         ("moved back", {"ack": 0}),
         ("past 11", {"ack": 12}),
@@ -75,7 +75,7 @@ def test_a_fin_stays_where_it_was(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "spoil"),
+    "text, spoil",
     [
         ("TCP checksum", lambda raw: raw[:-1] + b"?"),
         ("header checksum", lambda raw: raw[:8] + b"\x3f" + raw[9:]),

@@ -197,19 +197,13 @@ class GroupOptions:
     #: With credits: accept at most this many per second; 0 is no limit.
     accept_rate: float = attrs.field(
         default=0.0,
-        validator=_check(
-            "a number from 0 (no limit) to 10,000,000", lambda v: _number(v, 0, 10_000_000)
-        ),
+        validator=_check("a number from 0 (no limit) to 10,000,000", lambda v: _number(v, 0, 10_000_000)),
     )
     #: How a refused or forgotten request is answered: by RST, or not at all.
     refuse: str = attrs.field(default="reset", validator=_one_of(*REFUSALS))
     #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-24, -25).
-    keepalive_s: float = attrs.field(
-        default=0.0, validator=_seconds(1, 1_000_000, zero="for no keepalive")
-    )
-    keepalive_interval_s: float = attrs.field(
-        default=KEEPALIVE_INTERVAL_S, validator=_seconds(1, 100_000)
-    )
+    keepalive_s: float = attrs.field(default=0.0, validator=_seconds(1, 1_000_000, zero="for no keepalive"))
+    keepalive_interval_s: float = attrs.field(default=KEEPALIVE_INTERVAL_S, validator=_seconds(1, 100_000))
     keepalive_probes: int = attrs.field(default=KEEPALIVE_PROBES, validator=_integer(1, 100))
     #: Unacknowledged data for this long marks the connection down (RFC 9293 MUST-21).
     user_timeout_s: float = attrs.field(

@@ -210,7 +210,7 @@ class TestChurn:
 
 class TestLimits:
     @pytest.mark.parametrize(
-        ("target", "reason"),
+        "target, reason",
         [
             ("here:7", "target: here:7 is not allowed; give ADDRESS[-ADDRESS]:PORT[-PORT], IPv4"),
             ("127.0.0.1", "target: 127.0.0.1 is not allowed"),
@@ -225,7 +225,7 @@ class TestLimits:
         assert str(caught.value).startswith(reason)
 
     @pytest.mark.parametrize(
-        ("options", "reason"),
+        "options, reason",
         [
             ({"workers": 0}, "workers: 0 is not allowed; give a number from 1 to 256"),
             ({"core": 1_000}, "core: there is no such processor, or this process may not use it"),
@@ -237,7 +237,7 @@ class TestLimits:
             client.step("open", total=1)
 
     @pytest.mark.parametrize(
-        ("verb", "settings", "reason"),
+        "verb, settings, reason",
         [
             ("shut", {}, "step: shut is not allowed; give open, echo, churn or close"),
             ("open", {"size": 15}, "size: 15 is not allowed; give a number from 16 to 1048576"),
@@ -257,7 +257,7 @@ class TestLimits:
             assert client.step("open", total=2, size=100).open == 2
 
     @pytest.mark.parametrize(
-        ("connections", "limit", "workers"),
+        "connections, limit, workers",
         [(0, 20_000, 1), (19_900, 20_000, 1), (19_901, 20_000, 2), (1_000_000, 20_000, 51), (5, 101, 5)],
     )
     def test_workers_for(self, connections: int, limit: int, workers: int):

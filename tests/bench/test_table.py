@@ -110,7 +110,7 @@ def test_noise_is_the_worst_moment():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    "arguments, reason",
     [
         (["--servers", "twisted,nginx"], "unknown server 'nginx'; there are "),
         (["--connections", "3"], "--connections: 3 is not allowed; give 20 or more"),

@@ -208,9 +208,7 @@ def test_a_new_request_during_an_orderly_close_meets_no_listener(net: Net) -> No
 
 
 @pytest.mark.feature("P10")
-@pytest.mark.parametrize(
-    ("v6", "server", "peer"), [(False, "192.0.2.1", PEER_V4), (True, "2001:db8::1", PEER_V6)]
-)
+@pytest.mark.parametrize("v6, server, peer", [(False, "192.0.2.1", PEER_V4), (True, "2001:db8::1", PEER_V6)])
 def test_both_ends_of_a_connection(net: Net, v6: bool, server: str, peer: str) -> None:
     group = net.group(7, v6=v6)
     client = net.client(group, sport=51_234).established()

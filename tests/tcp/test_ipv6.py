@@ -56,7 +56,7 @@ def test_retransmission_and_abort(net: Net) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chain", "taken"),
+    "chain, taken",
     [
         pytest.param([IPv6ExtHdrHopByHop()], True, id="hop by hop"),
         pytest.param([IPv6ExtHdrDestOpt()], True, id="destination options"),

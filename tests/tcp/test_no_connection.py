@@ -8,7 +8,7 @@ import pytest
 from support.net import PEER_V4, V4, V6, MakeNet, Net
 from support.packets import build
 
-both = pytest.mark.parametrize(("peer", "here"), [(PEER_V4, V4), ("2001:db8:c::7", V6)])
+both = pytest.mark.parametrize("peer, here", [(PEER_V4, V4), ("2001:db8:c::7", V6)])
 
 
 @both
@@ -26,7 +26,7 @@ def test_with_an_ack_the_reset_takes_its_number(net: Net, peer: str, here: str, 
 
 @both
 @pytest.mark.parametrize(
-    ("flags", "data", "length"), [("S", b"", 1), ("S", b"abc", 4), ("F", b"", 1), ("P", b"ab", 2)]
+    "flags, data, length", [("S", b"", 1), ("S", b"abc", 4), ("F", b"", 1), ("P", b"ab", 2)]
 )
 def test_without_an_ack_the_reset_acknowledges_it(
     net: Net, peer: str, here: str, flags: str, data: bytes, length: int

@@ -11,9 +11,7 @@ pytestmark = pytest.mark.feature("P33")
 
 
 class TestMss:
-    @pytest.mark.parametrize(
-        ("v6", "mtu", "mss"), [(False, 1500, 1460), (True, 1500, 1440), (False, 9000, 8960)]
-    )
+    @pytest.mark.parametrize("v6, mtu, mss", [(False, 1500, 1460), (True, 1500, 1440), (False, 9000, 8960)])
     def test_ours_is_what_the_mtu_leaves(self, make_net: MakeNet, v6: bool, mtu: int, mss: int) -> None:
         """RFC 9293 MUST-67, RFC 6691: MTU minus fixed headers, whatever options will be used."""
         net = make_net(mtu=mtu)
@@ -37,7 +35,7 @@ class TestMss:
         net.turn()
         assert max(len(s.data) for s in client.take()) == 500 - 12
 
-    @pytest.mark.parametrize(("v6", "default"), [(False, 536), (True, 1220)])
+    @pytest.mark.parametrize("v6, default", [(False, 536), (True, 1220)])
     @pytest.mark.parametrize("timestamps", [False, True])
     def test_without_the_option_the_default_counts(
         self, net: Net, v6: bool, default: int, timestamps: bool

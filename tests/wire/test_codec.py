@@ -33,7 +33,7 @@ class TestChecksum:
         assert codec.checksum(data) == internet_checksum(data)
 
     @pytest.mark.parametrize(
-        ("data", "expected"),
+        "data, expected",
         [
             (b"", 0xFFFF),
             (b"\0" * 1_500, 0xFFFF),
