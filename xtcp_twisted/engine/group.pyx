@@ -32,6 +32,7 @@ from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_application
 from xtcp_twisted.tcp.close cimport conn_abort, conn_finish, conn_report_closed, conn_shutdown
 from xtcp_twisted.tcp.connection cimport (
+    EVENT_EOF,
     EVENT_STALLED,
     conn_lease,
     conn_load,
@@ -43,7 +44,6 @@ from xtcp_twisted.tcp.connection cimport (
 )
 from xtcp_twisted.tcp.counters cimport C_STALLED
 from xtcp_twisted.tcp.layout cimport (
-    ACTIVE_OFFER,
     GROUP_LISTENING,
     GROUP_OPEN,
     GROUP_SIGNALLED,
@@ -68,11 +68,13 @@ from xtcp_twisted.tcp.layout cimport (
 from xtcp_twisted.tcp.listen cimport (
     credits_spend,
     half_open_accept,
+    half_open_drop,
     half_open_of,
     half_open_promise,
     half_open_refuse,
 )
 from xtcp_twisted.tcp.receive cimport receive_copy, receive_quota
+from xtcp_twisted.wire.sequence cimport seq_max
 from xtcp_twisted.tcp.transmit cimport payload_drop, payload_store, transmit_queue, transmit_room
 
 cdef uint32_t EVERYTHING = ALL
@@ -238,14 +240,12 @@ cdef class Group:
 
     cdef object _take(self, conn_t *c, uint32_t most):
         """What recv returns of one ready connection; it leaves the ready list."""
-        cdef uint32_t available = c.r.rcv_nxt - c.r.rcv_ackd
+        cdef uint32_t available = c.r.rcv_nxt - conn_lease(c).read_nxt
         cdef bytes data
-        conn_lease(c)
         if c.r.flags & RECORD_FIN_RECEIVED:
             available -= 1
             if available == 0:
                 c.r.flags |= RECORD_EOF_TAKEN
-                c.a.flags &= ~ACTIVE_OFFER
                 conn_update_ready(c)
                 conn_report_closed(c)
                 conn_settle(c)
@@ -253,9 +253,11 @@ cdef class Group:
         if available > most:
             available = most
         data = PyBytes_FromStringAndSize(NULL, available)
-        receive_copy(c, <uint8_t *>PyBytes_AS_STRING(data), available)
-        c.a.delivered = c.r.rcv_ackd + available
-        c.a.flags &= ~ACTIVE_OFFER
+        receive_copy(
+            c, c.a.read_nxt - c.r.rcv_ackd, <uint8_t *>PyBytes_AS_STRING(data), available
+        )
+        c.a.read_nxt += available
+        c.a.delivered = seq_max(c.a.delivered, c.a.read_nxt)
         c.a.need = 0
         conn_update_ready(c)
         return data
@@ -441,6 +443,8 @@ cdef class Group:
         self._find(cd, &c)
         c.r.flags &= ~<uint32_t>RECORD_PAUSED
         conn_update_ready(&c)
+        if c.r.flags & RECORD_FIN_RECEIVED and not c.r.flags & RECORD_EOF_TAKEN:
+            conn_report(&c, EVENT_EOF)
         self.state.note_work()
 
     # --- asking --------------------------------------------------------------
@@ -510,6 +514,7 @@ cdef class Group:
         if self.closed:
             return 0
         listening_stop(self.state, self.row)
+        half_open_drop(&self.state.stack, self.row)
         g.flags &= ~<uint32_t>GROUP_OPEN
         g.flags |= GROUP_SWEEP | (GROUP_SWEEP_ABORT if abort else 0)
         g.sweep_at = 0

@@ -21,11 +21,11 @@ cdef enum:
 
 
 cdef bint _collide(const group_row_t *a, const group_row_t *b) noexcept:
-    """Whether two groups would take the same requests: same address, or both take any."""
+    """Whether two groups would take the same requests: same address, or one takes any."""
     if not a.flags & b.flags & (GROUP_V4 | GROUP_V6):
         return False
-    if a.flags & GROUP_ANY_ADDRESS or b.flags & GROUP_ANY_ADDRESS:
-        return (a.flags & GROUP_ANY_ADDRESS) == (b.flags & GROUP_ANY_ADDRESS)
+    if (a.flags | b.flags) & GROUP_ANY_ADDRESS:
+        return True
     return memcmp(a.address, b.address, 16) == 0
 
 

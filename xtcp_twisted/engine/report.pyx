@@ -15,6 +15,7 @@ from xtcp_twisted.tcp.layout cimport (
     GROUP_COUNTERS,
     RECORD_ENDED,
     RECORD_FIN_RECEIVED,
+    RECORD_SCALING,
     RECORD_TIMESTAMPS,
     active_t,
     group_row_t,
@@ -34,7 +35,7 @@ cdef tuple host_and_port(const uint8_t *address, int port):
 cdef object connection_info(const conn_t *c):
     cdef const record_t *r = c.r
     cdef const active_t *a = c.a
-    cdef bint ended = r.flags & RECORD_ENDED
+    cdef bint ended = r.flags & RECORD_ENDED, scaling = r.flags & RECORD_SCALING
     return ConnectionInfo(
         cd=<unsigned long long>r.generation << 32 | c.slot,
         state=STATE_NAMES[r.state],
@@ -52,8 +53,8 @@ cdef object connection_info(const conn_t *c):
         held=<uint32_t>(r.rcv_nxt - r.rcv_ackd - (r.flags & RECORD_FIN_RECEIVED != 0)),
         out_of_order=receive_out_of_order(c),
         mss=r.mss,
-        snd_scale=r.scales & 15,
-        rcv_scale=r.scales >> 4,
+        snd_scale=r.scales & 15 if scaling else 0,
+        rcv_scale=r.scales >> 4 if scaling else 0,
         timestamps=bool(r.flags & RECORD_TIMESTAMPS),
         srtt_us=r.srtt,
         rttvar_us=r.rttvar,
@@ -108,7 +109,7 @@ cdef object engine_snapshot(State state, object config, list pools):
         states[name] = state.stack.state_counts[i]
     return EngineSnapshot(
         time=state.stack.now_us / 1e6,
-        connections=state.stack.records.used,
+        connections=sum(states.values()),
         half_open=state.stack.half_opens.used,
         time_wait=state.stack.time_wait_live,
         active=state.stack.actives.used,

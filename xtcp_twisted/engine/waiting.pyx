@@ -22,6 +22,7 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_create(int clock, int flags)
     int timerfd_settime(int fd, int flags, const itimerspec *new, itimerspec *old)
     int TFD_NONBLOCK
+    int TFD_TIMER_ABSTIME
     int TFD_CLOEXEC
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -92,16 +93,18 @@ cdef class Waiting:
         return 0
 
     cdef int arm(self, int64_t due_us, int64_t now_us) except -1:
-        """Become readable at `due_us`; -1: not by time.  Relative to `now_us`, the present."""
+        """Become readable at `due_us` of CLOCK_MONOTONIC, at once if that is not after `now_us`; -1: never."""
         cdef itimerspec when
-        cdef int64_t wait = due_us - now_us
-        if due_us < 0:
-            wait = 0
-        elif wait <= 0:
+        if 0 <= due_us <= now_us:
             self.signal()
-            wait = 0
+            due_us = -1
+        if due_us < 0 and self.armed_us < 0:
+            return 0
         when.it_interval = timespec(0, 0)
-        when.it_value = timespec(wait // 1_000_000, wait % 1_000_000 * 1000)
-        timerfd_settime(self.timer_fd, 0, &when, NULL)
+        # A zero time disarms.
+        when.it_value = timespec(0, 0)
+        if due_us > 0:
+            when.it_value = timespec(due_us // 1_000_000, due_us % 1_000_000 * 1000)
+        timerfd_settime(self.timer_fd, TFD_TIMER_ABSTIME, &when, NULL)
         self.armed_us = due_us
         return 0

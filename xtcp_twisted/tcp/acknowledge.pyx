@@ -24,7 +24,6 @@ from xtcp_twisted.tcp.counters cimport C_PIGGYBACKED_ACKS, C_PURE_ACKS, C_WINDOW
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_ACK_NOW,
-    ACTIVE_OFFER,
     CHUNK_BYTES,
     G_PIGGYBACKED,
     G_PURE_ACKS,
@@ -121,13 +120,12 @@ cdef bint _window_reopens(const conn_t *c) noexcept nogil:
 
 
 cdef void ack_application(conn_t *c, uint32_t n) noexcept nogil:
-    cdef uint32_t end = c.r.rcv_nxt - (c.r.flags & RECORD_FIN_RECEIVED != 0)
+    cdef bint partly = n != c.a.delivered - c.r.rcv_ackd
     c.r.rcv_ackd += n
     receive_drop(c, n)
-    if c.r.rcv_ackd != end:
-        # The rest is offered again (P18).
-        c.a.flags |= ACTIVE_OFFER
-        c.a.delivered = c.r.rcv_ackd
+    if partly or seq_lt(c.a.read_nxt, c.r.rcv_ackd):
+        # The rest of what was delivered is offered again, first (P18).
+        c.a.read_nxt = c.r.rcv_ackd
     conn_update_ready(c)
     if c.r.flags & RECORD_ENDED:
         return

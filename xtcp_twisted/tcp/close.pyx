@@ -26,7 +26,6 @@ from xtcp_twisted.tcp.counters cimport C_ABORT_ON_DATA
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_CLOSE_DUE,
     ACTIVE_LINGER,
-    ACTIVE_OFFER,
     G_ENDED,
     RECORD_DETACHED,
     RECORD_ENDED,
@@ -82,7 +81,7 @@ cdef void _end_queues(conn_t *c) noexcept nogil:
     c.r.snd_lbb = c.r.snd_nxt = c.r.snd_una
     conn_lease(c).resend_nxt = c.r.snd_una
     c.a.wire_ack = c.r.rcv_nxt
-    c.a.flags &= ACTIVE_OFFER | ACTIVE_CLOSE_DUE
+    c.a.flags &= ACTIVE_CLOSE_DUE
 
 
 cdef void conn_fail(conn_t *c, int kind, uint16_t detail) noexcept nogil:
@@ -94,6 +93,7 @@ cdef void conn_fail(conn_t *c, int kind, uint16_t detail) noexcept nogil:
     _leave_index(c)
     c.r.flags |= RECORD_ENDED
     c.a.flags = 0
+    c.r.rcv_ackd = c.a.delivered = c.a.read_nxt = c.r.rcv_nxt
     c.a.detail = detail
     set_state(c.s, c.r, CLOSED)
     conn_report(c, kind)
@@ -167,7 +167,6 @@ cdef void conn_finish(conn_t *c) noexcept nogil:
     c.r.flags |= RECORD_DETACHED
     c.r.flags &= ~<uint32_t>RECORD_PAUSED
     c.a.flags |= ACTIVE_LINGER
-    c.a.flags &= ~ACTIVE_OFFER
     c.a.need = 0
     c.a.linger_at = c.s.now_ms + LINGER_MS
     conn_update_ready(c)

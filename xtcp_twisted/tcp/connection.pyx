@@ -13,7 +13,6 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_CLOSE_DUE,
     ACTIVE_FIN_PENDING,
     ACTIVE_LINGER,
-    ACTIVE_OFFER,
     ACTIVE_PROBE,
     ACTIVE_TRANSMIT,
     GROUP_SIGNALLED,
@@ -50,7 +49,7 @@ cdef active_t *conn_lease(conn_t *c) noexcept nogil:
     a.event.next = UNLINKED
     a.rx_head = a.rx_tail = a.ooo_head = NONE
     a.tx_head = a.tx_tail = NONE
-    a.delivered = c.r.rcv_ackd
+    a.delivered = a.read_nxt = c.r.rcv_ackd
     a.wire_ack = c.r.rcv_nxt
     a.resend_nxt = c.r.snd_nxt
     a.progress = c.s.now_ms
@@ -68,7 +67,6 @@ cdef bint _pending(const conn_t *c) noexcept nogil:
         ACTIVE_ACK_NOW
         | ACTIVE_ACK_HELD
         | ACTIVE_TRANSMIT
-        | ACTIVE_OFFER
         | ACTIVE_FIN_PENDING
         | ACTIVE_LINGER
         | ACTIVE_CLOSE_DUE
@@ -147,18 +145,16 @@ cdef void conn_arm(conn_t *c) noexcept nogil:
 
 cdef bint _is_ready(const conn_t *c) noexcept nogil:
     """Whether recv has something for the application."""
-    cdef uint32_t available
+    cdef uint32_t end, held
     if c.r.flags & (RECORD_PAUSED | RECORD_DETACHED):
         return False
     if c.r.flags & RECORD_ENDED and c.a.events & (1 << EVENT_RESET | 1 << EVENT_DOWN):
         return False
-    available = c.r.rcv_nxt - c.r.rcv_ackd
     if c.r.flags & RECORD_FIN_RECEIVED:
-        available -= 1
-        if available == 0:
-            return c.r.flags & RECORD_EOF_TAKEN == 0
-        return c.a.flags & ACTIVE_OFFER != 0
-    return c.a.flags & ACTIVE_OFFER != 0 and available != 0 and available >= c.a.need
+        end = c.r.rcv_nxt - 1
+        return c.a.read_nxt != end or c.r.flags & RECORD_EOF_TAKEN == 0
+    held = c.r.rcv_nxt - c.r.rcv_ackd
+    return c.a.read_nxt != c.r.rcv_nxt and held >= c.a.need
 
 
 cdef void conn_update_ready(conn_t *c) noexcept nogil:
@@ -171,7 +167,7 @@ cdef void conn_update_ready(conn_t *c) noexcept nogil:
     linked = c.a.ready.next != UNLINKED
     if ready and not linked:
         list_append(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
-        if c.r.rcv_nxt - c.r.rcv_ackd > (c.r.flags & RECORD_FIN_RECEIVED != 0):
+        if c.r.rcv_nxt - c.a.read_nxt > (c.r.flags & RECORD_FIN_RECEIVED != 0):
             conn_report(c, EVENT_DATA)
     elif linked and not ready:
         list_remove(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)

@@ -43,7 +43,6 @@ from xtcp_twisted.tcp.counters cimport (
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_FIN_PENDING,
     ACTIVE_LINGER,
-    ACTIVE_OFFER,
     ACTIVE_TRANSMIT,
     G_IN_BYTES,
     G_IN_SEGMENTS,
@@ -51,6 +50,7 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_FIN_QUEUED,
     RECORD_FIN_RECEIVED,
     RECORD_FIN_SENT,
+    RECORD_PAUSED,
     RECORD_SCALING,
     RECORD_SHORT,
     RECORD_TIMESTAMPS,
@@ -253,7 +253,8 @@ cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
         seg.flags &= ~FIN
     c.r.rcv_nxt = receive_join(c, c.r.rcv_nxt + kept)
     if c.r.rcv_nxt != before:
-        c.a.flags |= ACTIVE_OFFER
+        # What was delivered and not acknowledged comes again, with what is new (section 5).
+        c.a.read_nxt = c.r.rcv_ackd
         ack_received(c, gap or kept < seg.length)
     else:
         conn_ack_now(c)
@@ -267,9 +268,10 @@ cdef void _take_fin(conn_t *c) noexcept nogil:
         c.r.rcv_adv = c.r.rcv_nxt
     c.r.flags |= RECORD_FIN_RECEIVED
     # Bytes that were offered and not acknowledged are offered once more, with the end of the stream.
-    c.a.flags |= ACTIVE_OFFER
+    c.a.read_nxt = c.r.rcv_ackd
     ack_received(c, True)
-    conn_report(c, EVENT_EOF)
+    if not c.r.flags & RECORD_PAUSED:
+        conn_report(c, EVENT_EOF)
     if c.r.state == ESTABLISHED:
         set_state(c.s, c.r, CLOSE_WAIT)
     elif c.r.state == FIN_WAIT_1:

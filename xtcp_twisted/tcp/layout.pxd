@@ -80,7 +80,7 @@ cdef extern from *:
         uint32_t tx_head;         /*  56  extents from snd_una on */
         uint32_t tx_tail;         /*  60 */
         uint32_t tx_chunks;       /*  64 */
-        uint32_t delivered;       /*  68  sequence number after the last byte given to the application */
+        uint32_t delivered;       /*  68  after the last byte given to the application */
         uint32_t wire_ack;        /*  72  last acknowledgement sent */
         uint32_t need;            /*  76  bytes */
         uint32_t resend_nxt;      /*  80  next to send again; snd_nxt when nothing is */
@@ -94,7 +94,8 @@ cdef extern from *:
         uint16_t detail;          /* 108  errno of the end */
         uint8_t  backoff;         /* 110  doublings of the RTO */
         uint8_t  held;            /* 111  segments whose acknowledgement is held */
-        uint32_t reserved[4];     /* 112 */
+        uint32_t read_nxt;        /* 112  next byte that recv returns */
+        uint32_t reserved[3];     /* 116 */
     };
     _Static_assert(sizeof(struct active) == 128, "the active block is two cache lines");
 
@@ -230,6 +231,7 @@ cdef extern from *:
         uint16_t detail
         uint8_t backoff
         uint8_t held
+        uint32_t read_nxt
 
     ctypedef struct half_open_t "struct half_open":
         uint8_t remote[16]
@@ -308,7 +310,6 @@ cdef enum:
     ACTIVE_ACK_NOW = 1         # an acknowledgement leaves with the next flush
     ACTIVE_ACK_HELD = 2        # acknowledge_at holds
     ACTIVE_TRANSMIT = 4        # transmit_at holds
-    ACTIVE_OFFER = 8           # something the application has not seen, or must see again
     ACTIVE_FIN_PENDING = 16    # fin_seq holds
     ACTIVE_LINGER = 32         # linger_at holds
     ACTIVE_CLOSE_DUE = 64      # CLOSED is reported when everything was received

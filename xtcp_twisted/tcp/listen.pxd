@@ -20,6 +20,8 @@ cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_
 cdef void half_open_refuse(stack_t *s, uint32_t row, bint quiet) noexcept nogil
 # Makes the promised record of an entry that is about to be accepted; NONE when the table is full.
 cdef uint32_t half_open_promise(stack_t *s, uint32_t row, uint32_t group_row) noexcept nogil
+# Drops the accepted requests of a group that closes.
+cdef void half_open_drop(stack_t *s, uint32_t group_row) noexcept nogil
 # The entry of a promised record, or NONE.
 cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil
 # Accepts pending requests while the group has credits.

@@ -52,7 +52,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
 )
 from xtcp_twisted.tcp.reply cimport reply_new, reply_reset, reply_to
-from xtcp_twisted.tcp.states cimport CLOSED, ESTABLISHED, SYN_RECEIVED, set_state
+from xtcp_twisted.tcp.states cimport ESTABLISHED, SYN_RECEIVED, set_state
 from xtcp_twisted.tcp.tuples cimport (
     initial_sequence,
     local_drop,
@@ -276,7 +276,6 @@ cdef void _forget(stack_t *s, uint32_t row) noexcept nogil:
     """Frees an entry, and the record that was promised with it."""
     cdef half_open_t *h = half_open_at(s, row)
     cdef segment_t seg
-    cdef conn_t c
     _dequeue(s, row)
     memcpy(seg.remote, h.remote, 16)
     memcpy(seg.local, local_at(s, h.local_row).address, 16)
@@ -285,11 +284,7 @@ cdef void _forget(stack_t *s, uint32_t row) noexcept nogil:
     index_remove(&s.index, tuple_tag(s, &seg), <uint32_t>REFERENCE_HALF_OPEN << REFERENCE_SHIFT | row)
     local_drop(s, h.local_row)
     if h.slot != NONE:
-        conn_load(&c, s, h.slot)
-        c.g.connections -= 1
-        c.g.references -= 1
-        set_state(s, c.r, CLOSED)
-        s.state_counts[CLOSED] -= 1
+        s.groups[h.group_row].references -= 1
         slab_return(&s.records, h.slot)
     slab_return(&s.half_opens, row)
 
@@ -328,8 +323,6 @@ cdef void _fill_identity(stack_t *s, uint32_t slot, const half_open_t *h, uint32
     r.last_heard = s.now_ms
     r.rcv_nxt = r.rcv_ackd = r.rcv_adv = h.irs + 1
     r.snd_una = r.snd_nxt = r.snd_lbb = h.iss + 1
-    s.state_counts[CLOSED] += 1
-    s.groups[group_row].connections += 1
     s.groups[group_row].references += 1
 
 
@@ -339,10 +332,20 @@ cdef uint32_t half_open_promise(stack_t *s, uint32_t row, uint32_t group_row) no
         return NONE
     _fill_identity(s, slot, half_open_at(s, row), group_row)
     record_at(s, slot).flags = RECORD_PROMISED
-    record_at(s, slot).user = 0
+    record_at(s, slot).state = SYN_RECEIVED
     record_at(s, slot).tag = row
-    set_state(s, record_at(s, slot), SYN_RECEIVED)
     return slot
+
+
+cdef void half_open_drop(stack_t *s, uint32_t group_row) noexcept nogil:
+    cdef uint32_t tries, row, following
+    for tries in range(1, s.limits.syn_ack_tries + 1):
+        row = s.answered[tries].head
+        while row != END:
+            following = half_open_at(s, row).link.next
+            if half_open_at(s, row).group_row == group_row:
+                half_open_refuse(s, row, False)
+            row = following
 
 
 cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil:
@@ -379,8 +382,10 @@ cdef bint _establish(stack_t *s, uint32_t row, const segment_t *seg, uint32_t ta
             s.counters[C_LISTEN_DROPS] += 1
             return False
         _fill_identity(s, slot, h, h.group_row)
-        set_state(s, record_at(s, slot), SYN_RECEIVED)
+        record_at(s, slot).state = SYN_RECEIVED
     r = record_at(s, slot)
+    s.state_counts[SYN_RECEIVED] += 1
+    g.connections += 1
     _complete(r, h, seg, first_window(s.pools[g.pool_row].chunks.capacity, g.weight))
     r.tag = tag
     r.ts_offset = timestamp_offset(s, seg)

@@ -15,8 +15,8 @@ cdef uint32_t receive_append(conn_t *c, uint32_t seq, const uint8_t *data, uint3
 cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil
 # Moves what has become contiguous with `rcv_nxt` into the queue; returns the new rcv_nxt.
 cdef uint32_t receive_join(conn_t *c, uint32_t rcv_nxt) noexcept nogil
-# Copies up to `size` bytes from the head of the queue; returns how many.
-cdef uint32_t receive_copy(const conn_t *c, uint8_t *out, uint32_t size) noexcept nogil
+# Copies up to `size` bytes of the queue, after the first `skip`; returns how many.
+cdef uint32_t receive_copy(const conn_t *c, uint32_t skip, uint8_t *out, uint32_t size) noexcept nogil
 # Drops `length` acknowledged bytes from the head.
 cdef void receive_drop(conn_t *c, uint32_t length) noexcept nogil
 cdef void receive_clear(conn_t *c) noexcept nogil

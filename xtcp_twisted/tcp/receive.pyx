@@ -188,15 +188,21 @@ cdef uint32_t receive_join(conn_t *c, uint32_t rcv_nxt) noexcept nogil:
     return rcv_nxt
 
 
-cdef uint32_t receive_copy(const conn_t *c, uint8_t *out, uint32_t size) noexcept nogil:
+cdef uint32_t receive_copy(const conn_t *c, uint32_t skip, uint8_t *out, uint32_t size) noexcept nogil:
     cdef uint32_t row = c.a.rx_head, done = 0, n
     cdef const chunk_t *chunk
     while row != NONE and done < size:
         chunk = chunk_at(c.p, row)
-        n = chunk.length if chunk.length < size - done else size - done
-        memcpy(out + done, chunk.data + chunk.start, n)
-        done += n
         row = chunk.next
+        if skip >= chunk.length:
+            skip -= chunk.length
+            continue
+        n = chunk.length - skip
+        if n > size - done:
+            n = size - done
+        memcpy(out + done, chunk.data + chunk.start + skip, n)
+        done += n
+        skip = 0
     return done
 
 

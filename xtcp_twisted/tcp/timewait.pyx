@@ -103,7 +103,11 @@ cdef bint time_wait_segment(stack_t *s, uint32_t row, const segment_t *seg, uint
     elif not seg.flags & SYN and seg.length == 0 and seg.seq == w.rcv_nxt:
         return False
     reply = reply_to(s, seg, ACK, w.snd_nxt, w.rcv_nxt)
-    if reply != NULL and w.expires & 1:
+    if reply == NULL:
+        return False
+    # The peer has sent its FIN; the window says only that nothing was taken back.
+    reply.window = 65_535
+    if w.expires & 1:
         reply.has = HAS_TIMESTAMPS
         reply.ts_val = s.now_ms + timestamp_offset(s, seg)
         reply.ts_ecr = w.ts_recent

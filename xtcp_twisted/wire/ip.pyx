@@ -117,11 +117,22 @@ cdef int _parse6(const uint8_t *data, uint32_t size, segment_t *out) noexcept no
     if martian6(data + 8) or martian6(data + 24):
         return PACKET_ADDRESS
     following = data[6]
-    while following == HOP_BY_HOP or following == DESTINATION_OPTIONS or following == ROUTING:
+    while (
+        following == HOP_BY_HOP
+        or following == DESTINATION_OPTIONS
+        or following == ROUTING
+        or following == FRAGMENT
+    ):
         count += 1
         if count > 8 or offset + 8 > end:
             return PACKET_IP_HEADER
-        step = (data[offset + 1] + 1) * 8
+        if following == FRAGMENT:
+            # RFC 6946: an atomic fragment is a whole packet.
+            if get16(data + offset + 2) & 0xFFF9:
+                return PACKET_FRAGMENT
+            step = 8
+        else:
+            step = (data[offset + 1] + 1) * 8
         # RFC 8200 section 4.4: with segments left, we are not the destination.
         if following == ROUTING and data[offset + 3]:
             return PACKET_IP_HEADER
@@ -129,8 +140,6 @@ cdef int _parse6(const uint8_t *data, uint32_t size, segment_t *out) noexcept no
         offset += step
         if offset > end or offset > 40 + 256:
             return PACKET_IP_HEADER
-    if following == FRAGMENT:
-        return PACKET_FRAGMENT
     if following != PROTOCOL_TCP:
         return PACKET_NOT_TCP
     memcpy(out.remote, data + 8, 16)
