@@ -117,12 +117,12 @@ def test_calls_of_a_closed_group(net: Net) -> None:
     for call in (
         lambda: group.recv(1),
         lambda: group.recv_batch(1),
-        lambda: group.accept(),
+        group.accept,
         lambda: group.refuse(1),
         lambda: group.credit(1),
-        lambda: group.pending(),
+        group.pending,
         lambda: group.broadcast(b"x"),
-        lambda: group.fileno(),
+        group.fileno,
     ):
         with pytest.raises(GroupClosed):
             call()

@@ -9,7 +9,7 @@ WIDTH = 58
 
 
 def flags_text(flags: frozenset[str]) -> str:
-    return "".join(sorted(flags, key=lambda f: ORDER.find(f)))
+    return "".join(sorted(flags, key=ORDER.find))
 
 
 def describe(segment: Segment, seq: int, ack: int) -> str:

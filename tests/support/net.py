@@ -19,11 +19,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from xtcp_twisted.link.memory import MemoryLink
-
 from xtcp_twisted.config import EngineConfig, GroupOptions, MiB
 from xtcp_twisted.engine import Engine, Group, Pool
 from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.link.memory import MemoryLink
 
 from .ladder import Ladder, describe
 from .packets import Segment, read
