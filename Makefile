@@ -32,8 +32,9 @@ TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples,$(if 
 .PHONY: run test debug-test lint bench develop wheel clean FORCE
 .DELETE_ON_ERROR:
 
+# setpriv (util-linux): whoever kills make ends the job, too.
 run: $(INSTALLED)
-	@exec $(BIN)/python -m xtcp_twisted.demo --clients $(CLIENTS) $(if $(DURATION),--duration $(DURATION))
+	@exec setpriv --pdeathsig TERM $(BIN)/python -m xtcp_twisted.demo --clients $(CLIENTS) $(if $(DURATION),--duration $(DURATION))
 
 test: $(INSTALLED) $(VENV)/.extra-test
 	@PYTHON=$(PYTHON) tools/debian-packages test
@@ -73,7 +74,7 @@ clean:
 
 $(VENV)/.made: pyproject.toml
 	@PYTHON=$(PYTHON) tools/debian-packages build
-	@test -x $(BIN)/python || { echo "Making $(VENV) ..." && $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/python || { echo "Making $(VENV) ..." >&2 && $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], \
 	  sep="\n")' | $(PIP) -r /dev/stdin
 	@touch $@
@@ -81,12 +82,12 @@ $(VENV)/.made: pyproject.toml
 # Strict is the only editable mode that finds both the twistd plugin and the
 # console's folder under its installed name.
 $(INSTALLED): $(VENV)/.made $(METADATA) $(CYTHON) build/python-files
-	@echo "Building and installing xtcp_twisted into $(VENV) (the first time takes a minute or two) ..."
+	@echo "Building and installing xtcp_twisted into $(VENV) (the first time takes a minute or two) ..." >&2
 	@$(PIP) --no-build-isolation --editable . --config-settings editable_mode=strict
 	@touch $@
 
 $(VENV)/.extra-%: setup.cfg | $(INSTALLED)
-	@echo "Installing what '$*' needs into $(VENV) ..."
+	@echo "Installing what '$*' needs into $(VENV) ..." >&2
 	@$(PIP) 'xtcp_twisted[$*]'
 	@touch $@
 

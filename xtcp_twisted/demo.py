@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import selectors
 import shlex
 import shutil
@@ -103,28 +104,74 @@ class Stop:
 
 
 class Screen:
-    """One line that is written over on a terminal; a line each time elsewhere."""
+    """Lines that stay, and one that the next line replaces; elsewhere than on a terminal all stay."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._terminal = stream.isatty()
-        self._dirty = False
+        self._width = 0  #: of what stands on the live line
 
     def say(self, text: str) -> None:
-        """Write lines that stay."""
-        self._stream.write("\n" * self._dirty + text + "\n")
+        """Write lines that stay, the first in place of the live line."""
+        self._replace(text)
+        self._width = 0
+        self._stream.write("\n")
         self._stream.flush()
-        self._dirty = False
 
     def live(self, text: str) -> None:
-        """Write the line of figures."""
+        """Write the live line."""
         if not self._terminal:
             self.say(text)
             return
-        width = shutil.get_terminal_size().columns
-        self._stream.write(f"\r\033[K{text[: width - 1]}")
+        # A line that is broken in two could not be written over.
+        self._replace(text[: shutil.get_terminal_size().columns - 1])
         self._stream.flush()
-        self._dirty = True
+
+    def keep(self) -> None:
+        """Let the live line stay."""
+        if self._width:
+            self._width = 0
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def _replace(self, text: str) -> None:
+        first, newline, rest = text.partition("\n")
+        if self._width:
+            # Blanks rather than control sequences: every terminal knows them.
+            first = "\r" + first + " " * (self._width - len(first))
+        self._stream.write(first + newline + rest)
+        self._width = len(text)
+
+
+class Table:
+    """The figures that are shown while the fleet talks, each row less than 80 columns wide."""
+
+    HEADER: Final = (
+        "                       answer in ms       buffers       ACKs on  server\n"
+        "connections    msg/s     p50    p99  receive  transmit  answers  memory errors"
+    )
+
+    def __init__(self) -> None:
+        self._acks = (0, 0)
+
+    def row(self, figures: Figures, status: Mapping[str, Any]) -> str:
+        """One row, of what the fleet has seen and what the server says about itself."""
+        snapshot = status["snapshot"]
+        receive = sum(pool["receive_buffer"]["used"] for pool in snapshot["pools"])
+        return (
+            f"{figures.connections:>11,}{figures.recent_per_second:>9,.0f}"
+            f"{_milliseconds(figures.recent.percentile(0.5)):>8}"
+            f"{_milliseconds(figures.recent.percentile(0.99)):>7}"
+            f"{_bytes(receive):>9}{_bytes(snapshot['transmit_buffer']['used']):>10}"
+            f"{self._share(snapshot['counters']):>9}{_bytes(status['rss_bytes']):>8}"
+            f"{sum(figures.errors.values()):>7,}"
+        )
+
+    def _share(self, counters: Mapping[str, int]) -> str:
+        """Of the acknowledgements since the last row, those that cost no packet of their own."""
+        before, self._acks = self._acks, (counters["PiggybackedAcks"], counters["PureAcks"])
+        riding, alone = (now - then for now, then in zip(self._acks, before, strict=True))
+        return f"{riding / (riding + alone):.1%}" if riding + alone else "-"
 
 
 class Demo:
@@ -136,6 +183,7 @@ class Demo:
         self.stop = stop
         #: The last that the server said about itself.
         self._status: Mapping[str, Any] = {}
+        self._shown: set[str] = set()  #: errors of clients
 
     def run(self) -> dict[str, Any]:
         """Everything from the lab to its end; returns what the line of JSON says.
@@ -149,70 +197,70 @@ class Demo:
             server.start(lambda: self.stop.signal is not None)
             targets = destinations(options.config, options.clients)
             fleet = Fleet(lab, targets, clients=options.clients, rate=options.rate)
-            self._introduce(lab, server)
+            self._introduce(server)
             with fleet:
                 fleet.selector.register(self.stop.wakeup, selectors.EVENT_READ)
-                self._watch(fleet, server)
+                if self._connect(fleet, server):
+                    self._watch(fleet, server)
                 fleet.selector.unregister(self.stop.wakeup)
+                self.screen.keep()
                 figures = fleet.finish()
             return self._result(figures)
 
-    def _introduce(self, lab: Lab, server: Server) -> None:
+    def _introduce(self, server: Server) -> None:
         command = shlex.join([sys.executable, "-m", "xtcp_twisted.lab"])
         self.screen.say(
-            f"The server runs (pid {server.pid}); {self.options.clients:,} kernel TCP clients are coming,"
-            f" {self.options.rate:,.0f} requests/s together.\n"
-            f"  chat with it:    {command} talk {ENGINE_V4} {CHAT_PORT}\n"
-            f"  a shell inside:  {command} join\n"
-            f"  or, with any program:  nsenter --net={lab.path} PROGRAM"
-            + ("" if self.options.duration else "\n  end:             Ctrl-C")
+            f"twistd xtcp runs (pid {server.pid}, {self.options.config}) in a private network.\n"
+            "\n"
+            "  Talk to its chat, in another terminal:\n"
+            f"    {command} talk {ENGINE_V4} {CHAT_PORT}\n"
+            "  Look around there with a shell:\n"
+            f"    {command} join\n"
+            "  End: "
+            + (f"{self.options.duration:g} s from now, or " if self.options.duration else "")
+            + "Ctrl-C\n"
         )
+
+    def _connect(self, fleet: Fleet, server: Server) -> bool:
+        """Show how the clients connect; False if a signal came first."""
+        began = time.monotonic()
+        while not fleet.ready():
+            figures = fleet.figures()
+            self.screen.live(f"{figures.opened:,} of {figures.clients:,} kernel TCP clients are connected")
+            fleet.update(1.0)
+            server.check()
+            if self.stop.signal is not None:
+                return False
+        seconds = time.monotonic() - began
+        opened = fleet.figures().opened
+        self.screen.say(
+            f"{opened:,} of {self.options.clients:,} kernel TCP clients connected in {seconds:.1f} s."
+            f" They ask {self.options.rate:,.0f} times a second.\n"
+        )
+        fleet.mark()
+        return True
 
     def _watch(self, fleet: Fleet, server: Server) -> None:
         """Show figures until the time is up, a signal comes or the last client is lost."""
-        began: float | None = None
-        started = time.monotonic()
-        while True:
-            tick = 1.0
-            if began is not None and self.options.duration is not None:
-                left = began + self.options.duration - time.monotonic()
-                if left <= 0:
-                    break
-                tick = min(tick, left)
-            fleet.update(tick)
-            if self.stop.signal is not None:
-                break
+        self.screen.say(Table.HEADER)
+        table = Table()
+        end = time.monotonic() + (self.options.duration or math.inf)
+        while self.stop.signal is None and not fleet.done() and (left := end - time.monotonic()) > 0:
+            fleet.update(min(1.0, left))
             self._status = server.status() or self._status
             figures = fleet.figures()
-            if began is None and fleet.ready():
-                began = time.monotonic()
-                fleet.mark()
-                self.screen.say(f"{figures.opened:,} connected after {began - started:.1f} s")
-            self.screen.live(self._line(figures))
-            if fleet.done():
-                break
+            self._show_errors(figures)
+            if self._status:
+                self.screen.live(table.row(figures, self._status))
 
-    def _line(self, figures: Figures) -> str:
-        words = [f"{figures.connections:,} connections", f"{figures.recent_per_second:,.0f} msg/s"]
-        if (median := figures.recent.percentile(0.5)) is not None:
-            words.append(f"p50 {median:.2g} ms, p99 {figures.recent.percentile(0.99):.2g} ms")
-        words += self._server_words(self._status)
-        errors = sum(figures.errors.values())
-        words.append(f"{errors:,} errors" if errors else "no errors")
-        return " | ".join(words)
-
-    def _server_words(self, status: Mapping[str, Any]) -> list[str]:
-        if not status:
-            return []
-        snapshot = status["snapshot"]
-        receive = sum(pool["receive_buffer"]["used"] for pool in snapshot["pools"])
-        transmit = snapshot["transmit_buffer"]["used"]
-        return [
-            f"buffers: receive {_bytes(receive)}, transmit {_bytes(transmit)}",
-            f"server {_bytes(status['rss_bytes'])}, {status['descriptors']} descriptors",
-        ]
+    def _show_errors(self, figures: Figures) -> None:
+        for text in figures.examples:
+            if text not in self._shown:
+                self._shown.add(text)
+                self.screen.say(f"error: {text}")
 
     def _result(self, figures: Figures) -> dict[str, Any]:
+        counters = self._status["snapshot"]["counters"] if self._status else {}
         return {
             "clients": figures.clients,
             "connections": figures.connections,
@@ -225,12 +273,22 @@ class Demo:
             "late": figures.late,
             "msgs_per_s": round(figures.per_second, 1),
             "latency_ms": {
-                name: figures.latencies.percentile(share)
+                name: None if (value := figures.latencies.percentile(share)) is None else round(value, 3)
                 for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
             },
             "server_rss_bytes": self._status.get("rss_bytes"),
             "server_descriptors": self._status.get("descriptors"),
+            "acks_on_answers": counters.get("PiggybackedAcks"),
+            "acks_alone": counters.get("PureAcks"),
+            "data_segments_out": counters.get("DataSegsOut"),
+            "retransmitted": counters.get("RetransSegs"),
         }
+
+
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"
 
 
 def _bytes(count: float) -> str:
@@ -254,7 +312,6 @@ def main(argv: Sequence[str]) -> int:
     except XTCPError as error:
         screen.say(f"{PROG}: {error}")
         return NOT_STARTED
-    screen.say("")
     print(json.dumps(result), flush=True)
     if result["errors"]:
         return WENT_WRONG

@@ -64,7 +64,7 @@ def test_echo_refuses_bytes_without_a_request() -> None:
     "client, request_line, answer",
     [
         (Client(7, 0), b"/nick fleet_7\n", b"* you are fleet_7\r\n"),
-        (Client(7, 1), b"message 1 of fleet_7\n", b"* said to 19\r\n"),
+        (Client(7, 13), b"message 13 of fleet_7\n", b"* said to 19\r\n"),
         (Client(7, 2), b"/msg fleet_7 message 2 of fleet_7\n", b"* sent to fleet_7\r\n"),
         (Client(70, 0), b"/who\n", b"* 2 of 500 have a name: fleet_1, fleet_7\r\n"),
         (Client(70, 1), b"is anybody here?\n", b"! take a name first: /nick NAME\r\n"),
@@ -80,13 +80,14 @@ def test_chat_knows_the_answer_to_each_of_its_lines(
 
 
 def test_chat_lets_others_talk_before_the_answer() -> None:
-    talk, client = ChatTalk(), Client(7, 1)
+    talk, client = ChatTalk(), Client(7, 13)
     talk.request(client)
     others = (
-        b"* Welcome. Take a name.\r\n* fleet_3 is here\r\n<fleet_3> message 5 of fleet_3\r\n"
-        b"<ada> hello everybody\r\n-fleet_7- message 2 of fleet_7\r\n* ada has left\r\n"
+        "* Welcome. Take a name.\r\n* fleet_3 is here\r\n<fleet_3> message 5 of fleet_3\r\n"
+        "<ada> hello everybody\r\n-fleet_7- message 2 of fleet_7\r\n* ada is now zo\u00eb\r\n"
+        "<zo\u00eb> -- <fleet_1> --\r\n-fleet_fan- hello\r\n* zo\u00eb has left\r\n"
     )
-    assert not talk.received(client, others)
+    assert not talk.received(client, others.encode())
     assert talk.received(client, b"* said to 2\r\n<fleet_3> message 6 of fleet_3\r\n")
 
 

@@ -68,26 +68,28 @@ class EchoTalk:
 class ChatTalk:
     """Lines to the chat of the examples.
 
-    A few clients of the fleet take a name, speak and whisper; each of their
-    lines goes to all the other named ones, so there must not be many.  The rest
-    look who is there, and are told to take a name when they speak.
+    A few clients of the fleet take a name, speak and whisper; each line that they
+    speak goes to all the other named ones, people among them, so there must not be
+    many.  The rest look who is there, and are told to take a name when they speak.
     """
 
     #: Clients with a smaller number take a name.
     NAMED: Final = 40
+    #: One in so many of their lines is spoken, the others are whispered.
+    SPOKEN: Final = 20
 
     _WHO: Final = b"/who"
     _SAID: Final = b"/said"
     _patterns: Final = {
-        _WHO: re.compile(rb"\* \d+ of \d+ have a name: [\w, ]+"),
+        _WHO: re.compile(rb"\* \d+ of \d+ have a name: .+"),
         _SAID: re.compile(rb"\* said to \d+"),
     }
     #: What may come at any time: from other clients of the fleet, who say where their
     #: words come from, from people, and the greeting.
     _UNASKED: Final = re.compile(
         rb"(<(fleet_\d+)>|-(fleet_\d+)-) message \d+ of (\2|\3)"
-        rb"|(<(?!fleet_)\w+>|-(?!fleet_)\w+-) .*"
-        rb"|\* \w+ (is here|has left|is now \w+)"
+        rb"|(<(?!fleet_\d+>)[^> ]+>|-(?!fleet_\d+-)[^- ]+-) .*"
+        rb"|\* [^ ]+ (is here|has left|is now [^ ]+)"
         rb"|\* Welcome\b.*"
     )
 
@@ -103,7 +105,7 @@ class ChatTalk:
             client.wanted = b"* you are " + name
             return b"/nick " + name + b"\n"
         message = b"message %d of %s\n" % (client.sequence, name)
-        if client.sequence % 2:
+        if (client.number + client.sequence) % self.SPOKEN == 0:
             client.wanted = self._SAID
             return message
         client.wanted = b"* sent to " + name
