@@ -23,7 +23,7 @@ def draw(samples: Samples, plan: Plan, path: Path) -> None:
 
     Raises `ImportError` without matplotlib.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 (the benchmark runs without it)
+    from matplotlib.figure import Figure
 
     by_key = {figure.key: figure for figure in figures(samples, plan)}
     picture = Figure(figsize=(3.2 * len(PANELS), 0.5 * len(samples) + 2), layout="constrained")

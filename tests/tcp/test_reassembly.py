@@ -190,8 +190,8 @@ def test_any_overlaps_first_byte_wins(parts: list[tuple[int, int, bool]], scale:
     group = net.group(7)
     client = net.client(group, iss=iss).established()
     model: dict[int, int] = {}
-    for letter, (start, length, turn) in enumerate(parts):
-        start, length = start * scale, min(length * scale, 1_400)
+    for letter, (first, count, turn) in enumerate(parts):
+        start, length = first * scale, min(count * scale, 1_400)
         data = bytes((65 + letter,)) * length
         for place in range(start, start + length):
             model.setdefault(place, data[0])

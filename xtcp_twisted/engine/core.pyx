@@ -188,7 +188,6 @@ cdef class Engine:
         :param limit: after so many no further connection is begun.
         """
         cdef list found = []
-        cdef uint32_t row
         self.state.check_open()
         if self.state.stack.unreported:
             self._pending_events(found, limit)

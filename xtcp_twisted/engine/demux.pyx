@@ -30,14 +30,11 @@ from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag
 from xtcp_twisted.wire.segment cimport (
     PACKET_ADDRESS,
     PACKET_FRAGMENT,
-    PACKET_IP_CHECKSUM,
-    PACKET_IP_HEADER,
     PACKET_NOT_TCP,
     PACKET_OK,
     PACKET_TCP_CHECKSUM,
     PACKET_TCP_HEADER,
     PACKET_TRUNCATED,
-    PACKET_VERSION,
     segment_t,
 )
 from xtcp_twisted.wire.tcp cimport parse_packet

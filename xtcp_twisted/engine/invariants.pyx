@@ -45,7 +45,9 @@ cdef int check_invariants(State state) except -1:
     for i in range(state.stack.pool_count):
         held += state.stack.pools[i].chunks.used
     assert in_use == state.stack.records.used, f"records: {in_use} in use, {state.stack.records.used} counted"
-    assert active == state.stack.actives.used, f"active blocks: {active} leased, {state.stack.actives.used} counted"
+    assert active == state.stack.actives.used, (
+        f"active blocks: {active} leased, {state.stack.actives.used} counted"
+    )
     assert chunks == held, f"receive chunks: {chunks} held, {held} counted"
     assert states == in_use - promised, f"states: {states} counted, {in_use} records, {promised} promised"
     return 0

@@ -27,7 +27,6 @@ from xtcp_twisted.tcp.layout cimport (
     group_row_t,
     pool_row_t,
 )
-from xtcp_twisted.tcp.listen cimport credits_spend
 from xtcp_twisted.wire.codec cimport pack_address
 
 cdef enum:

@@ -35,11 +35,14 @@ cdef tuple host_and_port(const uint8_t *address, int port):
 cdef object connection_info(const conn_t *c):
     cdef const record_t *r = c.r
     cdef const active_t *a = c.a
-    cdef bint ended = r.flags & RECORD_ENDED, scaling = r.flags & RECORD_SCALING
+    cdef bint scaling = r.flags & RECORD_SCALING
+    cdef tuple local = ("", r.local_port)
+    if not r.flags & RECORD_ENDED:
+        local = host_and_port(local_at(c.s, r.local_row).address, r.local_port)
     return ConnectionInfo(
         cd=<unsigned long long>r.generation << 32 | c.slot,
         state=STATE_NAMES[r.state],
-        local=("", r.local_port) if ended else host_and_port(local_at(c.s, r.local_row).address, r.local_port),
+        local=local,
         peer=host_and_port(r.remote, r.remote_port),
         snd_una=r.snd_una,
         snd_nxt=r.snd_nxt,

@@ -29,6 +29,6 @@ cdef class State:
     cdef int note_work(self) except -1
     cdef int take_packets(self, int limit) except -1
     cdef int send_packets(self) except -1
-    cdef int64_t due_us(self)
+    cdef int64_t due_us(self) except -2
     # Gives back the rows of groups that are closed and have no connection left.
     cdef int reap(self) except -1

@@ -7,12 +7,12 @@ from libc.string cimport memcpy, memset
 
 import ipaddress
 
-from xtcp_twisted.engine.demux cimport IN_FRAMES, is_own, take_in
+from xtcp_twisted.engine.demux cimport IN_FRAMES, take_in
 from xtcp_twisted.errors import ConfigurationError, EngineClosed, LocalError
 from xtcp_twisted.memory.arena cimport arena_close, arena_open, arena_t, arena_take
 from xtcp_twisted.memory.index cimport index_open
 from xtcp_twisted.memory.links cimport list_clear
-from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_return
+from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_return, slab_t
 from xtcp_twisted.memory.wheel cimport wheel_open
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
 from xtcp_twisted.tcp.counters cimport C_LINK_DROPS
@@ -176,7 +176,7 @@ cdef class State:
             self.out.count = 0
         return sent
 
-    cdef int64_t due_us(self):
+    cdef int64_t due_us(self) except -2:
         """When the next turn is due; -1: never.  The past: at once."""
         cdef stack_t *s = &self.stack
         cdef int64_t due = self.link.next_time_us(), timer
@@ -216,6 +216,14 @@ cdef bint _fill(stack_t *s, out_t *out) noexcept nogil:
     return True
 
 
+cdef int _open_table(
+    arena_t *arena, slab_t *slab, uint32_t stride, uint32_t rows, uint32_t generation_at
+) except -1:
+    """A table of rows in an extent of its own."""
+    slab_open(slab, arena_take(arena, <size_t>rows * stride), stride, rows, generation_at, NULL)
+    return 0
+
+
 cdef int _open_arena(stack_t *s, config) except -1:
     """Every table of the engine, as extents of one reservation."""
     cdef uint32_t rows = config.max_connections, half = config.max_half_open, wait = config.max_time_wait
@@ -224,16 +232,13 @@ cdef int _open_arena(stack_t *s, config) except -1:
     cdef uint32_t locals = 65_536
     cdef arena_t *arena = &s.arena
     arena_open(arena, config.arena_limit)
-    slab_open(&s.records, arena_take(arena, <size_t>rows * sizeof(record_t)), sizeof(record_t), rows, 24, NULL)
-    slab_open(&s.actives, arena_take(arena, <size_t>rows * sizeof(active_t)), sizeof(active_t), rows, 0, NULL)
-    slab_open(
-        &s.half_opens, arena_take(arena, <size_t>half * sizeof(half_open_t)), sizeof(half_open_t), half, 24, NULL
-    )
-    slab_open(&s.payloads, arena_take(arena, <size_t>chunks * sizeof(chunk_t)), sizeof(chunk_t), chunks, 0, NULL)
+    _open_table(arena, &s.records, sizeof(record_t), rows, 24)
+    _open_table(arena, &s.actives, sizeof(active_t), rows, 0)
+    _open_table(arena, &s.half_opens, sizeof(half_open_t), half, 24)
+    _open_table(arena, &s.payloads, sizeof(chunk_t), chunks, 0)
     # A broadcast needs an extent a connection and hardly any payload.
-    chunks += rows
-    slab_open(&s.extents, arena_take(arena, <size_t>chunks * sizeof(extent_t)), sizeof(extent_t), chunks, 0, NULL)
-    slab_open(&s.locals, arena_take(arena, locals * sizeof(local_row_t)), sizeof(local_row_t), locals, 0, NULL)
+    _open_table(arena, &s.extents, sizeof(extent_t), chunks + rows, 0)
+    _open_table(arena, &s.locals, sizeof(local_row_t), locals, 0)
     index_open(&s.index, arena_take(arena, <size_t>slots * SLOT_BYTES), slots)
     index_open(&s.local_index, arena_take(arena, 2 * locals * SLOT_BYTES), 2 * locals)
     s.time_waits = <time_wait_t *>arena_take(arena, <size_t>wait * sizeof(time_wait_t))

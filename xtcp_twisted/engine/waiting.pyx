@@ -93,7 +93,7 @@ cdef class Waiting:
         return 0
 
     cdef int arm(self, int64_t due_us, int64_t now_us) except -1:
-        """Become readable at `due_us` of CLOCK_MONOTONIC, at once if that is not after `now_us`; -1: never."""
+        """Become readable at `due_us` of CLOCK_MONOTONIC, at once if it is not after `now_us`; -1: never."""
         cdef itimerspec when
         if 0 <= due_us <= now_us:
             self.signal()

@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any, Final
 
-from pyroute2 import IPRoute, NetlinkError  # type: ignore[import-untyped]
+from pyroute2 import IPRoute, NetlinkError
 
 from xtcp_twisted.errors import ConfigurationError, LinkError
 

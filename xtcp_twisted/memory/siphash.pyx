@@ -36,9 +36,9 @@ cdef inline void _round(state_t *v) noexcept nogil:
 
 
 cdef inline void _absorb(state_t *v, uint64_t word, int rounds) noexcept nogil:
-    cdef int i
+    cdef int _
     v.d ^= word
-    for i in range(rounds):
+    for _ in range(rounds):
         _round(v)
     v.a ^= word
 
@@ -49,6 +49,7 @@ cdef inline uint64_t _siphash(
     cdef state_t v
     cdef uint64_t word, last = <uint64_t>length << 56
     cdef uint32_t i
+    cdef int _
     v.a = key[0] ^ 0x736F6D6570736575U
     v.b = key[1] ^ 0x646F72616E646F6DU
     v.c = key[0] ^ 0x6C7967656E657261U
@@ -60,7 +61,7 @@ cdef inline uint64_t _siphash(
         last |= <uint64_t>data[length - length % 8 + i] << (8 * i)
     _absorb(&v, last, rounds)
     v.c ^= 0xFF
-    for i in range(final_rounds):
+    for _ in range(final_rounds):
         _round(&v)
     return v.a ^ v.b ^ v.c ^ v.d
 

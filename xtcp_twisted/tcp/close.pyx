@@ -19,7 +19,6 @@ from xtcp_twisted.tcp.connection cimport (
     conn_release,
     conn_report,
     conn_reported,
-    conn_settle,
     conn_update_ready,
 )
 from xtcp_twisted.tcp.counters cimport C_ABORT_ON_DATA

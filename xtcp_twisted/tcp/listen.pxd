@@ -11,7 +11,9 @@ from xtcp_twisted.wire.segment cimport segment_t
 cdef void listen_segment(stack_t *s, const segment_t *seg, uint32_t tag) noexcept nogil
 # A segment for a half-open entry.  True: the handshake is complete and `c` is the new connection,
 # whose first segment this is.
-cdef bint half_open_segment(stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag, conn_t *c) noexcept nogil
+cdef bint half_open_segment(
+    stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag, conn_t *c
+) noexcept nogil
 # The group that listens for this segment's destination, or MAX_GROUPS.
 cdef uint32_t listener_of(const stack_t *s, const segment_t *seg) noexcept nogil
 # Sends the SYN-ACK; `slot`: a record promised to the application, or NONE.

@@ -62,7 +62,6 @@ from xtcp_twisted.tcp.tuples cimport (
 )
 from xtcp_twisted.wire.segment cimport (
     ACK,
-    FIN,
     HAS_MSS,
     HAS_SCALE,
     HAS_TIMESTAMPS,
@@ -427,7 +426,9 @@ cdef void _repeated_syn(stack_t *s, uint32_t row, half_open_t *h, const segment_
         _send_syn_ack(s, h)
 
 
-cdef bint half_open_segment(stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag, conn_t *c) noexcept nogil:
+cdef bint half_open_segment(
+    stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag, conn_t *c
+) noexcept nogil:
     """SYN-RECEIVED (section 3.10.7.4); before `accept`, only a SYN and its reset mean something."""
     cdef half_open_t *h = half_open_at(s, row)
     if seg.flags & RST:

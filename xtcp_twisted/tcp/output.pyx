@@ -14,10 +14,9 @@ is sent again under the congestion window (RFC 5681 section 3.1).
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from xtcp_twisted.memory.links cimport UNLINKED, list_remove
-from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_number, ack_sent, window_field
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout, segment_size
 from xtcp_twisted.tcp.connection cimport conn_arm, conn_settle
@@ -107,7 +106,9 @@ cdef bint _plan_data(conn_t *c, plan_t *plan) noexcept nogil:
     return True
 
 
-cdef void _fill_fields(conn_t *c, segment_t *fields, uint32_t seq, uint8_t flags, uint32_t length) noexcept nogil:
+cdef void _fill_fields(
+    conn_t *c, segment_t *fields, uint32_t seq, uint8_t flags, uint32_t length
+) noexcept nogil:
     memcpy(fields.remote, c.r.remote, 16)
     memcpy(fields.local, local_at(c.s, c.r.local_row).address, 16)
     fields.remote_port = c.r.remote_port

@@ -15,7 +15,9 @@ cdef void reply_reset(stack_t *s, const segment_t *seg) noexcept nogil
 # A reset of a connection of our own.
 cdef void reply_abort(stack_t *s, const record_t *r, uint32_t seq, uint32_t ack) noexcept nogil
 # A reply to `seg` with its addresses turned around.
-cdef segment_t *reply_to(stack_t *s, const segment_t *seg, uint8_t flags, uint32_t seq, uint32_t ack) noexcept nogil
+cdef segment_t *reply_to(
+    stack_t *s, const segment_t *seg, uint8_t flags, uint32_t seq, uint32_t ack
+) noexcept nogil
 # The bare acknowledgement of a connection whose record is about to go.
 cdef void reply_acknowledgement(stack_t *s, const record_t *r) noexcept nogil
 # A keepalive probe: a byte that the peer has long acknowledged (RFC 9293 section 3.8.4).

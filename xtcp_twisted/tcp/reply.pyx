@@ -29,7 +29,9 @@ cdef segment_t *reply_pop(stack_t *s) noexcept nogil:
     return reply
 
 
-cdef segment_t *reply_to(stack_t *s, const segment_t *seg, uint8_t flags, uint32_t seq, uint32_t ack) noexcept nogil:
+cdef segment_t *reply_to(
+    stack_t *s, const segment_t *seg, uint8_t flags, uint32_t seq, uint32_t ack
+) noexcept nogil:
     cdef segment_t *reply = reply_new(s)
     if reply == NULL:
         return NULL
@@ -69,7 +71,9 @@ cdef void reply_reset(stack_t *s, const segment_t *seg) noexcept nogil:
     s.counters[C_OUT_RSTS] += 1
 
 
-cdef segment_t *_of_record(stack_t *s, const record_t *r, uint8_t flags, uint32_t seq, uint32_t ack) noexcept nogil:
+cdef segment_t *_of_record(
+    stack_t *s, const record_t *r, uint8_t flags, uint32_t seq, uint32_t ack
+) noexcept nogil:
     cdef segment_t *reply = reply_new(s)
     if reply == NULL:
         return NULL

@@ -124,9 +124,9 @@ cdef bint _in_order(const stack_t *s) noexcept nogil:
 
 
 cdef void time_wait_age(stack_t *s) noexcept nogil:
-    cdef uint32_t looked, row, tail, most = s.time_wait_count
+    cdef uint32_t _, row, tail, most = s.time_wait_count
     cdef time_wait_t *w
-    for looked in range(most):
+    for _ in range(most):
         row = s.time_wait_head
         w = &s.time_waits[row]
         if w.local_row == NONE or not earlier(s.now_ms, w.expires):

@@ -5,7 +5,7 @@ outside), sequence numbers (RFC 6528) and timestamp offsets (RFC 7323 section
 5.4), both SipHash-2-4.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
 from xtcp_twisted.memory.index cimport VACANT, index_insert, index_next, index_remove

@@ -4,8 +4,8 @@ The engine does not come this way; it uses `parse_packet` and `write_headers`
 of `wire.tcp` directly.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
 
 import ipaddress
 

@@ -1,6 +1,6 @@
 """TCP headers and options (RFC 9293 section 3.1, RFC 7323 sections 2 and 3)."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from xtcp_twisted.wire.bytes cimport get16, get32, put16, put32
 from xtcp_twisted.wire.checksum cimport checksum_add, checksum_fold
