@@ -27,7 +27,7 @@ from xtcp_twisted.errors import (
     StalePending,
     WriteClosed,
 )
-from xtcp_twisted.memory.links cimport END, UNLINKED
+from xtcp_twisted.memory.links cimport END, UNLINKED, list_append, list_remove
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_application
 from xtcp_twisted.tcp.close cimport conn_abort, conn_finish, conn_report_closed, conn_shutdown
@@ -260,6 +260,10 @@ cdef class Group:
         c.a.delivered = seq_max(c.a.delivered, c.a.read_nxt)
         c.a.need = 0
         conn_update_ready(c)
+        if c.a.ready.next != UNLINKED:
+            # More than was asked for: the others come first.
+            list_remove(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
+            list_append(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
         return data
 
     def recv(self, max_bytes):
@@ -286,7 +290,8 @@ cdef class Group:
         cdef group_row_t *g = self._open_row()
         cdef conn_t c
         cdef list found = []
-        while g.ready.count and len(found) < limit:
+        cdef uint32_t left = min(g.ready.count, max(limit, 0))
+        for _ in range(left):
             conn_load(&c, &self.state.stack, active_at(&self.state.stack, g.ready.head).slot)
             cd = make_id(c.r.generation, c.slot)
             found.append((cd, self._take(&c, MOST_AT_ONCE)))
@@ -295,9 +300,9 @@ cdef class Group:
         return found
 
     def need(self, cd, n):
-        """Offer a connection again only when `n` bytes are there, or the end of its stream.
+        """Offer a connection again, from its first unacknowledged byte, when `n` bytes are there.
 
-        It holds for the next offer only.  Under the `application` policy it also says that the
+        Or at the end of its stream.  It holds for the next offer only.  Under the `application` policy it also says that the
         request is incomplete, so that what arrives may be acknowledged every second segment.
         """
         cdef conn_t c
@@ -308,6 +313,7 @@ cdef class Group:
                 f" {self.pool.name!r} may hold now, {receive_quota(&c):,} bytes"
             )
         conn_lease(&c).need = n
+        c.a.read_nxt = c.r.rcv_ackd
         conn_update_ready(&c)
         conn_settle(&c)
 

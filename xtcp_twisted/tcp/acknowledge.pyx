@@ -39,7 +39,7 @@ from xtcp_twisted.tcp.receive cimport receive_drop, receive_quota, receive_room
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt, seq_max
 
 cdef enum:
-    PACE_UNITS = 16            # of 32 ms: a little over 500 ms
+    PACE_UNITS = 63            # of 8 ms: 500 ms
     LEAST_CHUNKS = 8
 
 
@@ -151,7 +151,7 @@ cdef void ack_sent(conn_t *c, uint32_t ack, bint with_data) noexcept nogil:
 
 
 cdef bint ack_paced(conn_t *c) noexcept nogil:
-    cdef uint16_t now = <uint16_t>(c.s.now_ms >> 5)
+    cdef uint16_t now = <uint16_t>(c.s.now_ms >> 3)
     if c.r.challenged and <uint16_t>(now - c.r.challenged) < PACE_UNITS:
         return False
     c.r.challenged = now if now else 1

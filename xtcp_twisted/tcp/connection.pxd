@@ -43,6 +43,9 @@ cdef void conn_report(conn_t *c, int kind) noexcept nogil
 cdef void conn_reported(conn_t *c) noexcept nogil
 # Puts the timer node at the earliest deadline.
 cdef void conn_arm(conn_t *c) noexcept nogil
+# Whether the user timeout runs (R2, RFC 9293 section 3.8.3): the peer owes an acknowledgement, or the
+# answer to a probe.
+cdef bint conn_times_out(const conn_t *c) noexcept nogil
 cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil
 # Puts the connection into its group's ready list, or takes it out, as its state demands.
 cdef void conn_update_ready(conn_t *c) noexcept nogil

@@ -116,6 +116,13 @@ cdef void conn_reported(conn_t *c) noexcept nogil:
     list_remove(&c.s.reports, c.s.actives.rows + 32, 128, c.r.active)
 
 
+cdef bint conn_times_out(const conn_t *c) noexcept nogil:
+    if not c.a.flags & ACTIVE_TRANSMIT or c.g.user_timeout_ms == 0:
+        return False
+    # A closed window may stay closed for ever while probes are answered (MUST-37).
+    return c.r.snd_wnd != 0 or c.r.resends != 0
+
+
 cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil:
     cdef const active_t *a = c.a
     cdef uint32_t when = 0
@@ -129,10 +136,8 @@ cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil:
     if a.flags & ACTIVE_LINGER and (not any[0] or earlier(a.linger_at, when)):
         when = a.linger_at
         any[0] = True
-    # The user timeout runs while the peer owes an acknowledgement (R2, RFC 9293 section 3.8.3).
-    if a.flags & ACTIVE_TRANSMIT and c.g.user_timeout_ms:
-        if earlier(a.progress + c.g.user_timeout_ms, when):
-            when = a.progress + c.g.user_timeout_ms
+    if conn_times_out(c) and earlier(a.progress + c.g.user_timeout_ms, when):
+        when = a.progress + c.g.user_timeout_ms
     return when
 
 

@@ -56,7 +56,7 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_TIMESTAMPS,
     RECORD_TS_STALE,
 )
-from xtcp_twisted.tcp.receive cimport receive_append, receive_join, receive_keep
+from xtcp_twisted.tcp.receive cimport receive_append, receive_keep
 from xtcp_twisted.tcp.reply cimport reply_acknowledgement
 from xtcp_twisted.tcp.states cimport (
     CLOSE_WAIT,
@@ -78,7 +78,8 @@ cdef enum:
 
 cdef bint _paws(conn_t *c, const segment_t *seg) noexcept nogil:
     """RFC 7323 section 5.3, R1 to R3: False for a segment from the past, or without timestamps."""
-    if not c.r.flags & RECORD_TIMESTAMPS or seg.flags & RST:
+    # A SYN is challenged whatever its timestamps say (RFC 5961 section 4).
+    if not c.r.flags & RECORD_TIMESTAMPS or seg.flags & (RST | SYN):
         return True
     if not seg.has & HAS_TIMESTAMPS:
         # Section 3.2: dropped silently once timestamps were agreed.
@@ -185,7 +186,7 @@ cdef void _update_window(conn_t *c, const segment_t *seg) noexcept nogil:
         return
     if window == 0:
         # The peer answers probes: it is alive, and may keep its window closed for ever (MUST-37).
-        c.a.progress = c.s.now_ms
+        c.r.resends = 0
     elif window > before:
         if before == 0:
             # The window opens: probing is over, what was probed is sent again as data.
@@ -228,7 +229,7 @@ cdef bint _fin_acknowledged(conn_t *c) noexcept nogil:
 cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
     """Seventh step: trim to the window, keep; in order, or behind a gap."""
     cdef uint32_t cut, kept, before = c.r.rcv_nxt
-    cdef bint gap
+    cdef bint gap, whole
     if seq_lt(seg.seq, c.r.rcv_nxt):
         cut = c.r.rcv_nxt - seg.seq
         seg.seq += cut
@@ -246,16 +247,15 @@ cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
         conn_ack_now(c)
         return
     gap = c.a.ooo_head != NONE
-    kept = receive_append(c, seg.seq, seg.payload, seg.length)
-    if kept < seg.length:
+    c.r.rcv_nxt = receive_append(c, c.r.rcv_nxt, seg.payload, seg.length, &whole)
+    if not whole:
         # Over quota: the tail was not received and is not acknowledged.
         c.s.counters[C_RCV_Q_DROP] += 1
         seg.flags &= ~FIN
-    c.r.rcv_nxt = receive_join(c, c.r.rcv_nxt + kept)
     if c.r.rcv_nxt != before:
         # What was delivered and not acknowledged comes again, with what is new (section 5).
         c.a.read_nxt = c.r.rcv_ackd
-        ack_received(c, gap or kept < seg.length)
+        ack_received(c, gap or not whole)
     else:
         conn_ack_now(c)
 

@@ -56,7 +56,7 @@ cdef extern from *:
         uint32_t user;            /* 112  the application's cookie */
         uint32_t ts_offset;       /* 116 */
         uint16_t mss;             /* 120  payload of a full segment without options */
-        uint16_t challenged;      /* 122  when, in units of 32 ms */
+        uint16_t challenged;      /* 122  when, in units of 8 ms */
         uint8_t  probes;          /* 124  keepalive probes unanswered */
         uint8_t  resends;         /* 125  of the oldest segment */
         uint16_t reserved;        /* 126 */

@@ -9,12 +9,13 @@ from xtcp_twisted.tcp.connection cimport conn_t
 cdef uint32_t receive_quota(const conn_t *c) noexcept nogil
 # Room for new in-order bytes, within quota and pool.
 cdef uint32_t receive_room(const conn_t *c) noexcept nogil
-# Takes bytes from rcv_nxt on; returns how many were kept.  rcv_nxt is the caller's to move.
-cdef uint32_t receive_append(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil
+# Takes bytes from rcv_nxt on, and what was held behind them; returns the new rcv_nxt, the caller's to
+# store.  *whole: nothing had to be left out.
+cdef uint32_t receive_append(
+    conn_t *c, uint32_t rcv_nxt, const uint8_t *data, uint32_t length, bint *whole
+) noexcept nogil
 # Keeps bytes behind a gap; those that are held already stay (first received byte wins).
 cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil
-# Moves what has become contiguous with `rcv_nxt` into the queue; returns the new rcv_nxt.
-cdef uint32_t receive_join(conn_t *c, uint32_t rcv_nxt) noexcept nogil
 # Copies up to `size` bytes of the queue, after the first `skip`; returns how many.
 cdef uint32_t receive_copy(const conn_t *c, uint32_t skip, uint8_t *out, uint32_t size) noexcept nogil
 # Drops `length` acknowledged bytes from the head.

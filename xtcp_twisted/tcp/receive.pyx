@@ -33,6 +33,19 @@ cdef uint32_t _chunks_left(const conn_t *c) noexcept nogil:
     return left if left < free else free
 
 
+cdef uint32_t _promised_left(const conn_t *c) noexcept nogil:
+    """Chunks for in-order bytes: a window that was shown is kept, though the share has shrunk since.
+
+    What was shown never exceeds the share of an empty pool by more than the rounding of scaled
+    windows, for which LEAST_CHUNKS more are allowed.
+    """
+    cdef uint32_t most = c.p.chunks.capacity // 64 * c.g.weight, held = c.a.rx_chunks
+    cdef uint32_t left, free = slab_free_rows(&c.p.chunks)
+    most = LEAST_CHUNKS + (most if most > LEAST_CHUNKS else LEAST_CHUNKS)
+    left = most - held if most > held else 0
+    return left if left < free else free
+
+
 cdef uint32_t receive_room(const conn_t *c) noexcept nogil:
     cdef uint32_t room = _chunks_left(c) * CHUNK_BYTES
     cdef const chunk_t *tail
@@ -42,9 +55,9 @@ cdef uint32_t receive_room(const conn_t *c) noexcept nogil:
     return room
 
 
-cdef uint32_t _new_chunk(conn_t *c, uint32_t seq) noexcept nogil:
+cdef uint32_t _new_chunk(conn_t *c, uint32_t seq, uint32_t left) noexcept nogil:
     cdef uint32_t row
-    if _chunks_left(c) == 0:
+    if left == 0:
         return NONE
     row = slab_take(&c.p.chunks)
     if row == NONE:
@@ -91,13 +104,13 @@ cdef bint _evict(conn_t *c) noexcept nogil:
     return True
 
 
-cdef uint32_t receive_append(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil:
+cdef uint32_t _append(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil:
+    """Bytes behind the in-order chain; returns how many found room."""
     cdef uint32_t kept = 0, row
-    conn_lease(c)
     if c.a.rx_tail != NONE:
         kept = _fill(chunk_at(c.p, c.a.rx_tail), data, length)
     while kept < length:
-        row = _new_chunk(c, seq + kept)
+        row = _new_chunk(c, seq + kept, _promised_left(c))
         if row == NONE:
             if _evict(c):
                 continue
@@ -122,7 +135,7 @@ cdef uint32_t _insert(
         if chunk.seq + chunk.length == seq:
             kept = _fill(chunk, data, length)
     while kept < length:
-        row = _new_chunk(c, seq + kept)
+        row = _new_chunk(c, seq + kept, _chunks_left(c))
         if row == NONE:
             break
         kept += _fill(chunk_at(c.p, row), data + kept, length - kept)
@@ -162,7 +175,7 @@ cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_
     return total
 
 
-cdef uint32_t receive_join(conn_t *c, uint32_t rcv_nxt) noexcept nogil:
+cdef uint32_t _join(conn_t *c, uint32_t rcv_nxt) noexcept nogil:
     cdef uint32_t row, cut
     cdef chunk_t *chunk
     while c.a.ooo_head != NONE:
@@ -185,6 +198,27 @@ cdef uint32_t receive_join(conn_t *c, uint32_t rcv_nxt) noexcept nogil:
             chunk_at(c.p, c.a.rx_tail).next = row
         c.a.rx_tail = row
         rcv_nxt += chunk.length
+    return rcv_nxt
+
+
+cdef uint32_t receive_append(
+    conn_t *c, uint32_t rcv_nxt, const uint8_t *data, uint32_t length, bint *whole
+) noexcept nogil:
+    cdef uint32_t end = rcv_nxt + length, until, kept, joined
+    conn_lease(c)
+    whole[0] = True
+    while seq_lt(rcv_nxt, end):
+        # Bytes that are held already came first, and stay.
+        until = end
+        if c.a.ooo_head != NONE:
+            until = seq_min(end, chunk_at(c.p, c.a.ooo_head).seq)
+        kept = _append(c, rcv_nxt, data, until - rcv_nxt)
+        if kept < until - rcv_nxt:
+            whole[0] = False
+            return rcv_nxt + kept
+        joined = _join(c, until)
+        data += joined - rcv_nxt
+        rcv_nxt = joined
     return rcv_nxt
 
 

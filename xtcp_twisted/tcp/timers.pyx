@@ -23,6 +23,7 @@ from xtcp_twisted.tcp.connection cimport (
     conn_queue_output,
     conn_report,
     conn_settle,
+    conn_times_out,
 )
 from xtcp_twisted.tcp.counters cimport (
     C_ABORT_ON_TIMEOUT,
@@ -70,12 +71,14 @@ cdef void _retransmit(conn_t *c) noexcept nogil:
     """RFC 6298 (5.4) to (5.6), or a probe when the peer's window is closed (RFC 9293 section 3.8.6.1)."""
     if c.r.snd_una == c.r.snd_nxt or c.r.snd_wnd == 0:
         c.a.flags |= ACTIVE_PROBE
+        if c.r.resends == 0:
+            c.a.progress = c.s.now_ms
     else:
         c.s.counters[C_TCP_TIMEOUTS] += 1
         congestion_timeout(c.r, c.a.backoff == 0)
         c.a.resend_nxt = c.r.snd_una
-        if c.r.resends < 255:
-            c.r.resends += 1
+    if c.r.resends < 255:
+        c.r.resends += 1
     if c.a.backoff < MAX_BACKOFF:
         c.a.backoff += 1
     c.a.transmit_at = c.s.now_ms + _backed_off(c)
@@ -87,11 +90,10 @@ cdef void _fire(conn_t *c) noexcept nogil:
     if c.a.flags & ACTIVE_LINGER and not earlier(now, c.a.linger_at):
         conn_free(c)
         return
-    if c.a.flags & ACTIVE_TRANSMIT and c.g.user_timeout_ms:
-        if not earlier(now, c.a.progress + c.g.user_timeout_ms):
-            c.s.counters[C_ABORT_ON_TIMEOUT] += 1
-            conn_fail(c, EVENT_DOWN, ETIMEDOUT)
-            return
+    if conn_times_out(c) and not earlier(now, c.a.progress + c.g.user_timeout_ms):
+        c.s.counters[C_ABORT_ON_TIMEOUT] += 1
+        conn_fail(c, EVENT_DOWN, ETIMEDOUT)
+        return
     if c.a.flags & ACTIVE_ACK_HELD and not earlier(now, c.a.acknowledge_at):
         c.a.flags &= ~ACTIVE_ACK_HELD
         c.s.counters[C_DELAYED_ACKS] += 1
