@@ -7,10 +7,7 @@ Calls only queue; packets leave with the next `flush`.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 from posix.unistd cimport close as close_fd
-
-import socket
 
 from xtcp_twisted.config import ALL, UNLIMITED
 from xtcp_twisted.engine.listening cimport listening_start, listening_stop
@@ -44,12 +41,10 @@ from xtcp_twisted.tcp.connection cimport (
 )
 from xtcp_twisted.tcp.counters cimport C_STALLED
 from xtcp_twisted.tcp.layout cimport (
-    GROUP_LISTENING,
     GROUP_OPEN,
     GROUP_SIGNALLED,
     GROUP_SWEEP,
     GROUP_SWEEP_ABORT,
-    HALF_REPORTED,
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_EOF_TAKEN,
@@ -357,7 +352,6 @@ cdef class Group:
         :returns: connections that took it.  One that could not gets STALLED, and WRITABLE later.
         """
         cdef list payloads
-        cdef uint32_t slot
         cdef int reached = 0
         cdef conn_t c
         self._open_row()

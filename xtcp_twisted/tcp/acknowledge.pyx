@@ -28,7 +28,6 @@ from xtcp_twisted.tcp.layout cimport (
     G_PIGGYBACKED,
     G_PURE_ACKS,
     POLICY_APPLICATION,
-    POLICY_BOUNDED,
     POLICY_IMMEDIATE,
     RECORD_DETACHED,
     RECORD_ENDED,

@@ -1,10 +1,9 @@
 """Lists, lease and timer node of a connection; see connection.pxd."""
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memset
 from posix.unistd cimport read, write
 
-from xtcp_twisted.memory.links cimport END, UNLINKED, link_t, list_append, list_remove, list_t
+from xtcp_twisted.memory.links cimport UNLINKED, list_append, list_remove
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.memory.wheel cimport wheel_arm, wheel_disarm
 from xtcp_twisted.tcp.layout cimport (

@@ -144,7 +144,7 @@ cdef void _sample_round_trip(conn_t *c, const segment_t *seg, bint resent, uint3
 
 
 cdef void _new_acknowledgement(conn_t *c, const segment_t *seg) noexcept nogil:
-    """SND.UNA < SEG.ACK =< SND.NXT: purge the cache (P19), time the trip, restart the timer (RFC 6298 5.3)."""
+    """SND.UNA < SEG.ACK =< SND.NXT: purge the cache (P19), time the trip, restart the timer (RFC 6298)."""
     cdef bint resent = False
     cdef uint32_t sent_at = 0, acked = seg.ack - c.r.snd_una
     conn_lease(c)

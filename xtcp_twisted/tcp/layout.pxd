@@ -86,7 +86,7 @@ cdef extern from *:
         uint32_t resend_nxt;      /*  80  next to send again; snd_nxt when nothing is */
         uint32_t transmit_at;     /*  84  ms: resend or probe */
         uint32_t acknowledge_at;  /*  88  ms: the held acknowledgement */
-        uint32_t progress;        /*  92  ms: when the peer last acknowledged something, or we began to wait */
+        uint32_t progress;        /*  92  ms: the peer last acknowledged something, or we began to wait */
         uint32_t linger_at;       /*  96  ms: a finished connection is dropped */
         uint32_t fin_seq;         /* 100  of a FIN behind a gap */
         uint16_t flags;           /* 104  ACTIVE_* */

@@ -7,7 +7,7 @@ one turn in SWEEP_S, for keepalive (RFC 9293 section 3.8.4) and for timestamps
 that grew too old (RFC 7323 section 5.5).
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 
 from xtcp_twisted import config
 from xtcp_twisted.memory.links cimport END
