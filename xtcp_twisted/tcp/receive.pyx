@@ -175,7 +175,25 @@ cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_
     return total
 
 
+cdef void _attach(conn_t *c, uint32_t row) noexcept nogil:
+    """A chunk behind the in-order chain; a small one is copied into the free end of the last."""
+    cdef chunk_t *chunk = chunk_at(c.p, row)
+    cdef chunk_t *tail
+    chunk.next = NONE
+    if c.a.rx_tail == NONE:
+        c.a.rx_head = c.a.rx_tail = row
+        return
+    tail = chunk_at(c.p, c.a.rx_tail)
+    if tail.start + tail.length + chunk.length <= CHUNK_BYTES:
+        _fill(tail, chunk.data + chunk.start, chunk.length)
+        _free_chunk(c, row)
+        return
+    tail.next = row
+    c.a.rx_tail = row
+
+
 cdef uint32_t _join(conn_t *c, uint32_t rcv_nxt) noexcept nogil:
+    """Moves what has become contiguous with `rcv_nxt` into the queue; returns the new rcv_nxt."""
     cdef uint32_t row, cut
     cdef chunk_t *chunk
     while c.a.ooo_head != NONE:
@@ -191,13 +209,8 @@ cdef uint32_t _join(conn_t *c, uint32_t rcv_nxt) noexcept nogil:
         chunk.start += <uint16_t>cut
         chunk.length -= <uint16_t>cut
         chunk.seq = rcv_nxt
-        chunk.next = NONE
-        if c.a.rx_tail == NONE:
-            c.a.rx_head = row
-        else:
-            chunk_at(c.p, c.a.rx_tail).next = row
-        c.a.rx_tail = row
         rcv_nxt += chunk.length
+        _attach(c, row)
     return rcv_nxt
 
 
