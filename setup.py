@@ -26,7 +26,8 @@ DIRECTIVES = {
     "language_level": 3,
     "boundscheck": DEBUG,
     "initializedcheck": DEBUG,
-    "nonecheck": DEBUG,
+    # Off in both: it needs the GIL, which links do not have while packets move.
+    "nonecheck": False,
     "cdivision": not DEBUG,
     # Off in both: with it on, a negative index would wrap instead of being caught.
     "wraparound": False,
