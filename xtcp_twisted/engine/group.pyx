@@ -338,11 +338,31 @@ cdef class Group:
         if payload and c.r.flags & (RECORD_FIN_QUEUED | RECORD_ENDED):
             raise WriteClosed(f"connection {cd} sends no more: it was shut down, or has ended")
         if deliverable:
-            ack_application(&c, deliverable)
+            ack_application(&c, deliverable, False)
         taken = _queue(&c, payload) if payload else 0
         conn_settle(&c)
         self.state.note_work()
         return taken
+
+    def done(self, messages):
+        """The application is done with all that was delivered of these connections.
+
+        As `send(cd, b"", ALL)` for each, except that an acknowledgement which the `bounded`
+        policy holds goes on waiting for an answer to ride on.
+
+        :param messages: (cd, bytes) pairs as of `recv_batch`; stale ids are passed over.
+        """
+        cdef conn_t c
+        self._open_row()
+        for cd, _ in messages:
+            try:
+                self._find(cd, &c)
+            except StaleConnection:
+                continue
+            if c.a != NULL and c.a.delivered != c.r.rcv_ackd:
+                ack_application(&c, c.a.delivered - c.r.rcv_ackd, True)
+                conn_settle(&c)
+        self.state.note_work()
 
     def broadcast(self, bytes data not None, cds=None):
         """Send the same bytes to many connections; they are stored once (P19).

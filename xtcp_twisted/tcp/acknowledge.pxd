@@ -11,8 +11,8 @@ cdef uint32_t ack_number(const conn_t *c) noexcept nogil
 cdef uint16_t window_field(conn_t *c, uint32_t ack) noexcept nogil
 # In-order bytes came; `prompt`: out of order, a filled gap or a FIN, to be acknowledged at once.
 cdef void ack_received(conn_t *c, bint prompt) noexcept nogil
-# The application acknowledges `n` bytes.
-cdef void ack_application(conn_t *c, uint32_t n) noexcept nogil
+# The application acknowledges `n` bytes; `ride`: a held acknowledgement may go on waiting for an answer.
+cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil
 # A segment with acknowledgement `ack` has left.
 cdef void ack_sent(conn_t *c, uint32_t ack, bint with_data) noexcept nogil
 # A challenge ACK or the ACK of a duplicate: at most one per 500 ms and connection.

@@ -118,7 +118,7 @@ cdef bint _window_reopens(const conn_t *c) noexcept nogil:
     return shown < quota // 2 and receive_room(c) >= shown + step
 
 
-cdef void ack_application(conn_t *c, uint32_t n) noexcept nogil:
+cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil:
     cdef bint partly = n != c.a.delivered - c.r.rcv_ackd
     c.r.rcv_ackd += n
     receive_drop(c, n)
@@ -128,7 +128,7 @@ cdef void ack_application(conn_t *c, uint32_t n) noexcept nogil:
     conn_update_ready(c)
     if c.r.flags & RECORD_ENDED:
         return
-    if ack_number(c) != c.a.wire_ack:
+    if ack_number(c) != c.a.wire_ack and not (ride and c.a.flags & ACTIVE_ACK_HELD):
         conn_ack_now(c)
     elif _window_reopens(c):
         c.s.counters[C_WINDOW_UPDATES] += 1
