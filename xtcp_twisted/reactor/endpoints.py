@@ -18,7 +18,7 @@ class XTCPServerEndpoint:
 
     :param stack: the stack, started or not.
     :param port: the TCP port; 0 takes a free one.
-    :param interface: an address of the engine; "" for all of IPv4, "::" for all of IPv6.
+    :param interface: an address of the engine; "" for all, "0.0.0.0" for all of IPv4, "::" of IPv6.
     :param pool: name of the connection pool; None for the stack's first.
     :param name: name of the group in snapshots.
     :param share: let other groups that say so have the same port.

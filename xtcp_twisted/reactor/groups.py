@@ -17,7 +17,7 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xtcp_twisted.config import ALL, UNLIMITED, GroupOptions
+from xtcp_twisted.config import UNLIMITED, GroupOptions
 from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.errors import LocalError, StaleConnection, WriteClosed
@@ -34,6 +34,9 @@ _STALLED: Final = int(EventKind.STALLED)
 _PENDING: Final = int(EventKind.PENDING)
 _ENDS: Final = frozenset(int(kind) for kind in ENDS)
 
+#: So many promised connections are kept in mind before the failed ones are sought out.
+_MANY_PROMISED: Final = 1_024
+
 
 @implementer(IGroupTransport)
 class GroupTransport:
@@ -41,7 +44,6 @@ class GroupTransport:
 
     __slots__ = (
         "_port",
-        "accept",
         "broadcast",
         "credit",
         "engineGroup",
@@ -59,7 +61,6 @@ class GroupTransport:
     def __init__(self, group: Group, port: GroupPort) -> None:
         self._port = port
         self.engineGroup = group
-        self.accept = group.accept
         self.broadcast = group.broadcast
         self.credit = group.credit
         self.info = group.info
@@ -73,7 +74,7 @@ class GroupTransport:
         self.user = group.user
 
     def __len__(self) -> int:
-        return len(self.engineGroup)
+        return self._port.live
 
     def __bool__(self) -> bool:
         return True  # a group without connections is a group
@@ -107,6 +108,11 @@ class GroupTransport:
             if taken < len(data):
                 rest.append((answer[0], data[taken:]))
         return rest
+
+    def accept(self, pendingId: int) -> int:
+        cd = self.engineGroup.accept(pendingId)
+        self._port.promised(cd)
+        return cd
 
     def need(self, cd: int, n: int) -> None:
         self.engineGroup.need(cd, n)
@@ -197,9 +203,14 @@ def _hasEnded(refused: LocalError) -> bool:
 class GroupPort(ListeningGroup):
     """The listening port of a group protocol."""
 
+    #: Connections that the protocol was told of and that it has not been told the end of.
+    live = 0
     _transport: GroupTransport | None = None
     _delivering = False
     _losses: list[tuple[int, Failure]]
+    #: Accepted by the protocol itself, their handshakes not complete.
+    _promised: set[int]
+    _mostPromised = _MANY_PROMISED
 
     def turn(self, events: list[Event], limit: int, context: LazyContext) -> bool:
         """Accept, deliver, then tell of room and of ends."""
@@ -223,6 +234,8 @@ class GroupPort(ListeningGroup):
         if pending:
             self._pending()
         if made:
+            self.live += len(made)
+            self._promised.difference_update(made)
             self._told(protocol.connectionsMade, made, unknownPay=False)
         self._delivering = True
         try:
@@ -234,9 +247,24 @@ class GroupPort(ListeningGroup):
         if stalled:
             self._told(protocol.connectionsStalled, stalled)
         if losses:
+            self.live -= len(losses)
             hand(protocol.connectionsLost, losses)
             self._closeIfEmpty()
         return more
+
+    def promised(self, cd: int) -> None:
+        """The protocol has accepted this connection; nobody reports a handshake that fails."""
+        self._promised.add(cd)
+        if len(self._promised) > self._mostPromised:
+            self._promised = {known for known in self._promised if self._isKnown(known)}
+            self._mostPromised = 2 * len(self._promised) + _MANY_PROMISED
+
+    def _isKnown(self, cd: int) -> bool:
+        try:
+            self.group.user(cd)
+        except StaleConnection:
+            return False
+        return True
 
     def _pending(self) -> None:
         requests = self.group.pending()
@@ -270,13 +298,7 @@ class GroupPort(ListeningGroup):
         for cd, _ in guilty + unknown:
             self._fault(cd)
         if self._acknowledges():
-            send = self.group.send
-            for cd, _ in served:
-                try:
-                    send(cd, b"", ALL)
-                except LocalError as refused:
-                    if not _hasEnded(refused):
-                        raise
+            self.group.done(served)
 
     def _acknowledges(self) -> bool:
         chosen = self.factory.autoAcknowledge
@@ -303,12 +325,15 @@ class GroupPort(ListeningGroup):
         self.ended(cd, reasons.ABORTED)
 
     def again(self) -> None:
-        """Look for data in the next turn even if the engine reports none."""
-        if self._gd >= 0 and not self._delivering:  # which goes on until there is none
-            self.reader.again(self._gd)
+        """As the base class; a delivery that is under way finds the data by itself."""
+        if not self._delivering:
+            super().again()
 
     def ended(self, cd: int, reason: Failure) -> None:
         """The application closed it: report that like any other end, in a later turn."""
+        if cd in self._promised:
+            self._promised.discard(cd)  # it was never made
+            return
         self._losses.append((cd, reason))
         self.reader.again(self._gd)
 
@@ -333,6 +358,7 @@ class GroupPort(ListeningGroup):
     def _started(self) -> None:
         if self._transport is None:
             self._losses = []
+            self._promised = set()
             self._transport = GroupTransport(self.group, self)
             self.factory.makeGroup(self._transport)
 
@@ -340,4 +366,4 @@ class GroupPort(ListeningGroup):
         """Nothing: the protocol serves until its last connection has gone (`_close`)."""
 
     def _isEmpty(self) -> bool:
-        return not (len(self.group) or self._losses)
+        return not self.live

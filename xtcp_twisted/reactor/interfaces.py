@@ -43,7 +43,7 @@ class IGroupTransport(Interface):
     engineGroup = Attribute("The engine's group, for what is not offered here.")
 
     def __len__() -> int:
-        """The number of connections of the group."""
+        """The connections that the protocol was told of and has not been told the end of."""
 
     def send(cd: int, data: bytes, ackd: int = 0) -> int:
         """Queue an answer and acknowledge what it answers (P15, P16).

@@ -54,8 +54,8 @@ class Binding:
 
     #: The port; 0 takes a free one.
     port: int
-    #: "" or "0.0.0.0" for all IPv4 addresses of the engine, "::" for all IPv6 ones,
-    #: or one of its addresses.
+    #: "" for all addresses of the engine, "0.0.0.0" for all of IPv4, "::" for all of
+    #: IPv6, or one of its addresses.
     interface: str = ""
     #: The group's name in snapshots.
     name: str | None = None
@@ -70,7 +70,9 @@ class Binding:
 
     @property
     def domain(self) -> int:
-        """AF_INET or AF_INET6."""
+        """The family; AF_UNSPEC for both."""
+        if not self.interface:
+            return socket.AF_UNSPEC
         return socket.AF_INET6 if ":" in self.interface else socket.AF_INET
 
 
@@ -243,6 +245,11 @@ class ListeningGroup:
         """Call in the next turn."""
         self.reader.later(f, *args)
 
+    def again(self) -> None:
+        """Look for data in the next turn even if the engine reports none."""
+        if self._gd >= 0:
+            self.reader.again(self._gd)
+
     def stackStopped(self, reason: Failure) -> None:
         """The engine is about to go: end all connections and the port."""
         if self._gd < 0:
@@ -337,13 +344,18 @@ class XTCPPort(ListeningGroup):
         more = len(batch) == limit
         rows = self._table.rows
         size = len(rows)
-        for cd, data in batch:
+        served = []
+        for message in batch:
+            cd, data = message
             row = cd & SLOT
             transport = rows[row] if row < size else None
             if transport is not None and transport.cd == cd:
                 context.current = transport
-                transport.received(data)
+                if transport.received(data):
+                    served.append(message)
             more = more or len(data) >= CHUNK
+        if served and self._gd >= 0:
+            self.group.done(served)
         return more
 
     def _pending(self, pendingId: int) -> None:

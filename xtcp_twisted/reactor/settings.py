@@ -55,6 +55,9 @@ def _integer(low: int, high: int) -> Any:
     )
 
 
+#: Addresses that stand for all of the engine's, or all of one family.
+_WILD = ("", "0.0.0.0", "::")
+
 _NAME = _check("a name without spaces", lambda v: bool(re.fullmatch(r"\S+", v)))
 _TEXT = _check("a text", lambda v: isinstance(v, str) and v != "")
 _OPTIONAL_TEXT = _check("a text", lambda v: v is None or (isinstance(v, str) and v != ""))
@@ -118,11 +121,11 @@ class GroupSettings:
     port: int = attrs.field(validator=_integer(1, 65_535))
     #: The pool's name; the first pool without it.
     pool: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
-    #: One of the engine's addresses; "" is all of IPv4, "::" all of IPv6.
+    #: One of the engine's addresses; "" is all of them, "0.0.0.0" all of IPv4, "::" all of IPv6.
     address: str = attrs.field(
         default="",
         validator=_check(
-            "an address of the engine, '' for all of IPv4 or '::' for all of IPv6",
+            "an address of the engine, '' for all, '0.0.0.0' for all of IPv4 or '::' for all of IPv6",
             lambda v: v == "" or bool(ipaddress.ip_address(str(v))),
         ),
     )
@@ -253,7 +256,7 @@ class Settings:
         if group.pool is not None and group.pool not in pools:
             have = ", ".join(map(repr, pools)) or "none"
             yield f"pool: no pool is called {group.pool!r}; there are: {have}{near(group.pool, pools)}"
-        if group.address not in ("", "0.0.0.0", "::"):
+        if group.address not in _WILD:
             address = ipaddress.ip_address(group.address)
             if not any(address in network for network in self._networks()):
                 yield f"address: {group.address} is not the engine's; give an address of engine.addresses"
@@ -273,10 +276,10 @@ def _collide(one: GroupSettings, other: GroupSettings) -> bool:
     """Whether both want the same port of the same address and one of them will not share it."""
     if one.port != other.port or (one.share and other.share):
         return False
-    if (":" in one.address) != (":" in other.address):
-        return False
-    wild = ("", "0.0.0.0", "::")
-    return one.address in wild or other.address in wild or one.address == other.address
+    if "" in (one.address, other.address):
+        # All addresses: only a group of one address may have the port beside it.
+        return one.address in _WILD and other.address in _WILD
+    return ipaddress.ip_address(one.address) == ipaddress.ip_address(other.address)
 
 
 def _twice(key: str, names: list[str]) -> Iterator[str]:

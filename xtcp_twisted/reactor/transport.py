@@ -3,8 +3,8 @@
 It does what Twisted's own TCP transport does, in the same order; where the
 reasons are not obvious they stand beside the code.  What is different lies
 below: there is no descriptor, `write` hands data to the engine at once and keeps
-only what the engine did not take, and what was delivered is acknowledged when
-`dataReceived` returns, so that the ACK rides on what was written in it.
+only what the engine did not take, and what was delivered counts as processed when
+`dataReceived` returns; its ACK rides on what was written in it.
 
 A million of these may exist: no attribute is made before it is needed, booleans
 and the session number share one integer.
@@ -24,7 +24,6 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from xtcp_twisted.config import ALL
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.backlog import Backlog
@@ -307,6 +306,7 @@ class XTCPTransport(TransportSurface):
         self._flags |= READING
         if not self._flags & ENDED:
             self._engine(self.server.group.resume)
+            self.server.again()
         if self._kept:
             self._drainLater()
 
@@ -327,28 +327,27 @@ class XTCPTransport(TransportSurface):
 
     # -- what the port calls -----------------------------------------------------------
 
-    def received(self, data: bytes) -> None:
-        """Data, or b"" at the end of the stream, has come from the engine."""
+    def received(self, data: bytes) -> bool:
+        """Data, or b"" at the end of the stream, has come from the engine.
+
+        :return: True when the protocol had it, so that it may be acknowledged.
+        """
         flags = self._flags
         if flags & (FRESH | READING) == READING and self._kept is None:
             self._deliver(data)
-        elif not flags & (DISCONNECTED | DISCONNECTING | ABORTING):
+            return True
+        if not flags & (DISCONNECTED | DISCONNECTING | ABORTING):
             if self._kept is None:
                 self._kept = []
             self._kept.append(data)
+        return False
 
     def _deliver(self, data: bytes) -> None:
         if not data:
             self.stopReading()
             self.readConnectionLost(reasons.DONE)
             return
-        if not self._guard(self.protocol.dataReceived, data):
-            return
-        if not self._flags & (DISCONNECTED | ABORTING | ENDED):
-            try:
-                self.server.group.send(self.cd, b"", ALL)
-            except LocalError:
-                pass  # ended in the meantime
+        self._guard(self.protocol.dataReceived, data)
 
     def settle(self) -> None:
         """A turn lies between connectionMade and now: deliver what came with it."""
@@ -380,6 +379,8 @@ class XTCPTransport(TransportSurface):
             self.connectionLost(item)
         else:
             self._deliver(item)
+            if self._kept is None and not self._flags & (ENDED | DISCONNECTED):
+                self.server.group.done(((self.cd, item),))
 
     def ended(self, reason: Failure) -> None:
         """The engine reported the end.  It has forgotten the connection already.
