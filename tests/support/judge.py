@@ -12,6 +12,8 @@ from .packets import SACK, SACK_OK, TIMESTAMPS, WSCALE, Segment
 
 MIN_SEND_MSS = 216
 DEFAULT_MSS = {4: 536, 6: 1220}
+#: Seconds in which a millisecond clock goes half round, less a day: later than that, older looks newer.
+HALF_TURN = 2**31 / 1000 - 86_400
 
 
 def unwrap(value: int, base: int, near: int) -> int:
@@ -44,6 +46,7 @@ class Judge:
         self.last_ack = 0
         self.edge = 0
         self.last_tsval: int | None = None
+        self.last_tsval_time = 0.0
         self.last_tsecr: int | None = None
 
     # --- what the peer sends --------------------------------------------------
@@ -149,10 +152,10 @@ class Judge:
             assert not set(segment.options) & {2, WSCALE, SACK_OK}, "a SYN's option on another segment"
         if segment.tsval is None or segment.tsecr is None:
             return
-        if self.last_tsval is not None:
+        if self.last_tsval is not None and segment.time - self.last_tsval_time < HALF_TURN:
             step = (segment.tsval - self.last_tsval) % 2**32
             assert step < 2**31, "TSval moved back (RFC 7323 4.1)"
-        self.last_tsval = segment.tsval
+        self.last_tsval, self.last_tsval_time = segment.tsval, segment.time
         assert segment.tsecr in self.tsvals, f"TSecr {segment.tsecr} was never a TSval of the peer"
         if self.last_tsecr is not None:
             step = (segment.tsecr - self.last_tsecr) % 2**32

@@ -51,7 +51,7 @@ MakeNet = Callable[..., "Net"]
 class Net:
     """Engine, link and clock, and the peers that talk to them."""
 
-    #: The nets of the running test; conftest prints their ladders when it fails.
+    #: The latest net of the running test; conftest prints its ladder when it fails.
     running: ClassVar[list[Net]] = []
 
     def __init__(self, *, mtu: int = 1500, start: float = START, seed: int = 1, **config: Any) -> None:
@@ -72,7 +72,7 @@ class Net:
         self.clients: dict[tuple[str, int, int], Client] = {}
         self._pool: Pool | None = None
         self._next_sport = 40_000
-        Net.running.append(self)
+        Net.running[:] = [self]
 
     def close(self) -> None:
         """Close the engine; what it sends on the way out is still judged."""

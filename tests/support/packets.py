@@ -149,8 +149,11 @@ def read(time: float, raw: bytes, mtu: int = 65535) -> Segment:
     )
 
 
-def read_options(area: bytes) -> dict[int, bytes]:
-    """TCP options, strictly: known kinds, right lengths, each once, padded with zeros (MUST-69)."""
+def read_options(area: bytes, *, strange: bool = False) -> dict[int, bytes]:
+    """TCP options, strictly: known kinds, right lengths, each once, padded with zeros (MUST-69).
+
+    :param strange: allow kinds that the engine must not send, as a peer may.
+    """
     found: dict[int, bytes] = {}
     at = 0
     while at < len(area):
@@ -164,8 +167,8 @@ def read_options(area: bytes) -> dict[int, bytes]:
         assert at + 1 < len(area), f"option {kind} has no length: {area.hex()}"
         length = area[at + 1]
         assert 2 <= length <= len(area) - at, f"option {kind} of length {length}: {area.hex()}"
-        assert kind in OPTION_LENGTHS or kind == SACK, f"the engine sent option kind {kind}"
-        assert kind == SACK or OPTION_LENGTHS[kind] == length, f"option {kind} of length {length}"
+        assert strange or kind in OPTION_LENGTHS or kind == SACK, f"the engine sent option kind {kind}"
+        assert OPTION_LENGTHS.get(kind, length) == length, f"option {kind} of length {length}"
         assert kind not in found, f"option {kind} twice: {area.hex()}"
         found[kind] = area[at + 2 : at + length]
         at += length

@@ -137,7 +137,7 @@ class Client:
         header = 40 if ":" in self.ip else 20
         area = raw[header + 20 : len(raw) - len(data)]
         try:
-            options = read_options(area)
+            options = read_options(area, strange=True)
         except AssertionError:
             options = {}
         return Segment(

@@ -106,7 +106,7 @@ class TestClosed:
         group.finish(client.cd)
         net.flush()
         net.advance(0.05)
-        client.ack(win=100)
+        client.ack(win=128)
         net.turn()
         assert client.received == b"last"
         assert client.judge.fin_at == 5

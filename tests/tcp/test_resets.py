@@ -32,7 +32,7 @@ class TestReset:
         net.turn()
         assert net.kinds() == [EventKind.RESET]
 
-    @pytest.mark.parametrize("offset", [1, 2, 1_000, 30_000, 65_000])
+    @pytest.mark.parametrize("offset", [1, 2, 1_000, 30_000, 62_000])
     def test_elsewhere_in_the_window_it_is_challenged(self, net: Net, offset: int) -> None:
         """RFC 5961 3.2: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, and nothing else changes."""
         client = net.client(net.group(7)).established()
