@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from xtcp_twisted.config import EngineConfig
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.engine.members cimport group_sweep
 from xtcp_twisted.engine.pool cimport Pool
 from xtcp_twisted.engine.report cimport all_counters, engine_snapshot
 from xtcp_twisted.engine.state cimport State
@@ -169,13 +170,12 @@ cdef class Engine:
             self.state.waiting.arm(self.state.due_us(), self.state.stack.now_us)
         return self.state.waiting.epoll_fd
 
-    def _sweep(self):
+    cdef int _sweep(self) except -1:
         """The next slice of each group that is being closed."""
-        cdef Group group
-        for row in list(self.state.closing):
+        for row in self.state.closing:
             if self.state.stack.groups[<uint32_t>row].flags & GROUP_SWEEP:
-                group = self.state.group_objects[row]
-                group._sweep(SWEEP_ROWS)
+                group_sweep(&self.state.stack, row, SWEEP_ROWS)
+        return 0
 
     # --- what happened -------------------------------------------------------
 

@@ -18,7 +18,5 @@ cdef class Group:
     cdef group_row_t *_open_row(self) except NULL
     cdef int _find(self, object cd, conn_t *c) except -1
     cdef int _descriptor(self) except -1
-    cdef object _take(self, conn_t *c, uint32_t most)
     cdef int64_t _pending_row(self, object pending_id) except -1
-    cdef int _sweep(self, uint32_t most) except -1
     cdef int _close(self, bint abort, bint whole) except -1

@@ -5,13 +5,20 @@ id that fails any of these is stale, whatever the reason, and nothing changes.
 Calls only queue; packets leave with the next `flush`.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.unistd cimport close as close_fd
 
 from xtcp_twisted.config import ALL, UNLIMITED
 from xtcp_twisted.engine.listening cimport listening_start, listening_stop
+from xtcp_twisted.engine.members cimport group_members, group_sweep, promise_refused
 from xtcp_twisted.engine.report cimport connection_info, host_and_port
+from xtcp_twisted.engine.transfer cimport (
+    answer_queue,
+    payloads_drop,
+    payloads_share,
+    payloads_store,
+    take_data,
+)
 from xtcp_twisted.engine.waiting cimport new_eventfd
 from xtcp_twisted.errors import (
     GroupClosed,
@@ -24,22 +31,19 @@ from xtcp_twisted.errors import (
     StalePending,
     WriteClosed,
 )
-from xtcp_twisted.memory.links cimport END, UNLINKED, list_append, list_remove
+from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_application
-from xtcp_twisted.tcp.close cimport conn_abort, conn_finish, conn_report_closed, conn_shutdown
+from xtcp_twisted.tcp.close cimport conn_abort, conn_finish, conn_shutdown
 from xtcp_twisted.tcp.connection cimport (
     EVENT_EOF,
-    EVENT_STALLED,
     conn_lease,
     conn_load,
-    conn_queue_output,
     conn_report,
     conn_settle,
     conn_update_ready,
     group_signal,
 )
-from xtcp_twisted.tcp.counters cimport C_STALLED
 from xtcp_twisted.tcp.layout cimport (
     GROUP_OPEN,
     GROUP_SIGNALLED,
@@ -51,8 +55,6 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_FIN_QUEUED,
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
-    RECORD_PROMISED,
-    RECORD_SHORT,
     active_at,
     half_open_at,
     half_open_t,
@@ -64,13 +66,10 @@ from xtcp_twisted.tcp.listen cimport (
     credits_spend,
     half_open_accept,
     half_open_drop,
-    half_open_of,
     half_open_promise,
     half_open_refuse,
 )
-from xtcp_twisted.tcp.receive cimport receive_copy, receive_quota
-from xtcp_twisted.wire.sequence cimport seq_max
-from xtcp_twisted.tcp.transmit cimport payload_drop, payload_store, transmit_queue, transmit_room
+from xtcp_twisted.tcp.receive cimport receive_quota
 
 cdef uint32_t EVERYTHING = ALL
 cdef uint32_t WITHOUT_END = UNLIMITED
@@ -233,34 +232,6 @@ cdef class Group:
 
     # --- receiving (P13) -----------------------------------------------------
 
-    cdef object _take(self, conn_t *c, uint32_t most):
-        """What recv returns of one ready connection; it leaves the ready list."""
-        cdef uint32_t available = c.r.rcv_nxt - conn_lease(c).read_nxt
-        cdef bytes data
-        if c.r.flags & RECORD_FIN_RECEIVED:
-            available -= 1
-            if available == 0:
-                c.r.flags |= RECORD_EOF_TAKEN
-                conn_update_ready(c)
-                conn_report_closed(c)
-                conn_settle(c)
-                return b""
-        if available > most:
-            available = most
-        data = PyBytes_FromStringAndSize(NULL, available)
-        receive_copy(
-            c, c.a.read_nxt - c.r.rcv_ackd, <uint8_t *>PyBytes_AS_STRING(data), available
-        )
-        c.a.read_nxt += available
-        c.a.delivered = seq_max(c.a.delivered, c.a.read_nxt)
-        c.a.need = 0
-        conn_update_ready(c)
-        if c.a.ready.next != UNLINKED:
-            # More than was asked for: the others come first.
-            list_remove(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
-            list_append(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
-        return data
-
     def recv(self, max_bytes):
         """Take the next readable connection of the group (P13); never blocks.
 
@@ -276,7 +247,7 @@ cdef class Group:
             return None
         conn_load(&c, &self.state.stack, active_at(&self.state.stack, g.ready.head).slot)
         cd = make_id(c.r.generation, c.slot)
-        data = self._take(&c, min(max_bytes, 0x7FFFFFFF))
+        data = take_data(&c, min(max_bytes, 0x7FFFFFFF))
         self.state.note_work()
         return cd, data
 
@@ -289,7 +260,7 @@ cdef class Group:
         for _ in range(left):
             conn_load(&c, &self.state.stack, active_at(&self.state.stack, g.ready.head).slot)
             cd = make_id(c.r.generation, c.slot)
-            found.append((cd, self._take(&c, MOST_AT_ONCE)))
+            found.append((cd, take_data(&c, MOST_AT_ONCE)))
         if found:
             self.state.note_work()
         return found
@@ -297,8 +268,9 @@ cdef class Group:
     def need(self, cd, n):
         """Offer a connection again, from its first unacknowledged byte, when `n` bytes are there.
 
-        Or at the end of its stream.  It holds for the next offer only.  Under the `application` policy it also says that the
-        request is incomplete, so that what arrives may be acknowledged every second segment.
+        Or at the end of its stream.  It holds for the next offer only.  Under the `application`
+        policy it also says that the request is incomplete, so that what arrives may be
+        acknowledged every second segment.
         """
         cdef conn_t c
         self._find(cd, &c)
@@ -339,7 +311,7 @@ cdef class Group:
             raise WriteClosed(f"connection {cd} sends no more: it was shut down, or has ended")
         if deliverable:
             ack_application(&c, deliverable, False)
-        taken = _queue(&c, payload) if payload else 0
+        taken = answer_queue(&c, payload) if payload else 0
         conn_settle(&c)
         self.state.note_work()
         return taken
@@ -375,45 +347,16 @@ cdef class Group:
         cdef int reached = 0
         cdef conn_t c
         self._open_row()
-        payloads = self._store(data)
-        for cd in self._everybody() if cds is None else cds:
+        payloads = payloads_store(&self.state.stack, data)
+        for cd in group_members(&self.state.stack, self.row) if cds is None else cds:
             try:
                 self._find(cd, &c)
             except StaleConnection:
                 continue
-            reached += _share(&c, payloads, <uint32_t>len(data))
-        for payload, _ in payloads:
-            payload_drop(&self.state.stack, payload)
+            reached += payloads_share(&c, payloads, <uint32_t>len(data))
+        payloads_drop(&self.state.stack, payloads)
         self.state.note_work()
         return reached
-
-    def _store(self, bytes data):
-        """The payloads of a broadcast, as [(first chunk, bytes)]; empty when the buffer is full."""
-        cdef uint32_t done = 0, taken = 0, payload
-        cdef list payloads = []
-        while done < len(data):
-            payload = payload_store(
-                &self.state.stack, <const uint8_t *>data + done, <uint32_t>len(data) - done, &taken
-            )
-            if taken:
-                payloads.append((payload, taken))
-            done += taken
-            if taken == 0:
-                for payload, _ in payloads:
-                    payload_drop(&self.state.stack, payload)
-                return []
-        return payloads
-
-    def _everybody(self):
-        """The ids of all connections that the application has."""
-        cdef uint32_t slot
-        cdef record_t *r
-        cdef list found = []
-        for slot in range(self.state.stack.records.fresh):
-            r = record_at(&self.state.stack, slot)
-            if r.generation & 1 and r.group_row == self.row and not r.flags & RECORD_DETACHED:
-                found.append(make_id(r.generation, slot))
-        return found
 
     # --- closing (P07, P11) --------------------------------------------------
 
@@ -421,9 +364,7 @@ cdef class Group:
         """Close our sending side: FIN after what is queued; receiving goes on."""
         cdef conn_t c
         self._find(cd, &c)
-        if c.r.flags & RECORD_PROMISED:
-            half_open_refuse(&self.state.stack, half_open_of(&self.state.stack, c.slot), False)
-        else:
+        if not promise_refused(&c):
             conn_shutdown(&c)
         self.state.note_work()
 
@@ -434,9 +375,7 @@ cdef class Group:
         """
         cdef conn_t c
         self._find(cd, &c)
-        if c.r.flags & RECORD_PROMISED:
-            half_open_refuse(&self.state.stack, half_open_of(&self.state.stack, c.slot), False)
-        else:
+        if not promise_refused(&c):
             conn_finish(&c)
         self.state.note_work()
 
@@ -444,9 +383,7 @@ cdef class Group:
         """Reset the connection (RFC 9293 section 3.10.5); the id is stale from now on."""
         cdef conn_t c
         self._find(cd, &c)
-        if c.r.flags & RECORD_PROMISED:
-            half_open_refuse(&self.state.stack, half_open_of(&self.state.stack, c.slot), False)
-        else:
+        if not promise_refused(&c):
             conn_abort(&c)
         self.state.note_work()
 
@@ -505,30 +442,6 @@ cdef class Group:
 
     # --- the group itself ----------------------------------------------------
 
-    cdef int _sweep(self, uint32_t most) except -1:
-        """Ends the connections of a closing group, at most `most` records at a time."""
-        cdef group_row_t *g = &self.state.stack.groups[self.row]
-        cdef uint32_t end = self.state.stack.records.fresh
-        cdef record_t *r
-        cdef conn_t c
-        if end - g.sweep_at > most:
-            end = g.sweep_at + most
-        while g.sweep_at < end:
-            r = record_at(&self.state.stack, g.sweep_at)
-            if r.generation & 1 and r.group_row == self.row and not r.flags & RECORD_DETACHED:
-                conn_load(&c, &self.state.stack, g.sweep_at)
-                if r.flags & RECORD_PROMISED:
-                    half_open_refuse(&self.state.stack, half_open_of(&self.state.stack, c.slot), False)
-                elif g.flags & GROUP_SWEEP_ABORT:
-                    conn_abort(&c)
-                else:
-                    conn_finish(&c)
-            g.sweep_at += 1
-        if g.sweep_at >= self.state.stack.records.fresh:
-            g.flags &= ~<uint32_t>GROUP_SWEEP
-            self.state.stack.sweeping -= 1
-        return 0
-
     cdef int _close(self, bint abort, bint whole) except -1:
         cdef group_row_t *g = &self.state.stack.groups[self.row]
         if self.closed:
@@ -548,7 +461,7 @@ cdef class Group:
         self.closed = True
         g.references -= 1
         self.state.closing.append(self.row)
-        self._sweep(0x7FFFFFFF if whole else SWEEP_ROWS)
+        group_sweep(&self.state.stack, self.row, 0xFFFFFFFF if whole else SWEEP_ROWS)
         self.pool._forget(self)
         return 0
 
@@ -562,44 +475,3 @@ cdef class Group:
         self._close(abort, False)
         self.state.reap()
         self.state.note_work()
-
-
-cdef uint32_t _queue(conn_t *c, bytes data) except? 4294967295:
-    """Queues what fits of an answer; a short count is remembered for WRITABLE."""
-    cdef uint32_t length = <uint32_t>len(data), done = 0, stored = 0, payload
-    cdef uint32_t room = transmit_room(c) if not c.r.flags & RECORD_PROMISED else 0
-    cdef const uint8_t *bytes_ = <const uint8_t *>data
-    if length < room:
-        room = length
-    while done < room:
-        payload = payload_store(c.s, bytes_ + done, room - done, &stored)
-        if stored == 0:
-            break
-        if transmit_queue(c, payload, stored):
-            payload_drop(c.s, payload)
-            break
-        payload_drop(c.s, payload)
-        done += stored
-    if done < length:
-        c.r.flags |= RECORD_SHORT
-    if done:
-        conn_queue_output(c)
-    return done
-
-
-cdef bint _share(conn_t *c, list payloads, uint32_t length) except? 0:
-    """Queues the payloads of a broadcast for one connection, all of them or none."""
-    if c.r.flags & (RECORD_FIN_QUEUED | RECORD_ENDED):
-        return False
-    if not payloads or c.r.flags & RECORD_PROMISED or transmit_room(c) < length:
-        c.r.flags |= RECORD_SHORT
-        c.s.counters[C_STALLED] += 1
-        conn_report(c, EVENT_STALLED)
-        return False
-    for payload, taken in payloads:
-        if transmit_queue(c, payload, taken):
-            # No extent left: what was queued of it must not go out alone.
-            conn_abort(c)
-            return False
-    conn_queue_output(c)
-    return True

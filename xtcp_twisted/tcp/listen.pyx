@@ -33,9 +33,7 @@ from xtcp_twisted.tcp.layout cimport (
     G_ACCEPTED,
     G_REFUSED,
     GROUP_ANY_ADDRESS,
-    GROUP_SCALING,
     GROUP_SILENT,
-    GROUP_TIMESTAMPS,
     GROUP_V4,
     GROUP_V6,
     HALF_REPORTED,
@@ -53,6 +51,7 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.reply cimport reply_new, reply_reset, reply_to
 from xtcp_twisted.tcp.states cimport ESTABLISHED, SYN_RECEIVED, set_state
+from xtcp_twisted.tcp.synoptions cimport own_mss, syn_options_agree
 from xtcp_twisted.tcp.tuples cimport (
     initial_sequence,
     local_drop,
@@ -72,16 +71,12 @@ from xtcp_twisted.wire.segment cimport (
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_lt
 
 cdef uint32_t UNLIMITED = config.UNLIMITED
-cdef uint32_t DEFAULT_MSS_V4 = config.DEFAULT_MSS_V4
-cdef uint32_t DEFAULT_MSS_V6 = config.DEFAULT_MSS_V6
-cdef uint32_t MIN_SEND_MSS = config.MIN_SEND_MSS
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
 cdef uint32_t RTO_AFTER_LOST_SYN_MS = config.RTO_AFTER_LOST_SYN_MS
 
 cdef enum:
     LINK_AT = 52               # offset of half_open_t.link
-    SYN_OPTIONS = HAS_SCALE | HAS_TIMESTAMPS
 
 
 cdef uint32_t listener_of(const stack_t *s, const segment_t *seg) noexcept nogil:
@@ -102,36 +97,6 @@ cdef uint32_t listener_of(const stack_t *s, const segment_t *seg) noexcept nogil
                     return row
         row = g.next_on_port
     return found
-
-
-cdef uint32_t _own_mss(const stack_t *s, const group_row_t *g, const uint8_t *remote) noexcept nogil:
-    """MTU less the fixed headers (RFC 9293 MUST-67), at most what the group allows."""
-    cdef uint32_t mss = s.limits.mtu - (40 if is_mapped(remote) else 60)
-    return g.mss if g.mss and g.mss < mss else mss
-
-
-cdef uint16_t _send_mss(const stack_t *s, const group_row_t *g, const segment_t *seg) noexcept nogil:
-    """RFC 9293 section 3.7.1: the peer's option or its default, our own limit, and a floor."""
-    cdef uint32_t own = _own_mss(s, g, seg.remote)
-    cdef uint32_t mss = DEFAULT_MSS_V4 if is_mapped(seg.remote) else DEFAULT_MSS_V6
-    if seg.has & HAS_MSS:
-        mss = seg.mss
-    if mss > own:
-        mss = own
-    return <uint16_t>(mss if mss > MIN_SEND_MSS else MIN_SEND_MSS)
-
-
-cdef void _agree(const stack_t *s, const group_row_t *g, half_open_t *h, const segment_t *seg) noexcept nogil:
-    """What both sides want of the options of a SYN."""
-    h.irs = seg.seq
-    h.mss = _send_mss(s, g, seg)
-    h.has = seg.has & SYN_OPTIONS
-    if not g.flags & GROUP_SCALING:
-        h.has &= ~HAS_SCALE
-    if not g.flags & GROUP_TIMESTAMPS:
-        h.has &= ~HAS_TIMESTAMPS
-    h.scale = seg.scale if h.has & HAS_SCALE else 0
-    h.ts_recent = seg.ts_val if h.has & HAS_TIMESTAMPS else 0
 
 
 cdef bint _has_credit(stack_t *s, group_row_t *g) noexcept nogil:
@@ -199,7 +164,7 @@ cdef void _new_entry(stack_t *s, uint32_t group_row, const segment_t *seg, uint3
     h.slot = NONE
     h.group_row = <uint16_t>group_row
     h.iss = initial_sequence(s, seg)
-    _agree(s, g, h, seg)
+    syn_options_agree(s, g, h, seg)
     h.due = s.now_ms + s.limits.accept_timeout_ms
     index_insert(&s.index, tag, <uint32_t>REFERENCE_HALF_OPEN << REFERENCE_SHIFT | row)
     if g.pending.count == 0 and _has_credit(s, g):
@@ -238,7 +203,7 @@ cdef void _send_syn_ack(stack_t *s, half_open_t *h) noexcept nogil:
     reply.ack = h.irs + 1
     reply.window = <uint16_t>first_window(s.pools[g.pool_row].chunks.capacity, g.weight)
     reply.has = HAS_MSS | h.has
-    reply.mss = <uint16_t>_own_mss(s, g, h.remote)
+    reply.mss = <uint16_t>own_mss(s, g, h.remote)
     reply.scale = <uint8_t>WINDOW_SCALE
     if h.has & HAS_TIMESTAMPS:
         reply.ts_val = s.now_ms + timestamp_offset(s, reply)
@@ -415,7 +380,7 @@ cdef void _repeated_syn(stack_t *s, uint32_t row, half_open_t *h, const segment_
     """The same request again: merged while it waits, answered again when it was accepted."""
     if seg.seq != h.irs:
         if h.tries == 0:
-            _agree(s, &s.groups[h.group_row], h, seg)
+            syn_options_agree(s, &s.groups[h.group_row], h, seg)
         else:
             _challenge(s, h, seg)
         return

@@ -1,0 +1,56 @@
+"""The connections of a group, found by walking the record table: for broadcasts and at the end."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from xtcp_twisted.tcp.close cimport conn_abort, conn_finish
+from xtcp_twisted.tcp.connection cimport conn_load
+from xtcp_twisted.tcp.layout cimport (
+    GROUP_SWEEP,
+    GROUP_SWEEP_ABORT,
+    RECORD_DETACHED,
+    RECORD_PROMISED,
+    group_row_t,
+    record_at,
+    record_t,
+)
+from xtcp_twisted.tcp.listen cimport half_open_of, half_open_refuse
+
+
+cdef list group_members(const stack_t *s, uint32_t group_row):
+    cdef uint32_t slot
+    cdef const record_t *r
+    cdef list found = []
+    for slot in range(s.records.fresh):
+        r = record_at(s, slot)
+        if r.generation & 1 and r.group_row == group_row and not r.flags & RECORD_DETACHED:
+            found.append(<uint64_t>r.generation << 32 | slot)
+    return found
+
+
+cdef bint promise_refused(conn_t *c) noexcept nogil:
+    if not c.r.flags & RECORD_PROMISED:
+        return False
+    half_open_refuse(c.s, half_open_of(c.s, c.slot), False)
+    return True
+
+
+cdef void group_sweep(stack_t *s, uint32_t group_row, uint32_t most) noexcept nogil:
+    cdef group_row_t *g = &s.groups[group_row]
+    cdef uint32_t end = s.records.fresh
+    cdef record_t *r
+    cdef conn_t c
+    if end - g.sweep_at > most:
+        end = g.sweep_at + most
+    while g.sweep_at < end:
+        r = record_at(s, g.sweep_at)
+        if r.generation & 1 and r.group_row == group_row and not r.flags & RECORD_DETACHED:
+            conn_load(&c, s, g.sweep_at)
+            if not promise_refused(&c):
+                if g.flags & GROUP_SWEEP_ABORT:
+                    conn_abort(&c)
+                else:
+                    conn_finish(&c)
+        g.sweep_at += 1
+    if g.sweep_at >= s.records.fresh:
+        g.flags &= ~<uint32_t>GROUP_SWEEP
+        s.sweeping -= 1

@@ -1,0 +1,14 @@
+"""What the options of a SYN agree on: segment size, window scale, timestamps."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from xtcp_twisted.tcp.layout cimport group_row_t, half_open_t, stack_t
+from xtcp_twisted.wire.segment cimport segment_t
+
+
+# The segment size that our SYN-ACK to `remote` announces.
+cdef uint32_t own_mss(const stack_t *s, const group_row_t *g, const uint8_t *remote) noexcept nogil
+# Keeps in an entry what a SYN brought and the group's options allow.
+cdef void syn_options_agree(
+    const stack_t *s, const group_row_t *g, half_open_t *h, const segment_t *seg
+) noexcept nogil

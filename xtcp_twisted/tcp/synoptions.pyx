@@ -1,0 +1,49 @@
+"""What the options of a SYN agree on: segment size, window scale, timestamps.
+
+RFC 9293 section 3.7.1 and MUST-14 to -16 for the size, RFC 7323 sections 2.2 and
+3.2 for the others: an option is in use when both SYNs carry it.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from xtcp_twisted import config
+from xtcp_twisted.tcp.layout cimport GROUP_SCALING, GROUP_TIMESTAMPS
+from xtcp_twisted.wire.segment cimport HAS_MSS, HAS_SCALE, HAS_TIMESTAMPS, is_mapped
+
+cdef uint32_t DEFAULT_MSS_V4 = config.DEFAULT_MSS_V4
+cdef uint32_t DEFAULT_MSS_V6 = config.DEFAULT_MSS_V6
+cdef uint32_t MIN_SEND_MSS = config.MIN_SEND_MSS
+
+cdef enum:
+    SYN_OPTIONS = HAS_SCALE | HAS_TIMESTAMPS
+
+
+cdef uint32_t own_mss(const stack_t *s, const group_row_t *g, const uint8_t *remote) noexcept nogil:
+    """MTU less the fixed headers (RFC 9293 MUST-67), at most what the group allows."""
+    cdef uint32_t mss = s.limits.mtu - (40 if is_mapped(remote) else 60)
+    return g.mss if g.mss and g.mss < mss else mss
+
+
+cdef uint16_t _send_mss(const stack_t *s, const group_row_t *g, const segment_t *seg) noexcept nogil:
+    """RFC 9293 section 3.7.1: the peer's option or its default, our own limit, and a floor."""
+    cdef uint32_t own = own_mss(s, g, seg.remote)
+    cdef uint32_t mss = DEFAULT_MSS_V4 if is_mapped(seg.remote) else DEFAULT_MSS_V6
+    if seg.has & HAS_MSS:
+        mss = seg.mss
+    if mss > own:
+        mss = own
+    return <uint16_t>(mss if mss > MIN_SEND_MSS else MIN_SEND_MSS)
+
+
+cdef void syn_options_agree(
+    const stack_t *s, const group_row_t *g, half_open_t *h, const segment_t *seg
+) noexcept nogil:
+    h.irs = seg.seq
+    h.mss = _send_mss(s, g, seg)
+    h.has = seg.has & SYN_OPTIONS
+    if not g.flags & GROUP_SCALING:
+        h.has &= ~HAS_SCALE
+    if not g.flags & GROUP_TIMESTAMPS:
+        h.has &= ~HAS_TIMESTAMPS
+    h.scale = seg.scale if h.has & HAS_SCALE else 0
+    h.ts_recent = seg.ts_val if h.has & HAS_TIMESTAMPS else 0
