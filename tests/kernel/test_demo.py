@@ -237,8 +237,11 @@ def test_a_configuration_that_is_refused_is_shown(start: Start, tmp_path: Path) 
     config.write_text((ROOT / "examples" / "xtcp.toml").read_text().replace("port = 7", "port = 70000"))
     run = start("--config", str(config))
     said = run.read_until(r"70000")
-    assert "Traceback" not in said
-    assert run.process.wait(PATIENCE_S) == 1
+    assert said == (
+        "python -m xtcp_twisted.demo: the configuration is refused:\n"
+        "  group[1].port: 70000 is not allowed; give an integer from 1 to 65,535\n"
+    )
+    assert run.process.wait(PATIENCE_S) == 2
 
 
 def test_on_a_terminal_one_row_is_written_over(start: Start) -> None:

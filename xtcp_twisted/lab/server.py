@@ -63,9 +63,10 @@ class Server:
     def start(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Start the process and wait until it answers, or `cancelled` says so.
 
+        :raises ConfigurationError: its configuration is wrong; the text says all that is.
         :raises ServerDied: it ended instead, or does not answer.
         """
-        path = [str(folder.resolve()) for folder in self._imports] + [os.environ.get("PYTHONPATH", "")]
+        environment = self._environment()
         with self._log.open("wb") as log:
             self._process = self._lab.popen(
                 self._command,
@@ -73,10 +74,21 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))},
+                env=environment,
                 # A Ctrl-C is for the caller, who ends the server after its clients.
                 start_new_session=True,
             )
+        try:
+            self._await_answer(cancelled)
+        except ServerDied:
+            self._check_configuration(environment)
+            raise
+
+    def _environment(self) -> dict[str, str]:
+        path = [str(folder.resolve()) for folder in self._imports] + [os.environ.get("PYTHONPATH", "")]
+        return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+    def _await_answer(self, cancelled: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_S
         while self.status() is None and not cancelled():
             if time.monotonic() > deadline:
@@ -84,6 +96,20 @@ class Server:
                     f"the server does not answer after {START_S:g} s; its log ends:\n{self.tail()}"
                 )
             time.sleep(0.05)
+
+    def _check_configuration(self, environment: dict[str, str]) -> None:
+        """Raise ConfigurationError if that is why it died; its log has it below twistd's whole help."""
+        check = subprocess.run(
+            [*self._command, "--check-config"],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        if check.returncode:
+            raise ConfigurationError(check.stderr.strip()) from None
 
     @property
     def pid(self) -> int:
