@@ -14,6 +14,8 @@ import pytest
 from support import architecture
 from support.architecture import Tree
 
+from xtcp_twisted.tcp import layout
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Bytes per struct of the arena: the memory budget rests on them.
@@ -245,12 +247,11 @@ def test_a_clock_is_found(text: str, made_up: Callable[[dict[str, str]], Tree]) 
 
 
 def test_the_compiler_asserts_the_size_of_each_struct() -> None:
-    layout = (ROOT / "xtcp_twisted/tcp/layout.pxd").read_text()
-    assert STRUCT_SIZES.items() <= architecture.asserted_sizes(layout).items()
+    text = (ROOT / "xtcp_twisted/tcp/layout.pxd").read_text()
+    assert STRUCT_SIZES.items() <= architecture.asserted_sizes(text).items()
 
 
 def test_the_structs_have_their_sizes() -> None:
-    layout = pytest.importorskip("xtcp_twisted.tcp.layout")
     assert STRUCT_SIZES.items() <= layout.sizes().items()
 
 
