@@ -40,6 +40,7 @@ from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt, seq_max
 cdef enum:
     PACE_UNITS = 63            # of 8 ms: 500 ms
     LEAST_CHUNKS = 8
+    ROOM_ENOUGH = 4            # segments that the peer may still send: it is not held up
 
 
 cdef uint32_t ack_number(const conn_t *c) noexcept nogil:
@@ -128,7 +129,9 @@ cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil:
     conn_update_ready(c)
     if c.r.flags & RECORD_ENDED:
         return
-    if ack_number(c) != c.a.wire_ack and not (ride and c.a.flags & ACTIVE_ACK_HELD):
+    if ride and c.a.flags & ACTIVE_ACK_HELD and c.r.rcv_adv - c.r.rcv_nxt >= ROOM_ENOUGH * c.r.mss:
+        return  # a window update rides, too: the peer does not wait for it
+    if ack_number(c) != c.a.wire_ack:
         conn_ack_now(c)
     elif _window_reopens(c):
         c.s.counters[C_WINDOW_UPDATES] += 1
