@@ -1,0 +1,114 @@
+"""A server in a lab with its packets captured, and clients of the kernel."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xtcp_twisted.errors import ResourceError
+from xtcp_twisted.lab import Lab
+from xtcp_twisted.lab.server import Server
+
+ROOT = Path(__file__).parents[2]
+V4, V6 = "10.77.0.2", "fd77::2"
+
+CONFIG = """
+[link]
+name = "xtcp0"
+addresses = ["10.77.0.1/16", "fd77::1/64"]
+[engine]
+addresses = ["10.77.0.2", "fd77::2"]
+max_connections = 4096
+transmit_buffer = "32 MiB"
+arena_limit = "512 MiB"
+[[pool]]
+name = "im"
+receive_buffer = "32 MiB"
+"""
+
+GROUPS = {
+    "echo": (7, 'protocol = "examples.echo.Echo"'),
+    "plain": (8, 'protocol = "examples.plain_echo.PlainEcho"'),
+    "web": (80, 'factory = "examples.web.site"'),
+    "chat": (5222, 'protocol = "examples.chat.Chat"'),
+    "fails": (9001, 'protocol = "tests.kernel.applications.Fails"'),
+    "groupfails": (9002, 'protocol = "tests.kernel.applications.GroupFails"'),
+    "batchfails": (9003, 'protocol = "tests.kernel.applications.BatchFails"'),
+}
+
+
+class Served:
+    """A ``twistd xtcp`` beside a lab; its capture is complete when it has stopped."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.capture = folder / "all.pcapng"
+        config = folder / "xtcp.toml"
+        tables = [
+            f'[[group]]\nname = "{name}"\nport = {port}\n{serve}\n' for name, (port, serve) in GROUPS.items()
+        ]
+        config.write_text(CONFIG + "".join(tables), "utf-8")
+        self.server = Server(lab, config, capture=self.capture, imports=[ROOT])
+        self.server.start()
+
+    def connect(self, group: str, host: str = V4, **options: int) -> socket.socket:
+        """A connected kernel socket; `options` are set before, by name: ``SO_RCVBUF=4096``."""
+
+        def make() -> socket.socket:
+            made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            made.settimeout(20)
+            for name, value in options.items():
+                made.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
+            made.connect((host, GROUPS[group][0]))
+            return made
+
+        return self.lab.call(make)
+
+    def snapshot(self) -> dict[str, Any]:
+        status = self.server.status()
+        assert status is not None
+        return dict(status["snapshot"])
+
+    def log(self) -> str:
+        return (self.lab.directory / "server.log").read_text("utf-8")
+
+    def stop(self) -> Path:
+        """Stop the server in order; returns the capture."""
+        waiting = os.pidfd_open(self.server.pid)
+        signal.pidfd_send_signal(waiting, signal.SIGTERM)
+        assert select.select([waiting], [], [], 15)[0], "the server did not stop"
+        os.close(waiting)
+        return self.capture
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """A server of all test groups; the test is skipped where the rights for a lab are missing."""
+    with ExitStack() as stack:
+        try:
+            lab = stack.enter_context(Lab())
+        except ResourceError as error:
+            pytest.skip(str(error))
+        yield Served(lab, tmp_path)
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Wait for what another process does, a round trip to it at a time; fails after 10 s."""
+
+    def wait(true: Callable[[], bool]) -> None:
+        from time import monotonic
+
+        end = monotonic() + 10
+        while not true():
+            assert monotonic() < end
+
+    return wait

@@ -1,0 +1,46 @@
+"""Applications that raise: their connection is lost, the reactor and everybody else lives."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.kernel.conftest import Served
+
+
+def ended(connection: socket.socket) -> bool:
+    """Whether the server ends the connection, in whichever way."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("group", ["fails", "groupfails"])
+def test_an_exception_costs_its_connection(served: Served, group: str) -> None:
+    with served.connect(group) as bad, served.connect(group) as good:
+        good.sendall(b"first")
+        assert good.recv(100) == b"first"
+        bad.sendall(b"fail, please")
+        assert ended(bad)
+        good.sendall(b"second")
+        assert good.recv(100) == b"second"
+    with served.connect("echo") as other:
+        other.sendall(b"third")
+        assert other.recv(100) == b"third"
+    served.stop()
+    assert served.log().count("ZeroDivisionError: as the client wished") == 1
+
+
+def test_a_group_that_always_fails_does_not_harm_the_others(served: Served) -> None:
+    with served.connect("echo") as good:
+        for _ in range(20):
+            with served.connect("batchfails") as bad:
+                bad.sendall(b"x")
+                assert ended(bad)
+        good.sendall(b"here")
+        assert good.recv(100) == b"here"
+        assert served.snapshot()["connections"] == 1
+    served.stop()
+    assert served.log().count("raise ZeroDivisionError(len(messages))") == 20

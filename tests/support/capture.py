@@ -1,0 +1,65 @@
+"""What a capture holds: Wireshark's verdict on every packet, and TCP segments for tests to look at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from scapy.utils import RawPcapNgReader
+
+from .packets import Segment, read
+
+#: Packets with any of these are wrong, whoever sent them.
+WRONG: Final = (
+    "_ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == 0 || tcp.option.len.invalid"
+)
+
+_TCP: Final = 6
+
+
+def program(name: str) -> str:
+    """The path of a program that a test cannot do without."""
+    path = shutil.which(name)
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"needs {name}", pytrace=False)
+        pytest.skip(f"needs {name}")
+    return path
+
+
+def tshark(path: Path, chosen: str) -> list[str]:
+    """Wireshark's lines for the packets that a display filter chooses; checksums are verified."""
+    checks = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
+    # A home of its own, since tshark reads and writes preferences.
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [program("tshark"), "-r", str(path), *checks, "-Y", chosen],
+            check=False,
+            env={"PATH": os.environ["PATH"], "HOME": home, "TZ": "UTC"},
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+    complaints = [line for line in done.stderr.splitlines() if "Running as user" not in line]
+    assert (done.returncode, complaints) == (0, [])
+    return done.stdout.splitlines()
+
+
+def segments(path: Path) -> Iterator[Segment]:
+    """The TCP segments of a capture, in order; a malformed one is an AssertionError."""
+    # scapy's annotations know nothing of this reader's metadata.
+    reader: Any = RawPcapNgReader(str(path))
+    with reader:
+        for raw, meta in reader:
+            if _protocol(raw) == _TCP:
+                yield read((meta.tshigh << 32 | meta.tslow) / meta.tsresol, raw)
+
+
+def _protocol(raw: bytes) -> int:
+    return raw[9] if raw[0] >> 4 == 4 else raw[6]
