@@ -7,6 +7,7 @@ twistd forks, in sentences.  Nothing is opened here.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -73,6 +74,9 @@ class Options(usage.Options):
 
         :raises UsageError: with a sentence for each thing that is wrong.
         """
+        # Applications are looked for in the current folder, too, as `python -m` does; last,
+        # so that nothing there takes the place of what is installed.
+        sys.path.append(str(Path.cwd()))
         try:
             path = self["config"] or find()
             self.settings = self._overridden(load(path, self["set"]))

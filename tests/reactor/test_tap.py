@@ -70,6 +70,16 @@ def test_errors_are_usage_errors(path: str, arguments: tuple[str, ...], sentence
     assert sentence in str(refused.value)
 
 
+def test_applications_are_found_in_the_current_folder(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nearby_application.py").write_text("from tests.reactor.servers import Plain\n", "utf-8")
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.chdir(tmp_path)
+    (group,) = parse("-c", path, "-s", "group.plain.protocol=nearby_application.Plain").settings.group
+    assert group.build().buildProtocol(None).greeting == "hello"
+
+
 def test_without_a_configuration_it_says_where_one_may_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
