@@ -143,4 +143,8 @@ def test_the_plugin_is_light() -> None:
 def test_the_example_configuration_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     settings = parse("-c", "examples/xtcp.toml").settings
-    assert [(group.name, group.port) for group in settings.group] == [("chat", 5222), ("echo", 7)]
+    assert [(group.name, group.port) for group in settings.group] == [
+        ("chat", 5222),
+        ("echo", 7),
+        ("web", 80),
+    ]
