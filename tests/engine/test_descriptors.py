@@ -163,6 +163,7 @@ def test_an_engine_gives_all_descriptors_back(make_net: MakeNet) -> None:
     for port in range(7, 12):
         net.group(port).fileno()
     net.engine.close()
+    net.link.close()
     assert open_descriptors() == before
 
 

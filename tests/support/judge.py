@@ -48,6 +48,7 @@ class Judge:
         self.last_tsval: int | None = None
         self.last_tsval_time = 0.0
         self.last_tsecr: int | None = None
+        self.last_tsecr_time = 0.0
 
     # --- what the peer sends --------------------------------------------------
 
@@ -157,10 +158,10 @@ class Judge:
             assert step < 2**31, "TSval moved back (RFC 7323 4.1)"
         self.last_tsval, self.last_tsval_time = segment.tsval, segment.time
         assert segment.tsecr in self.tsvals, f"TSecr {segment.tsecr} was never a TSval of the peer"
-        if self.last_tsecr is not None:
+        if self.last_tsecr is not None and segment.time - self.last_tsecr_time < HALF_TURN:
             step = (segment.tsecr - self.last_tsecr) % 2**32
             assert step < 2**31, "TSecr moved back (RFC 7323 4.3)"
-        self.last_tsecr = segment.tsecr
+        self.last_tsecr, self.last_tsecr_time = segment.tsecr, segment.time
 
     def _payload(self, seq: int, segment: Segment) -> None:
         """Size, window, and the same bytes at each transmission."""
