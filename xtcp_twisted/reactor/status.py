@@ -20,6 +20,7 @@ from typing import Any
 from twisted.internet import interfaces, protocol
 
 from xtcp_twisted.engine.snapshot import EngineSnapshot
+from xtcp_twisted.errors import ResourceError
 
 
 def report(snapshot: EngineSnapshot) -> bytes:
@@ -74,5 +75,9 @@ def listen(
     A socket that a process left behind when it died is replaced.
 
     :raises CannotListenError: the path cannot be bound, or somebody listens there.
+    :raises ResourceError: nothing can be made in its folder.
     """
-    return reactor.listenUNIX(path, StatusFactory(snapshot), mode=0o600, wantPID=True)
+    try:
+        return reactor.listenUNIX(path, StatusFactory(snapshot), mode=0o600, wantPID=True)
+    except OSError as error:  # of the lock file beside it, which comes first
+        raise ResourceError(f"the status socket {path} cannot be made: {error.strerror}") from error
