@@ -14,7 +14,8 @@ from xtcp_twisted.engine.listening cimport free_port, listening_start
 from xtcp_twisted.errors import AddressNotAvailable, LocalError, NotSupported, PoolClosed, PoolExhausted
 from xtcp_twisted.memory.arena cimport arena_return, arena_take
 from xtcp_twisted.memory.links cimport END, list_clear
-from xtcp_twisted.memory.slab cimport NONE, slab_open, slab_return, slab_take
+from xtcp_twisted.memory.slab cimport NONE, slab_open, slab_take
+from xtcp_twisted.tcp.connection cimport group_return
 from xtcp_twisted.tcp.layout cimport (
     GROUP_ANY_ADDRESS,
     GROUP_OPEN,
@@ -146,7 +147,7 @@ cdef class Pool:
             g.port = <uint16_t>(port or free_port(self.state))
             listening_start(self.state, row)
         except LocalError:
-            slab_return(&self.state.stack.group_rows, row)
+            group_return(&self.state.stack, row)
             raise
         group.state = self.state
         group.row = row

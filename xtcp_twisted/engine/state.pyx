@@ -12,9 +12,9 @@ from xtcp_twisted.errors import ConfigurationError, EngineClosed, LocalError
 from xtcp_twisted.memory.arena cimport arena_close, arena_open, arena_t, arena_take
 from xtcp_twisted.memory.index cimport index_open
 from xtcp_twisted.memory.links cimport list_clear
-from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_return, slab_t
+from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_t
 from xtcp_twisted.memory.wheel cimport wheel_open
-from xtcp_twisted.tcp.connection cimport conn_load, conn_t
+from xtcp_twisted.tcp.connection cimport conn_load, conn_t, group_return
 from xtcp_twisted.tcp.counters cimport C_LINK_DROPS
 from xtcp_twisted.tcp.layout cimport (
     GROUP_SWEEP,
@@ -199,7 +199,7 @@ cdef class State:
             g = &s.groups[<uint32_t>row]
             if g.references == 0 and not g.flags & GROUP_SWEEP:
                 s.pools[g.pool_row].references -= 1
-                slab_return(&s.group_rows, row)
+                group_return(s, row)
                 self.closing.remove(row)
         return 0
 

@@ -3,6 +3,17 @@
 from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
+cdef extern from *:
+    """
+    #ifndef XTCP_DEBUG
+    #define XTCP_DEBUG 0
+    #endif
+    """
+    const int XTCP_DEBUG
+
+cdef enum:
+    POISON = 0xDB              # what a returned row is filled with in the debug build
+
 
 cdef void slab_open(
     slab_t *slab, void *rows, uint32_t stride, uint32_t capacity, uint32_t generation_at, uint32_t *quarantine
@@ -53,11 +64,21 @@ cdef void _push(slab_t *slab, uint32_t row) noexcept nogil:
     slab.free = row
 
 
+cdef void _poison(slab_t *slab, uint32_t row) noexcept nogil:
+    """Whoever still reads a returned row of the debug build reads nonsense."""
+    cdef uint32_t generation = slab_generation(slab, row)[0]
+    memset(slab_row(slab, row), POISON, slab.stride)
+    if slab.generation_at:
+        slab_generation(slab, row)[0] = generation
+
+
 cdef void slab_return(slab_t *slab, uint32_t row) noexcept nogil:
     cdef uint32_t position
     slab.used -= 1
     if slab.generation_at:
         slab_generation(slab, row)[0] = (slab_generation(slab, row)[0] + 1) & 0x7FFFFFFF
+    if XTCP_DEBUG:
+        _poison(slab, row)
     if slab.quarantine == NULL:
         _push(slab, row)
         return

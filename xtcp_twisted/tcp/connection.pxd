@@ -51,6 +51,8 @@ cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil
 cdef void conn_update_ready(conn_t *c) noexcept nogil
 # Makes the group's descriptor readable, or not, as its lists demand.
 cdef void group_signal(group_row_t *g) noexcept nogil
+# Gives a group's row back; walks over all rows tell a free one by its flags.
+cdef void group_return(stack_t *s, uint32_t row) noexcept nogil
 
 
 cdef inline void conn_ack_now(conn_t *c) noexcept nogil:

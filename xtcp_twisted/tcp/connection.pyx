@@ -189,3 +189,8 @@ cdef void group_signal(group_row_t *g) noexcept nogil:
     elif g.flags & GROUP_SIGNALLED and not readable:
         g.flags &= ~<uint32_t>GROUP_SIGNALLED
         read(g.eventfd, &one, 8)
+
+
+cdef void group_return(stack_t *s, uint32_t row) noexcept nogil:
+    slab_return(&s.group_rows, row)
+    s.groups[row].flags = 0

@@ -33,6 +33,7 @@ from xtcp_twisted.tcp.layout cimport (
     G_ACCEPTED,
     G_REFUSED,
     GROUP_ANY_ADDRESS,
+    GROUP_OPEN,
     GROUP_SILENT,
     GROUP_V4,
     GROUP_V6,
@@ -427,6 +428,8 @@ cdef void _expire_pending(stack_t *s) noexcept nogil:
     cdef group_row_t *g
     for row in range(s.group_rows.fresh):
         g = &s.groups[row]
+        if not g.flags & GROUP_OPEN:
+            continue
         if g.pending.count and g.credits:
             credits_spend(s, row)
         while g.pending.count and not earlier(s.now_ms, half_open_at(s, g.pending.head).due):
@@ -476,7 +479,7 @@ cdef bint half_open_due(const stack_t *s, uint32_t *when) noexcept nogil:
         return found
     for row in range(s.group_rows.fresh):
         g = &s.groups[row]
-        if g.pending.count:
+        if g.flags & GROUP_OPEN and g.pending.count:
             _earliest(half_open_at(s, g.pending.head).due, when, &found)
             if g.credits and g.rate > 0:
                 wait = <uint32_t>(1000 * (1 - g.tokens) / g.rate) + 1 if g.tokens < 1 else 0
