@@ -14,7 +14,7 @@ from tests.reactor.conftest import Logged
 from tests.reactor.world import ANY, Peer, World
 from xtcp_twisted.config import ALL
 from xtcp_twisted.errors import StaleConnection
-from xtcp_twisted.reactor.groups import GroupProtocol
+from xtcp_twisted.reactor.groups import GroupPort, GroupProtocol
 from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupTransport
 
 
@@ -420,3 +420,37 @@ def test_an_acceptor_decides_before_the_handshake(world: World) -> None:
     world.turn()
     good.expect("SA", seq=0, ack=1)
     bad.expect_reset(seq=0)
+
+
+@pytest.mark.feature("P08")
+def test_a_connection_that_its_acceptor_closes_before_the_handshake_was_never_made(world: World) -> None:
+    class Fickle(Doorkeeper):
+        def connectionsPending(self, requests: list[tuple[int, tuple[str, int]]]) -> None:
+            for pendingId, _ in requests:
+                self.group.abort(self.group.accept(pendingId))
+
+    protocol = Fickle()
+    client = world.client(world.listen(protocol))
+    client.syn()
+    world.turns(3)
+    client.expect("SA", ack=1)
+    client.expect_reset(seq=1)
+    assert protocol.cds == []
+    assert protocol.losses == []
+    assert len(protocol.group) == 0
+
+
+def test_promises_that_came_to_nothing_are_forgotten(world: World) -> None:
+    """Nobody reports a handshake that fails, so they are sought out when they are many."""
+    protocol = Doorkeeper(*range(40_000, 50_000))
+    port = world.listen(protocol)
+    assert isinstance(port, GroupPort)
+    port._mostPromised = 10
+    for _ in range(30):
+        client = world.client(port)
+        client.syn()
+        world.turn()
+        client.rst(seq=1)
+        world.turn()
+    assert len(port._promised) < 20
+    assert len(protocol.group) == 0

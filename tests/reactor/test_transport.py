@@ -51,6 +51,23 @@ def test_the_acknowledgement_rides_on_the_answer(world: World) -> None:
 
 
 @pytest.mark.feature("P14")
+def test_the_acknowledgement_waits_for_an_answer_that_comes_later(world: World) -> None:
+    server = Recorder()
+    server.got = lambda p, data: world.reactor.callLater(0.02, p.transport.write, data.upper())
+    client = connect(world, server)
+    client.send(b"hello")
+    world.turn()
+    client.expect_nothing()
+    world.now += 0.02
+    world.reactor.advance(0.02)
+    world.turn()
+    client.expect("A", ack=6, data=b"HELLO")
+    client.ack()
+    world.advance(0.1)
+    client.expect_nothing()
+
+
+@pytest.mark.feature("P14")
 def test_what_is_not_answered_is_acknowledged_when_the_bound_is_over(world: World) -> None:
     server = Recorder()
     client = connect(world, server)

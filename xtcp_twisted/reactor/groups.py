@@ -257,7 +257,7 @@ class GroupPort(ListeningGroup):
         self._promised.add(cd)
         if len(self._promised) > self._mostPromised:
             self._promised = {known for known in self._promised if self._isKnown(known)}
-            self._mostPromised = 2 * len(self._promised) + _MANY_PROMISED
+            self._mostPromised = max(self._mostPromised, 2 * len(self._promised))
 
     def _isKnown(self, cd: int) -> bool:
         try:
