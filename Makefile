@@ -48,7 +48,7 @@ debug-test:
 	@tar -c --exclude-vcs --exclude=./build --exclude=./dist --exclude='./.venv*' --exclude='*.so' . \
 	  | tar -x -C $(DEBUG_TREE)
 	@XTCP_DEBUG=1 $(MAKE) --no-print-directory -C $(DEBUG_TREE) test VENV=$(CURDIR)/.venv-debug \
-	  PYTEST_ARGS='-m "not packaging" $(PYTEST_ARGS)'
+	  PYTEST_ARGS='--debug-build -m "not packaging" $(PYTEST_ARGS)'
 
 lint: $(INSTALLED) $(VENV)/.extra-lint
 	$(BIN)/ruff check
