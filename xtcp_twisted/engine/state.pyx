@@ -41,6 +41,8 @@ cdef enum:
     FRAME_ROOM = 65_536
     SLOT_BYTES = 8
 
+cdef int64_t A_DAY_US = 86_400_000_000
+
 
 cdef uint32_t _power_of_two(unsigned long long n) noexcept:
     cdef unsigned long long power = 16
@@ -129,6 +131,7 @@ cdef class State:
     cdef int set_now(self, double now) except -1:
         cdef stack_t *s = &self.stack
         cdef int64_t us
+        cdef bint slept
         if not now >= 0:
             raise LocalError(f"now: {now!r} is not allowed; give the seconds of CLOCK_MONOTONIC")
         us = <int64_t>floor(now * 1e6 + 0.5)
@@ -140,8 +143,13 @@ cdef class State:
             s.hand_at = s.now_ms
             wheel_open(&s.wheel, s.actives.rows + 4, sizeof(active_t), s.now_ms)
         elif us > s.now_us:
+            slept = us - s.now_us > A_DAY_US
             s.now_us = us
             s.now_ms = <uint32_t>(us // 1000)
+            if slept and s.wheel.count == 0:
+                # With nothing to wait for no turn is due, for longer than 32 bits of ms can tell apart.
+                s.wheel.tick = s.now_ms
+                s.hand_at = s.now_ms
         return 0
 
     cdef int note_work(self) except -1:

@@ -16,7 +16,9 @@ from xtcp_twisted.memory.links cimport END, list_append, list_remove
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.tcp.acknowledge cimport first_window
 from xtcp_twisted.tcp.congestion cimport initial_window, round_trip_sample
-from xtcp_twisted.tcp.connection cimport EVENT_ESTABLISHED, conn_load, conn_report, group_signal
+from xtcp_twisted.tcp.connection cimport (
+    EVENT_ESTABLISHED, EVENT_WRITABLE, conn_load, conn_release, conn_report, group_signal
+)
 from xtcp_twisted.tcp.counters cimport (
     C_ACCEPT_TIMEOUTS,
     C_ATTEMPT_FAILS,
@@ -39,8 +41,10 @@ from xtcp_twisted.tcp.layout cimport (
     GROUP_V6,
     HALF_REPORTED,
     MAX_GROUPS,
+    RECORD_PAUSED,
     RECORD_PROMISED,
     RECORD_SCALING,
+    RECORD_SHORT,
     RECORD_TIMESTAMPS,
     REFERENCE_HALF_OPEN,
     REFERENCE_SHIFT,
@@ -241,6 +245,7 @@ cdef void _forget(stack_t *s, uint32_t row) noexcept nogil:
     """Frees an entry, and the record that was promised with it."""
     cdef half_open_t *h = half_open_at(s, row)
     cdef segment_t seg
+    cdef conn_t c
     _dequeue(s, row)
     memcpy(seg.remote, h.remote, 16)
     memcpy(seg.local, local_at(s, h.local_row).address, 16)
@@ -250,6 +255,9 @@ cdef void _forget(stack_t *s, uint32_t row) noexcept nogil:
     local_drop(s, h.local_row)
     if h.slot != NONE:
         s.groups[h.group_row].references -= 1
+        # `need` and `broadcast` may have leased a block before the handshake.
+        conn_load(&c, s, h.slot)
+        conn_release(&c)
         slab_return(&s.records, h.slot)
     slab_return(&s.half_opens, row)
 
@@ -322,7 +330,8 @@ cdef void _complete(record_t *r, const half_open_t *h, const segment_t *seg, uin
     """The sequence variables of a connection whose handshake this segment completes."""
     r.rcv_adv = h.irs + 1 + window
     r.scales = <uint8_t>(WINDOW_SCALE << 4 | h.scale)
-    r.flags = 0
+    # What the application said and was told before.
+    r.flags &= RECORD_PAUSED | RECORD_SHORT
     if h.has & HAS_SCALE:
         r.flags |= RECORD_SCALING
     if h.has & HAS_TIMESTAMPS:
@@ -366,6 +375,9 @@ cdef bint _establish(stack_t *s, uint32_t row, const segment_t *seg, uint32_t ta
     s.counters[C_PASSIVE_OPENS] += 1
     conn_load(c, s, slot)
     conn_report(c, EVENT_ESTABLISHED)
+    if r.flags & RECORD_SHORT:
+        r.flags &= ~<uint32_t>RECORD_SHORT
+        conn_report(c, EVENT_WRITABLE)
     return True
 
 
