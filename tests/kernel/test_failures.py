@@ -44,3 +44,19 @@ def test_a_group_that_always_fails_does_not_harm_the_others(served: Served) -> N
         assert served.snapshot()["connections"] == 1
     served.stop()
     assert served.log().count("raise ZeroDivisionError(len(messages))") == 20
+
+
+def test_a_device_that_is_taken_away_ends_the_engine_and_not_the_process(served: Served) -> None:
+    with served.connect("echo") as connection:
+        connection.sendall(b"here")
+        assert connection.recv(100) == b"here"
+        served.lab.run(["ip", "link", "del", "xtcp0"], check=True)
+    with socket.socket(socket.AF_UNIX) as status:
+        status.settimeout(10)
+        status.connect(str(served.lab.directory / "status"))
+        # It answers until the engine has seen the loss, then says nothing; it lives in both cases.
+        while status.recv(65_536):
+            pass
+    served.stop()
+    assert "XTCP has stopped: " in served.log()
+    assert "Traceback" not in served.log()

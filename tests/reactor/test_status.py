@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 
+from twisted.internet.testing import StringTransport
+
 from tests.reactor.world import World
 from xtcp_twisted.reactor.groups import GroupProtocol
-from xtcp_twisted.reactor.status import report
+from xtcp_twisted.reactor.status import StatusFactory, report
 
 
 def test_the_line_is_json_with_the_whole_snapshot(world: World) -> None:
@@ -25,3 +27,13 @@ def test_the_line_is_json_with_the_whole_snapshot(world: World) -> None:
     (pool,) = status["snapshot"]["pools"]
     assert pool["name"] == "im"
     assert pool["groups"][0]["port"] == 7
+
+
+def test_an_engine_that_has_stopped_has_nothing_to_tell(world: World) -> None:
+    protocol = StatusFactory(world.stack.engine.snapshot).buildProtocol(None)
+    assert protocol is not None
+    world.stack.stop()
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    assert transport.value() == b""
+    assert transport.disconnecting

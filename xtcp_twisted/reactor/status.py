@@ -2,7 +2,7 @@
 
 ``{"time", "pid", "rss_bytes", "descriptors", "snapshot"}``, where the snapshot is
 the engine's (`xtcp_twisted.engine.snapshot.EngineSnapshot`) and time is the
-Unix time.  The connection is closed after it.
+Unix time.  The connection is closed after it; at once, if the engine has stopped.
 
     socat - UNIX-CONNECT:/run/xtcp.sock | jq .snapshot.connections
 """
@@ -20,7 +20,7 @@ from typing import Any
 from twisted.internet import interfaces, protocol
 
 from xtcp_twisted.engine.snapshot import EngineSnapshot
-from xtcp_twisted.errors import ResourceError
+from xtcp_twisted.errors import EngineClosed, ResourceError
 
 
 def report(snapshot: EngineSnapshot) -> bytes:
@@ -50,7 +50,10 @@ class _Status(protocol.Protocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self.transport.write(report(self.factory.snapshot()))
+        try:
+            self.transport.write(report(self.factory.snapshot()))
+        except EngineClosed:
+            pass  # its link has gone, as the log says: there is nothing to tell
         self.transport.loseConnection()
 
 
