@@ -34,6 +34,7 @@ cdef int check_invariants(State state) except -1:
         in_use += 1
         if record_at(&state.stack, slot).flags & RECORD_PROMISED:
             promised += 1
+            active += record_at(&state.stack, slot).active != NONE
             continue
         conn_load(&c, &state.stack, slot)
         _check_record(&c)
