@@ -15,9 +15,11 @@ from scapy.utils import RawPcapNgReader
 
 from .packets import Segment, read
 
-#: Packets with any of these are wrong, whoever sent them.
+#: Packets with any of these are wrong, whoever sent them.  Linux may write a checksum of zero as
+#: 0xFFFF, the same number in ones' complement, which tshark does not take for it.
 WRONG: Final = (
-    "_ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == 0 || tcp.option.len.invalid"
+    "_ws.malformed || tcp.option.len.invalid || ip.checksum.status == 0"
+    " || (tcp.checksum.status == 0 && tcp.checksum != 0xffff)"
 )
 
 _TCP: Final = 6
