@@ -405,7 +405,6 @@ cdef struct limits_t:
     uint32_t syn_ack_tries
     uint32_t time_wait_ms
     uint32_t resets_per_second
-    uint32_t quota_limit_tx    # chunks
 
 cdef struct stack_t:
     arena_t arena
@@ -456,7 +455,6 @@ cdef struct stack_t:
 
     uint32_t state_counts[11]
     uint64_t counters[64]
-    uint64_t accepted_tx_peak
 
 
 cdef inline record_t *record_at(const stack_t *s, uint32_t slot) noexcept nogil:

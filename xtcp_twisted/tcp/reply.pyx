@@ -29,20 +29,34 @@ cdef segment_t *reply_pop(stack_t *s) noexcept nogil:
     return reply
 
 
-cdef segment_t *reply_to(
-    stack_t *s, const segment_t *seg, uint8_t flags, uint32_t seq, uint32_t ack
+cdef segment_t *_addressed(
+    stack_t *s,
+    const uint8_t *remote,
+    uint16_t remote_port,
+    const uint8_t *local,
+    uint16_t local_port,
+    uint8_t flags,
+    uint32_t seq,
+    uint32_t ack,
 ) noexcept nogil:
+    """A reply with its addresses and its place in the sequence space filled in."""
     cdef segment_t *reply = reply_new(s)
     if reply == NULL:
         return NULL
-    memcpy(reply.remote, seg.remote, 16)
-    memcpy(reply.local, seg.local, 16)
-    reply.remote_port = seg.remote_port
-    reply.local_port = seg.local_port
+    memcpy(reply.remote, remote, 16)
+    memcpy(reply.local, local, 16)
+    reply.remote_port = remote_port
+    reply.local_port = local_port
     reply.flags = flags
     reply.seq = seq
     reply.ack = ack
     return reply
+
+
+cdef segment_t *reply_to(
+    stack_t *s, const segment_t *seg, uint8_t flags, uint32_t seq, uint32_t ack
+) noexcept nogil:
+    return _addressed(s, seg.remote, seg.remote_port, seg.local, seg.local_port, flags, seq, ack)
 
 
 cdef bint _may_reset(stack_t *s) noexcept nogil:
@@ -74,17 +88,9 @@ cdef void reply_reset(stack_t *s, const segment_t *seg) noexcept nogil:
 cdef segment_t *_of_record(
     stack_t *s, const record_t *r, uint8_t flags, uint32_t seq, uint32_t ack
 ) noexcept nogil:
-    cdef segment_t *reply = reply_new(s)
-    if reply == NULL:
-        return NULL
-    memcpy(reply.remote, r.remote, 16)
-    memcpy(reply.local, local_at(s, r.local_row).address, 16)
-    reply.remote_port = r.remote_port
-    reply.local_port = r.local_port
-    reply.flags = flags
-    reply.seq = seq
-    reply.ack = ack
-    if r.flags & RECORD_TIMESTAMPS:
+    cdef const uint8_t *local = local_at(s, r.local_row).address
+    cdef segment_t *reply = _addressed(s, r.remote, r.remote_port, local, r.local_port, flags, seq, ack)
+    if reply != NULL and r.flags & RECORD_TIMESTAMPS:
         reply.has = HAS_TIMESTAMPS
         reply.ts_val = s.now_ms + r.ts_offset
         reply.ts_ecr = r.ts_recent
