@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -82,10 +79,7 @@ class Served:
 
     def stop(self) -> Path:
         """Stop the server in order; returns the capture."""
-        waiting = os.pidfd_open(self.server.pid)
-        signal.pidfd_send_signal(waiting, signal.SIGTERM)
-        assert select.select([waiting], [], [], 15)[0], "the server did not stop"
-        os.close(waiting)
+        self.server.stop()
         return self.capture
 
 

@@ -23,6 +23,8 @@ from xtcp_twisted.lab.lab import Lab
 
 #: A server that has not answered by then is given up, seconds.
 START_S: Final = 30.0
+#: How long it may take to end in order, seconds.
+STOP_S: Final = 15.0
 #: Lines of its log that explain a dead server.
 LAST_LINES: Final = 15
 
@@ -110,6 +112,15 @@ class Server:
         )
         if check.returncode:
             raise ConfigurationError(check.stderr.strip()) from None
+
+    def stop(self) -> None:
+        """End the process in order and wait for that; `start` starts another one.
+
+        :raises subprocess.TimeoutExpired: it does not end.
+        """
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(STOP_S)
 
     @property
     def pid(self) -> int:
