@@ -1,0 +1,48 @@
+"""A machine without a browser: what is installed, said, skipped or failed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def packages(folder: Path, *programs: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``tools/debian-packages browser`` where only `programs` are installed."""
+    for name in ("bash", *programs):
+        found = shutil.which(name)
+        assert found
+        (folder / name).symlink_to(found)
+    return subprocess.run(
+        [ROOT / "tools" / "debian-packages", "browser"],
+        check=False,
+        env={"PATH": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+
+def test_the_missing_package_is_named(tmp_path: Path) -> None:
+    done = packages(tmp_path)
+    assert done.returncode == 1
+    assert "Please install" in done.stderr
+    assert "chromium" in done.stderr
+
+
+def test_a_failed_installation_names_it_too(tmp_path: Path) -> None:
+    (tmp_path / "apt-get").symlink_to("/bin/false")
+    done = packages(tmp_path, "env", "id")
+    assert done.returncode == 1
+    assert "chromium" in done.stderr.splitlines()[-1]
+
+
+def test_a_named_browser_needs_no_package(tmp_path: Path) -> None:
+    if not Path("/usr/share/fonts/opentype/inter").exists():
+        pytest.skip("fonts-inter is not installed")
+    done = packages(tmp_path, XTCP_BROWSER="/opt/chrome")
+    assert (done.returncode, done.stderr) == (0, "")
