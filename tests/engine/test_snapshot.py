@@ -8,6 +8,7 @@ import pytest
 from support.net import Net
 
 from xtcp_twisted.config import ALL, UNLIMITED
+from xtcp_twisted.engine.snapshot import GroupSnapshot, PoolSnapshot
 
 
 def test_the_counts_reconcile(net: Net) -> None:
@@ -50,6 +51,39 @@ def test_it_names_the_groups(net: Net) -> None:
     assert first.gd is None
     gd = group.fileno()
     assert net.engine.snapshot().pools[0].groups[0].gd == gd
+
+
+def test_a_row_used_anew_has_another_serial(net: Net) -> None:
+    """However alike the two are: a rate must not be taken across them."""
+
+    def opened() -> tuple[PoolSnapshot, GroupSnapshot]:
+        pool = net.engine.create_pool(1 << 20, name="im")
+        pool.open_group(5222, name="chat")
+        [shown] = net.engine.snapshot().pools
+        [group] = shown.groups
+        pool.close()
+        return shown, group
+
+    old_pool, old_group = opened()
+    new_pool, new_group = opened()
+    assert (new_pool.row, new_group.row) == (old_pool.row, old_group.row)
+    assert len({old_pool.serial, old_group.serial, new_pool.serial, new_group.serial}) == 4
+
+
+def test_a_group_counts_its_data_segments_apart(net: Net) -> None:
+    one, two = net.group(7, ack_policy="immediate"), net.group(8)
+    net.client(two).established()
+    client = net.client(one).established()
+    for request in (b"q1", b"q2", b"q3"):
+        client.send(request)
+        net.turn()
+    one.send(client.cd, b"answer", ALL)
+    net.turn()
+    client.take()
+    counters = {group.port: group.counters for group in net.engine.snapshot().pools[0].groups}
+    assert (counters[7]["DataSegsIn"], counters[7]["DataSegsOut"]) == (3, 1)
+    assert (counters[8]["DataSegsIn"], counters[8]["DataSegsOut"]) == (0, 0)
+    assert counters[7]["InSegs"] > 3, "the handshake's is no data segment"
 
 
 def test_it_is_frozen_and_does_not_change(net: Net) -> None:

@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from xtcp_twisted.engine.state cimport State
 from xtcp_twisted.tcp.connection cimport conn_t
@@ -8,6 +8,7 @@ from xtcp_twisted.tcp.layout cimport group_row_t
 cdef class Group:
     cdef State state
     cdef readonly uint32_t row
+    cdef readonly uint64_t serial
     cdef readonly object pool
     cdef readonly str name
     cdef readonly object address

@@ -7,6 +7,7 @@ from xtcp_twisted.engine.snapshot import ConnectionInfo
 class Group:
     name: str
     row: int
+    serial: int
     port: int
     address: str | None
     domain: int

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from xtcp_twisted.engine.state cimport State
 
@@ -6,6 +6,7 @@ from xtcp_twisted.engine.state cimport State
 cdef class Pool:
     cdef State state
     cdef readonly uint32_t row
+    cdef readonly uint64_t serial
     cdef readonly object engine
     cdef readonly str name
     cdef readonly object size

@@ -5,6 +5,7 @@ from xtcp_twisted.engine.group import Group
 class Pool:
     name: str
     row: int
+    serial: int
     size: int
     closed: bool
     engine: Engine

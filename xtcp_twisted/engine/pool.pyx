@@ -71,6 +71,8 @@ cdef class Pool:
         self.name = name
         self.members = []
         open_buffer(state, row, size)
+        state.serial += 1
+        self.serial = state.serial
 
     def __repr__(self):
         return f"<Pool {self.name!r} of {self.size:,} bytes{' closed' if self.closed else ''}>"
@@ -151,6 +153,8 @@ cdef class Pool:
             raise
         group.state = self.state
         group.row = row
+        self.state.serial += 1
+        group.serial = self.state.serial
         group.pool = self
         group.name = name if name is not None else f"{self.name or 'pool'}:{g.port}"
         group.address = address

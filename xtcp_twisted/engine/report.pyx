@@ -87,6 +87,7 @@ cdef object _group_snapshot(State state, group):
         name=group.name,
         gd=g.eventfd if g.eventfd >= 0 else None,
         row=group.row,
+        serial=group.serial,
         family=group.domain,
         address=group.address,
         port=g.port,
@@ -124,6 +125,7 @@ cdef object engine_snapshot(State state, object config, list pools):
             PoolSnapshot(
                 name=pool.name,
                 row=pool.row,
+                serial=pool.serial,
                 receive_buffer=_buffer(&state.stack.pools[<uint32_t>pool.row].chunks),
                 groups=tuple(_group_snapshot(state, group) for group in pool.groups()),
             )

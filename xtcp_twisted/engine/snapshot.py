@@ -28,6 +28,7 @@ class GroupSnapshot:
     name: str
     gd: int | None  #: its descriptor; None while nobody has asked for it
     row: int
+    serial: int  #: the engine counts its pools and groups: a row used anew has another one
     family: int
     address: str | None  #: None: every address of the engine
     port: int
@@ -46,6 +47,7 @@ class PoolSnapshot:
 
     name: str
     row: int
+    serial: int  #: as a group's
     receive_buffer: BufferSnapshot
     groups: tuple[GroupSnapshot, ...]
 

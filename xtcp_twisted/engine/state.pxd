@@ -1,6 +1,6 @@
 """The memory, the link and the descriptors of one engine: what Engine, Pool and Group share."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from xtcp_twisted.engine.demux cimport addresses_t, prefix_t
 from xtcp_twisted.engine.waiting cimport Waiting
@@ -21,6 +21,7 @@ cdef class State:
     cdef readonly bint closed
     cdef bint turn_open        # between poll and flush: flush will come anyway
     cdef dict group_objects    # row -> Group
+    cdef uint64_t serial       # of the pool or group that was opened last
     cdef list closing          # rows of groups whose connections are not all gone
 
     cdef int check_open(self) except -1

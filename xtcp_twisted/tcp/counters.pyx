@@ -59,6 +59,8 @@ GROUP_NAMES = (
     "PureAcks",
     "RetransSegs",
     "Ended",
+    "DataSegsIn",
+    "DataSegsOut",
 )
 
 if len(NAMES) != COUNTERS:

@@ -44,6 +44,7 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_FIN_PENDING,
     ACTIVE_LINGER,
     ACTIVE_TRANSMIT,
+    G_DATA_IN,
     G_IN_BYTES,
     G_IN_SEGMENTS,
     RECORD_DETACHED,
@@ -241,6 +242,7 @@ cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
     conn_lease(c)
     c.g.counters[G_IN_BYTES] += seg.length
     c.s.counters[C_DATA_SEGS_IN] += 1
+    c.g.counters[G_DATA_IN] += 1
     if seg.seq != c.r.rcv_nxt:
         kept = receive_keep(c, seg.seq, seg.payload, seg.length)
         c.s.counters[C_OFO_QUEUE if kept else C_OFO_DROP] += 1

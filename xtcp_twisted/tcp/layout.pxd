@@ -350,7 +350,9 @@ cdef enum:
     G_PURE_ACKS = 7
     G_RESENDS = 8
     G_ENDED = 9
-    GROUP_COUNTERS = 10
+    G_DATA_IN = 10
+    G_DATA_OUT = 11
+    GROUP_COUNTERS = 12
 
     REPLIES = 4096             # answers that belong to no record, queued for one flush
 
@@ -382,7 +384,7 @@ cdef struct group_row_t:
     uint32_t sweep_at          # next record row of a sweep
     list_t pending
     list_t ready
-    uint64_t counters[10]
+    uint64_t counters[12]
 
 cdef struct pool_row_t:
     uint32_t references        # groups, and one for the open pool

@@ -30,6 +30,7 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_NOW,
     ACTIVE_PROBE,
     ACTIVE_TRANSMIT,
+    G_DATA_OUT,
     G_OUT_BYTES,
     G_OUT_SEGMENTS,
     G_RESENDS,
@@ -150,6 +151,7 @@ cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
         c.g.counters[G_RESENDS] += 1
     if plan.length:
         c.s.counters[C_DATA_SEGS_OUT] += 1
+        c.g.counters[G_DATA_OUT] += 1
         c.g.counters[G_OUT_BYTES] += plan.length
     if plan.flags & FIN:
         c.r.flags |= RECORD_FIN_SENT
