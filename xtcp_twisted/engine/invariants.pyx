@@ -1,11 +1,24 @@
 """What must always be true of an engine's tables; the debug build asks after every batch."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
-from xtcp_twisted.tcp.layout cimport RECORD_ENDED, RECORD_PROMISED, record_at, record_t
-from xtcp_twisted.wire.sequence cimport seq_le
+from xtcp_twisted.tcp.layout cimport (
+    RECORD_ENDED,
+    RECORD_PROMISED,
+    extent_at,
+    extent_t,
+    record_at,
+    record_t,
+    stack_t,
+)
+from xtcp_twisted.wire.sequence cimport seq_le, seq_min
+
+cdef struct totals_t:
+    uint64_t unacked
+    uint64_t queued
+    uint32_t sending
 
 
 cdef int _check_record(const conn_t *c) except -1:
@@ -24,8 +37,35 @@ cdef int _check_record(const conn_t *c) except -1:
     return 0
 
 
+cdef int _add_transmit_queue(const conn_t *c, totals_t *totals) except -1:
+    """Walks the extents: they lie from SND.UNA to snd_lbb without a gap."""
+    cdef uint32_t row = c.a.tx_head, seq = c.r.snd_una, sent
+    cdef const extent_t *extent
+    if row == NONE:
+        return 0
+    totals.sending += 1
+    while row != NONE:
+        extent = extent_at(c.s, row)
+        assert extent.seq == seq, "extents lie one after the other from SND.UNA on"
+        seq += extent.length
+        sent = seq_min(c.r.snd_nxt, seq) - extent.seq if seq_le(extent.seq, c.r.snd_nxt) else 0
+        totals.unacked += sent
+        totals.queued += extent.length - sent
+        row = extent.next
+    assert seq == c.r.snd_lbb, "the last extent ends at snd_lbb"
+    return 0
+
+
+cdef int _check_transmit_totals(const stack_t *s, const totals_t *totals) except -1:
+    assert totals.sending == s.sending, f"sending: {totals.sending} connections, {s.sending} counted"
+    assert totals.unacked == s.unacked_bytes, f"unacked: {totals.unacked} bytes, {s.unacked_bytes} counted"
+    assert totals.queued == s.queued_bytes, f"queued: {totals.queued} bytes, {s.queued_bytes} counted"
+    return 0
+
+
 cdef int check_invariants(State state) except -1:
     cdef uint32_t slot, in_use = 0, promised = 0, active = 0, chunks = 0, held = 0, states = 0
+    cdef totals_t totals = totals_t(0, 0, 0)
     cdef conn_t c
     cdef int i
     for slot in range(state.stack.records.fresh):
@@ -41,6 +81,8 @@ cdef int check_invariants(State state) except -1:
         if c.a != NULL:
             active += 1
             chunks += c.a.rx_chunks
+            _add_transmit_queue(&c, &totals)
+    _check_transmit_totals(&state.stack, &totals)
     for i in range(11):
         states += state.stack.state_counts[i]
     for i in range(state.stack.pool_count):

@@ -121,6 +121,9 @@ cdef object engine_snapshot(State state, object config, list pools):
         states=states,
         arena_bytes=state.stack.arena.used - state.stack.arena.returned,
         transmit_buffer=_buffer(&state.stack.payloads),
+        unacked_bytes=state.stack.unacked_bytes,
+        queued_bytes=state.stack.queued_bytes,
+        sending=state.stack.sending,
         pools=tuple(
             PoolSnapshot(
                 name=pool.name,

@@ -65,6 +65,11 @@ class EngineSnapshot:
     states: Mapping[str, int]  #: connections by RFC 9293 state
     arena_bytes: int  #: address space in use by engine state
     transmit_buffer: BufferSnapshot
+    #: Payload sent and not acknowledged by the peers, and payload accepted from the application and never
+    #: sent, summed over the connections: what a broadcast stores once counts for each of its receivers.
+    unacked_bytes: int
+    queued_bytes: int
+    sending: int  #: connections that have something in the transmit buffer
     pools: tuple[PoolSnapshot, ...]
     counters: Mapping[str, int]  #: named as in the TCP-MIB and Linux' TcpExt where one exists
 

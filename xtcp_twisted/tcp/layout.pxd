@@ -421,6 +421,9 @@ cdef struct stack_t:
     slab_t half_opens          # half_open_t
     slab_t extents             # extent_t
     slab_t payloads            # chunk_t: the transmit buffer
+    uint64_t unacked_bytes     # of all transmit queues: sent, and not acknowledged
+    uint64_t queued_bytes      # of all transmit queues: never sent
+    uint32_t sending           # connections whose transmit queue is not empty
     slab_t locals              # local_row_t
     index_t index              # 4-tuples
     index_t local_index        # addresses

@@ -41,7 +41,7 @@ from xtcp_twisted.tcp.layout cimport (
     local_at,
 )
 from xtcp_twisted.tcp.reply cimport reply_pop
-from xtcp_twisted.tcp.transmit cimport transmit_copy
+from xtcp_twisted.tcp.transmit cimport transmit_copy, transmit_sent
 from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, PSH, segment_t
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt
 from xtcp_twisted.wire.tcp cimport headers_length, write_headers
@@ -143,7 +143,7 @@ cdef void _emit(conn_t *c, out_t *out, uint32_t seq, uint8_t flags, uint32_t len
 
 cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
     """Sequence variables, counters and the retransmission timer after a segment left (RFC 6298 5.1)."""
-    cdef uint32_t end = plan.seq + plan.length + (plan.flags & FIN != 0)
+    cdef uint32_t text_end = plan.seq + plan.length, end = text_end + (plan.flags & FIN != 0)
     if seq_lt(plan.seq, c.r.snd_nxt):
         # TCP-MIB: tcpOutSegs does not count what carries only retransmitted bytes.
         c.s.counters[C_RETRANS_SEGS] += 1
@@ -153,6 +153,8 @@ cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
         c.s.counters[C_DATA_SEGS_OUT] += 1
         c.g.counters[G_DATA_OUT] += 1
         c.g.counters[G_OUT_BYTES] += plan.length
+    if seq_gt(text_end, c.r.snd_nxt):
+        transmit_sent(c, text_end - c.r.snd_nxt)
     if plan.flags & FIN:
         c.r.flags |= RECORD_FIN_SENT
     if c.r.snd_una == c.r.snd_nxt:

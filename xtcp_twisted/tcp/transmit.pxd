@@ -19,4 +19,6 @@ cdef int transmit_queue(conn_t *c, uint32_t payload, uint32_t length) noexcept n
 cdef void transmit_acknowledged(conn_t *c, uint32_t ack, bint *resent, uint32_t *sent_at) noexcept nogil
 # Copies queued bytes from `seq` on into a frame, adds their checksum; marks their extents as sent.
 cdef void transmit_copy(conn_t *c, uint32_t seq, uint8_t *out, uint32_t length, uint64_t *sum) noexcept nogil
+# `n` bytes, the next that were never sent, were sent.
+cdef void transmit_sent(conn_t *c, uint32_t n) noexcept nogil
 cdef void transmit_clear(conn_t *c) noexcept nogil

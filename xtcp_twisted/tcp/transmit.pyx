@@ -3,6 +3,9 @@
 A payload is a chain of at most EXTENT_CHUNKS chunks with a reference count in
 its first one, so a broadcast stores its bytes once.  An extent is one
 connection's use of a payload.
+
+The engine's totals of sent and unsent bytes change here and nowhere else.  They
+are the connections' bytes: what a broadcast stores once counts for each receiver.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -20,7 +23,7 @@ from xtcp_twisted.tcp.layout cimport (
     payload_at,
 )
 from xtcp_twisted.wire.checksum cimport checksum_add
-from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt
+from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_min
 
 cdef enum:
     LEAST_CHUNKS = 8
@@ -92,12 +95,19 @@ cdef int transmit_queue(conn_t *c, uint32_t payload, uint32_t length) noexcept n
     payload_hold(c.s, payload)
     if c.a.tx_tail == NONE:
         c.a.tx_head = row
+        c.s.sending += 1
     else:
         extent_at(c.s, c.a.tx_tail).next = row
     c.a.tx_tail = row
     c.a.tx_chunks += (length + CHUNK_BYTES - 1) // CHUNK_BYTES
     c.r.snd_lbb += length
+    c.s.queued_bytes += length
     return 0
+
+
+cdef void transmit_sent(conn_t *c, uint32_t n) noexcept nogil:
+    c.s.queued_bytes -= n
+    c.s.unacked_bytes += n
 
 
 cdef void _free_extent(conn_t *c, uint32_t row) noexcept nogil:
@@ -123,13 +133,16 @@ cdef void transmit_acknowledged(conn_t *c, uint32_t ack, bint *resent, uint32_t 
         sent_at[0] = extent.sent_at
         if seq_gt(extent.seq + extent.length, ack):
             # `offset` counts from the first chunk, so that trimming needs no walk.
+            c.s.unacked_bytes -= ack - extent.seq
             extent.offset += ack - extent.seq
             extent.length -= ack - extent.seq
             extent.seq = ack
             return
+        c.s.unacked_bytes -= extent.length
         c.a.tx_head = extent.next
         if c.a.tx_head == NONE:
             c.a.tx_tail = NONE
+            c.s.sending -= 1
         _free_extent(c, row)
 
 
@@ -181,9 +194,14 @@ cdef void transmit_copy(conn_t *c, uint32_t seq, uint8_t *out, uint32_t length, 
 
 
 cdef void transmit_clear(conn_t *c) noexcept nogil:
-    cdef uint32_t row, following
-    if c.a == NULL:
+    cdef uint32_t row, following, sent
+    if c.a == NULL or c.a.tx_head == NONE:
         return
+    # The queue holds snd_una to snd_lbb; a FIN that was sent takes the number after it.
+    sent = seq_min(c.r.snd_nxt, c.r.snd_lbb)
+    c.s.unacked_bytes -= sent - c.r.snd_una
+    c.s.queued_bytes -= c.r.snd_lbb - sent
+    c.s.sending -= 1
     row = c.a.tx_head
     while row != NONE:
         following = extent_at(c.s, row).next
