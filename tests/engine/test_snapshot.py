@@ -86,6 +86,21 @@ def test_a_group_counts_its_data_segments_apart(net: Net) -> None:
     assert counters[7]["InSegs"] > 3, "the handshake's is no data segment"
 
 
+def test_bytes_of_closed_groups_stay_counted(net: Net) -> None:
+    group = net.group(7, ack_policy="immediate")
+    client = net.client(group).established()
+    client.send(b"request")
+    net.turn()
+    group.send(client.cd, b"answer", ALL)
+    net.turn()
+    client.take()
+    group.close()
+    net.turn()
+    client.take()
+    counters = net.engine.snapshot().counters
+    assert (counters["InBytes"], counters["OutBytes"]) == (7, 6)
+
+
 def test_it_is_frozen_and_does_not_change(net: Net) -> None:
     group = net.group(7)
     before = net.engine.snapshot()

@@ -40,6 +40,8 @@ NAMES = (
     "PiggybackedAcks",
     "DataSegsOut",
     "DataSegsIn",
+    "InBytes",
+    "OutBytes",
     "WindowUpdates",
     "ReplyDrops",
     "ResetsLimited",

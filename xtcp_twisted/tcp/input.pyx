@@ -32,6 +32,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_ABORT_ON_DATA,
     C_CHALLENGE_ACKS,
     C_DATA_SEGS_IN,
+    C_IN_BYTES,
     C_DUPLICATES,
     C_ESTAB_RESETS,
     C_OFO_DROP,
@@ -241,6 +242,7 @@ cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
         seg.flags &= ~FIN
     conn_lease(c)
     c.g.counters[G_IN_BYTES] += seg.length
+    c.s.counters[C_IN_BYTES] += seg.length
     c.s.counters[C_DATA_SEGS_IN] += 1
     c.g.counters[G_DATA_IN] += 1
     if seg.seq != c.r.rcv_nxt:

@@ -22,6 +22,7 @@ from xtcp_twisted.tcp.congestion cimport retransmission_timeout, segment_size
 from xtcp_twisted.tcp.connection cimport conn_arm, conn_settle
 from xtcp_twisted.tcp.counters cimport (
     C_DATA_SEGS_OUT,
+    C_OUT_BYTES,
     C_OUT_SEGS,
     C_RETRANS_SEGS,
     C_WINDOW_PROBES,
@@ -151,6 +152,7 @@ cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
         c.g.counters[G_RESENDS] += 1
     if plan.length:
         c.s.counters[C_DATA_SEGS_OUT] += 1
+        c.s.counters[C_OUT_BYTES] += plan.length
         c.g.counters[G_DATA_OUT] += 1
         c.g.counters[G_OUT_BYTES] += plan.length
     if seq_gt(text_end, c.r.snd_nxt):
