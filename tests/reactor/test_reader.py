@@ -232,6 +232,7 @@ def test_a_lost_link_loses_connections_and_spares_the_reactor(world: World, logg
     reason.trap(error.ConnectionLost)
     assert "the device is gone" in str(reason.value)
     assert critical == ["xtcp0: the device is gone"]
+    assert (world.stack.stopped, world.stack.failure) == (True, "xtcp0: the device is gone")
     assert world.reactor.readers == []
     logged.events.clear()
 

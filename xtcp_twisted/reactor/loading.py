@@ -29,7 +29,14 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from xtcp_twisted.config import EngineConfig, GiB, GroupOptions, KiB, MiB
 from xtcp_twisted.errors import ConfigurationError
-from xtcp_twisted.reactor.settings import GroupSettings, LinkSettings, PoolSettings, Settings, near
+from xtcp_twisted.reactor.settings import (
+    ConsoleSettings,
+    GroupSettings,
+    LinkSettings,
+    PoolSettings,
+    Settings,
+    near,
+)
 
 #: Where a configuration is looked for when none is named, after ``$XTCP_CONFIG``.
 PLACES: Final = ("xtcp.toml", "/etc/xtcp/xtcp.toml")
@@ -209,6 +216,7 @@ def _makeConverter() -> cattrs.Converter:
     table(PoolSettings, receive_buffer=sized)
     table(GroupOptions)
     table(GroupSettings)
+    table(ConsoleSettings)
     lists = {}
     for key, cls in _LISTS.items():
         inner = converter.get_structure_hook(tuple[cls, ...])  # type: ignore[valid-type]

@@ -19,6 +19,7 @@ from twisted.internet import defer
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
+from xtcp_twisted.engine import Engine
 from xtcp_twisted.errors import ConfigurationError, XTCPError
 from xtcp_twisted.link.base import Link
 from xtcp_twisted.link.tun import TunLink
@@ -89,6 +90,16 @@ class XTCPService(service.Service):
         self.ports: list[ListeningGroup] = []
         self._reactor = reactor
         self._status: Any = None
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine while it runs."""
+        return self.stack.engine if self.stack is not None and not self.stack.stopped else None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the engine could not go on, or None."""
+        return self.stack.failure if self.stack is not None else None
 
     def privilegedStartService(self) -> None:
         """Open the link and make the engine."""

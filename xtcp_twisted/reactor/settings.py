@@ -1,9 +1,9 @@
 """The configuration file of ``twistd xtcp``: what may stand in it, and its checks.
 
-TOML, one table each for ``[link]`` and ``[engine]``, any number of ``[[pool]]`` and
-``[[group]]``.  `xtcp_twisted.reactor.loading` reads the text and makes errors of
-what does not fit.  Here is what the tables are, and what must fit together across
-them.
+TOML, one table each for ``[link]``, ``[engine]`` and, where there is to be one,
+``[console]``, any number of ``[[pool]]`` and ``[[group]]``.
+`xtcp_twisted.reactor.loading` reads the text and makes errors of what does not fit.
+Here is what the tables are, and what must fit together across them.
 
 Knows `xtcp_twisted.config`; opens nothing, so that a configuration can be checked
 before a fork and without privileges.
@@ -14,8 +14,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import attrs
@@ -58,6 +60,7 @@ def _integer(low: int, high: int) -> Any:
 #: Addresses that stand for all of the engine's, or all of one family.
 _WILD = ("", "0.0.0.0", "::")
 
+_BOOLEAN = _check("true or false", lambda v: isinstance(v, bool))
 _NAME = _check("a name without spaces", lambda v: bool(re.fullmatch(r"\S+", v)))
 _TEXT = _check("a text", lambda v: isinstance(v, str) and v != "")
 _OPTIONAL_TEXT = _check("a text", lambda v: v is None or (isinstance(v, str) and v != ""))
@@ -130,7 +133,7 @@ class GroupSettings:
         ),
     )
     #: Let other groups that say so too have the same port (P06).
-    share: bool = attrs.field(default=False, validator=_check("true or false", lambda v: isinstance(v, bool)))
+    share: bool = attrs.field(default=False, validator=_BOOLEAN)
     #: Dotted name of a callable that makes an `IProtocolFactory` or an `IGroupProtocol`.
     factory: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
     #: Dotted name of a `Protocol` class, or of an `IGroupProtocol` class.
@@ -203,6 +206,62 @@ def _import(key: str, name: str) -> Any:
 
 
 @attrs.frozen(kw_only=True)
+class ConsoleSettings:
+    """``[console]``: the pages that show the engine in a browser; they need the extra ``console``."""
+
+    #: False: the table stands there, but there is no console.
+    enabled: bool = attrs.field(default=True, validator=_BOOLEAN)
+    #: Where it listens.
+    address: str = attrs.field(
+        default="127.0.0.1",
+        validator=_check(
+            "a loopback address, '127.0.0.1' or '::1': the console has no TLS, so what is typed into it"
+            " must not leave this machine; from elsewhere reach it through a tunnel"
+            " (ssh -L 8088:127.0.0.1:8088 HOST)",
+            lambda v: isinstance(v, str) and "%" not in v and ipaddress.ip_address(v).is_loopback,
+        ),
+    )
+    #: 0 takes any free one; the log says which.
+    port: int = attrs.field(default=8088, validator=_integer(0, 65_535))
+    #: File with the token that opens the console, made if there is none; `token_path` without it.
+    token_file: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
+    #: Further names under which browsers may ask for it, as through a tunnel: "name" or "name:port".
+    hosts: tuple[str, ...] = attrs.field(
+        default=(),
+        validator=_check(
+            "names such as 'console.example' or 'console.example:9000'",
+            lambda v: all(re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", host) for host in v),
+        ),
+    )
+
+    @property
+    def token_path(self) -> Path:
+        """The file of the token: `token_file`, or the user's own one."""
+        if self.token_file is not None:
+            return Path(self.token_file)
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+        return Path(state, "xtcp/console-token")
+
+    @property
+    def place(self) -> str:
+        """Address and port as in a URL."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    def moved(self, place: str) -> ConsoleSettings:
+        """The same console, switched on, at "ADDRESS:PORT" or "PORT".
+
+        :raises ConfigurationError: `place` is neither, or not allowed.
+        """
+        address, _, port = place.rpartition(":")
+        if not port.isdecimal():
+            raise ConfigurationError(
+                f"{place!r} is not allowed; give ADDRESS:PORT or PORT, such as 127.0.0.1:8088"
+            )
+        address = address.removeprefix("[").removesuffix("]") or self.address
+        return attrs.evolve(self, enabled=True, address=address, port=int(port))
+
+
+@attrs.frozen(kw_only=True)
 class Settings:
     """A whole configuration file."""
 
@@ -210,6 +269,7 @@ class Settings:
     engine: EngineConfig
     pool: tuple[PoolSettings, ...] = ()
     group: tuple[GroupSettings, ...] = ()
+    console: ConsoleSettings | None = None
 
     def problems(self) -> Iterator[str]:
         """What does not fit together, one text each; imports what the groups name."""

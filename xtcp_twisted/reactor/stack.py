@@ -65,6 +65,8 @@ class XTCPStack:
         self.engine = Engine(link, config)
         self.reader = XTCPReader(reactor, self.engine, self._failed, clock)
         self.stopped = False
+        #: Why the engine could not go on; None while it does, and after an orderly end.
+        self.failure: str | None = None
         self._pools: dict[str, Pool] = {}
         self._stage = Stage(self.reader)
         self._trigger: Any = None
@@ -172,6 +174,7 @@ class XTCPStack:
 
     def _failed(self, reason: Failure) -> None:
         """The engine cannot go on: nobody is left waiting, and the reactor lives."""
+        self.failure = str(reason.value)
         self._closePorts(Failure(ConnectionLost(str(reason.value))))
         self.stop()
 
