@@ -41,7 +41,17 @@ FLOORS = {
     "xtcp_twisted.tap": 5,
 }
 #: The lowest floor that may import what others wrote.
-FOREIGN_FLOORS = {"twisted": 4, "zope": 4, "flask": 5}
+FOREIGN_FLOORS = {
+    "twisted": 4,
+    "zope": 4,
+    "flask": 5,
+    "flask_limiter": 5,
+    "flask_wtf": 5,
+    "itsdangerous": 5,
+    "markupsafe": 5,
+    "werkzeug": 5,
+    "wtforms": 5,
+}
 #: The floor from which on a module may read a clock; below, `now` is an argument.
 FIRST_FLOOR_WITH_CLOCK = 4
 #: The floor from which on a module may print: command line tools.
