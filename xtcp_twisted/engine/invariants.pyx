@@ -4,6 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
+from xtcp_twisted.tcp.counters cimport C_ENDED, C_PASSIVE_OPENS
 from xtcp_twisted.tcp.layout cimport (
     RECORD_ENDED,
     RECORD_PROMISED,
@@ -93,4 +94,7 @@ cdef int check_invariants(State state) except -1:
     )
     assert chunks == held, f"receive chunks: {chunks} held, {held} counted"
     assert states == in_use - promised, f"states: {states} counted, {in_use} records, {promised} promised"
+    assert states == state.stack.counters[C_PASSIVE_OPENS] - state.stack.counters[C_ENDED], (
+        "connections are those that were opened and have not ended"
+    )
     return 0

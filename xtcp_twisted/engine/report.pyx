@@ -1,6 +1,6 @@
 """Snapshots: copies of engine state as frozen Python objects (see snapshot.py)."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from xtcp_twisted.engine.snapshot import (
     BufferSnapshot,
@@ -9,6 +9,7 @@ from xtcp_twisted.engine.snapshot import (
     GroupSnapshot,
     PoolSnapshot,
 )
+from xtcp_twisted.memory.index cimport slot_t
 from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout
 from xtcp_twisted.tcp.layout cimport (
@@ -21,6 +22,8 @@ from xtcp_twisted.tcp.layout cimport (
     group_row_t,
     local_at,
     record_t,
+    stack_t,
+    time_wait_t,
 )
 from xtcp_twisted.tcp.receive cimport receive_out_of_order
 from xtcp_twisted.tcp.counters import GROUP_NAMES, NAMES as COUNTER_NAMES
@@ -72,11 +75,15 @@ cdef object connection_info(const conn_t *c):
     )
 
 
+cdef uint64_t _slab_bytes(const slab_t *slab) noexcept:
+    return <uint64_t>slab.used * slab.stride
+
+
 cdef object _buffer(const slab_t *slab):
     return BufferSnapshot(
-        size=<unsigned long long>slab.capacity * slab.stride,
-        used=<unsigned long long>slab.used * slab.stride,
-        peak=<unsigned long long>slab.peak * slab.stride,
+        size=<uint64_t>slab.capacity * slab.stride,
+        used=_slab_bytes(slab),
+        peak=<uint64_t>slab.peak * slab.stride,
     )
 
 
@@ -106,6 +113,17 @@ cdef dict all_counters(State state):
     return {name: state.stack.counters[i] for i, name in enumerate(COUNTER_NAMES)}
 
 
+cdef uint64_t _connection_bytes(const stack_t *s) noexcept:
+    cdef uint64_t total = (<uint64_t>s.index.used + s.local_index.used) * sizeof(slot_t)
+    cdef uint32_t i
+    total += _slab_bytes(&s.records) + _slab_bytes(&s.actives) + _slab_bytes(&s.half_opens)
+    total += s.time_wait_count * sizeof(time_wait_t)
+    total += _slab_bytes(&s.locals) + _slab_bytes(&s.extents) + _slab_bytes(&s.payloads)
+    for i in range(s.pool_count):
+        total += _slab_bytes(&s.pools[i].chunks)
+    return total
+
+
 cdef object engine_snapshot(State state, object config, list pools):
     cdef int i
     states = {}
@@ -120,6 +138,7 @@ cdef object engine_snapshot(State state, object config, list pools):
         max_connections=config.max_connections,
         states=states,
         arena_bytes=state.stack.arena.used - state.stack.arena.returned,
+        connection_bytes=_connection_bytes(&state.stack),
         transmit_buffer=_buffer(&state.stack.payloads),
         unacked_bytes=state.stack.unacked_bytes,
         queued_bytes=state.stack.queued_bytes,

@@ -64,6 +64,13 @@ class EngineSnapshot:
     max_connections: int
     states: Mapping[str, int]  #: connections by RFC 9293 state
     arena_bytes: int  #: address space in use by engine state
+    #: What connections, connection requests and TIME-WAIT entries take of it at this moment, counted by their
+    #: sizes: a record (128 bytes), half-open entry (64) or TIME-WAIT entry (40) and the 8 bytes of its index
+    #: entry; active blocks (128); rows (24) and index entries (8) of local addresses; extents (32); chunks of
+    #: 256 bytes of all receive buffers and of the transmit buffer, each as a whole.  A TIME-WAIT entry that
+    #: was reopened counts until the ring has come round to it.  Free rows count nothing, though touched ones
+    #: have their pages.
+    connection_bytes: int
     transmit_buffer: BufferSnapshot
     #: Payload sent and not acknowledged by the peers, and payload accepted from the application and never
     #: sent, summed over the connections: what a broadcast stores once counts for each of its receivers.

@@ -21,7 +21,7 @@ from xtcp_twisted.tcp.connection cimport (
     conn_reported,
     conn_update_ready,
 )
-from xtcp_twisted.tcp.counters cimport C_ABORT_ON_DATA
+from xtcp_twisted.tcp.counters cimport C_ABORT_ON_DATA, C_ENDED
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_CLOSE_DUE,
     ACTIVE_LINGER,
@@ -71,6 +71,7 @@ cdef void conn_free(conn_t *c) noexcept nogil:
     c.g.connections -= 1
     c.g.references -= 1
     c.g.counters[G_ENDED] += 1
+    c.s.counters[C_ENDED] += 1
     slab_return(&c.s.records, c.slot)
 
 

@@ -37,6 +37,7 @@ cdef enum:
     C_SYN_RETRANS
     C_BAD_OPTIONS
     # our own
+    C_ENDED                    # connections that were established and whose record is free again
     C_ACCEPT_TIMEOUTS
     C_REFUSED
     C_PURE_ACKS

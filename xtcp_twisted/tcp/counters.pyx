@@ -34,6 +34,7 @@ NAMES = (
     "TCPTimeWaitOverflow",
     "TCPSynRetrans",
     "BadOptions",
+    "Ended",
     "AcceptTimeouts",
     "Refused",
     "PureAcks",
