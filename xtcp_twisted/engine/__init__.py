@@ -1,5 +1,6 @@
 """The engine: pools, groups, connections, and the two calls that make time pass."""
 
+from xtcp_twisted.engine.census import Census
 from xtcp_twisted.engine.core import Engine
 from xtcp_twisted.engine.group import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
@@ -15,6 +16,7 @@ from xtcp_twisted.engine.snapshot import (
 __all__ = [
     "ENDS",
     "BufferSnapshot",
+    "Census",
     "ConnectionInfo",
     "Engine",
     "EngineSnapshot",

@@ -9,6 +9,7 @@ contains raises.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from xtcp_twisted.config import EngineConfig
+from xtcp_twisted.engine.census cimport Census
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.members cimport group_sweep
@@ -243,6 +244,14 @@ cdef class Engine:
         """A frozen view of the whole engine; its cost does not depend on the number of connections."""
         self.state.check_open()
         return engine_snapshot(self.state, self.config, self._pools)
+
+    def census(self, edges_s=(1, 10, 60, 600, 3600)):
+        """Begin to count the connections by state and idle time; its `advance` does it, in slices.
+
+        :param edges_s: upper edges of all columns but the last, rising, seconds.
+        :raises LocalError: the edges are not that.
+        """
+        return Census(self.state, edges_s)
 
     def close(self):
         """End every connection by reset and let go of all memory and descriptors; may be called twice."""
