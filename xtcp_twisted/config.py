@@ -132,6 +132,36 @@ def _one_of(*names: str) -> Any:
     return _check("one of " + ", ".join(repr(n) for n in names), lambda v: v in names)
 
 
+_SHARE = _check("a share above 0, at most 1", lambda v: _number(v, 0, 1) and v > 0)
+
+
+@attrs.frozen(kw_only=True)
+class PressureThresholds:
+    """Shares of a buffer at which its pressure state rises (P27 to P30)."""
+
+    #: In use from here on: frozen.
+    frozen: float = attrs.field(default=0.5, validator=_SHARE)
+    #: In use from here on: withholding.
+    withholding: float = attrs.field(default=0.75, validator=_SHARE)
+    #: In use from here on: discarding.
+    discarding: float = attrs.field(default=0.875, validator=_SHARE)
+    #: A state ends when the use falls by this share below where it began.
+    hysteresis: float = attrs.field(
+        default=0.05, validator=_check("a share from 0, less than 1", lambda v: _number(v, 0, 1) and v < 1)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not self.frozen < self.withholding < self.discarding:
+            raise ConfigurationError(
+                f"frozen: {self.frozen:g}, withholding: {self.withholding:g} and discarding:"
+                f" {self.discarding:g} are not allowed together; each has to be above the one before"
+            )
+        if not self.hysteresis < self.frozen:
+            raise ConfigurationError(
+                f"hysteresis: {self.hysteresis:g} is not allowed; give less than frozen, {self.frozen:g}"
+            )
+
+
 @attrs.frozen(kw_only=True)
 class EngineConfig:
     """What one engine is made of.
@@ -145,6 +175,11 @@ class EngineConfig:
     max_connections: int = attrs.field(default=65_536, validator=_integer(16, 1 << 27))
     #: The one transmit buffer that all connections share (P19).
     transmit_buffer: int = attrs.field(default=64 * MiB, validator=_integer(64 * KiB, 64 * GiB))
+    #: Where the transmit buffer's pressure states begin; a pool has thresholds of its own.
+    pressure: PressureThresholds = attrs.field(
+        factory=PressureThresholds,
+        validator=_check("PressureThresholds(...)", lambda v: isinstance(v, PressureThresholds)),
+    )
     #: Address space reserved for all engine state; memory is committed on touch.
     arena_limit: int = attrs.field(default=4 * GiB, validator=_integer(1 * MiB, 1 << 42))
     #: Connection requests between their SYN and the end of the handshake.

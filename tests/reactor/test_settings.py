@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.interfaces import IProtocolFactory
 
 from tests.reactor import servers
-from xtcp_twisted.config import GiB, MiB
+from xtcp_twisted.config import GiB, MiB, PressureThresholds
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.reactor.loading import SettingsError, find, load, size, structure
 from xtcp_twisted.reactor.settings import Settings
@@ -63,6 +63,14 @@ def test_a_good_configuration_becomes_settings() -> None:
     assert settings.group[0].options.ack_policy == "application"
     assert settings.group[0].options.keepalive_s == 300
     assert settings.group[1].pool is None
+
+
+def test_pressure_thresholds_of_the_transmit_buffer_and_of_a_pool() -> None:
+    tables = changed("engine.pressure", {"frozen": 0.4})
+    tables["pool"][0]["pressure"] = {"discarding": 0.95, "hysteresis": 0.1}
+    settings = structure(tables)
+    assert settings.engine.pressure == PressureThresholds(frozen=0.4)
+    assert settings.pool[0].pressure == PressureThresholds(discarding=0.95, hysteresis=0.1)
 
 
 def test_build_makes_a_group_protocol_once_with_its_arguments() -> None:
@@ -127,6 +135,17 @@ def test_build_refuses_a_factory_that_makes_something_else() -> None:
             100,
             "pool[0].receive_buffer: 100 is not allowed; give a size of at least 64 KiB",
         ),
+        (
+            "engine.pressure.frozen",
+            50,
+            "engine.pressure.frozen: 50 is not allowed; give a share above 0, at most 1",
+        ),
+        (
+            "pool.0.pressure",
+            {"hysteresis": 0.6},
+            "pool[0].pressure.hysteresis: 0.6 is not allowed; give less than frozen, 0.5",
+        ),
+        ("pool.0.pressure", 0.5, "pool[0].pressure: 0.5 is not allowed; give a table"),
         ("engine.adresses", ["10.0.0.1"], "engine.adresses: is not known; did you mean 'addresses'?"),
         (
             "group.0.options.ack_polcy",

@@ -27,6 +27,8 @@ def test_the_line_is_json_with_the_whole_snapshot(world: World) -> None:
     (pool,) = status["snapshot"]["pools"]
     assert pool["name"] == "im"
     assert pool["groups"][0]["port"] == 7
+    assert pool["receive_buffer"]["pressure"]["state"] == "open"
+    assert pool["receive_buffer"]["pressure"]["thresholds"]["frozen"] == 0.5
 
 
 def test_an_engine_that_has_stopped_has_nothing_to_tell(world: World) -> None:

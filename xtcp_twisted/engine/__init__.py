@@ -11,6 +11,7 @@ from xtcp_twisted.engine.snapshot import (
     EngineSnapshot,
     GroupSnapshot,
     PoolSnapshot,
+    PressureSnapshot,
 )
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "GroupSnapshot",
     "Pool",
     "PoolSnapshot",
+    "PressureSnapshot",
 ]

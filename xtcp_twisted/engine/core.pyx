@@ -8,7 +8,7 @@ contains raises.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from xtcp_twisted.config import EngineConfig
+from xtcp_twisted.config import EngineConfig, PressureThresholds
 from xtcp_twisted.engine.census cimport Census
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.kinds import EventKind
@@ -42,6 +42,8 @@ cdef enum:
     EVENT_KINDS = 11
 
 cdef tuple KINDS = tuple(EventKind)
+
+_THRESHOLDS = PressureThresholds()
 
 
 cdef class Engine:
@@ -79,9 +81,10 @@ cdef class Engine:
 
     # --- pools and groups ----------------------------------------------------
 
-    def create_pool(self, size, *, name=""):
+    def create_pool(self, size, *, name="", thresholds=_THRESHOLDS):
         """Create a connection pool with a receive buffer of `size` bytes (P01, Fig. 6a).
 
+        :param thresholds: where the buffer's pressure states begin (`PressureThresholds`).
         :raises PoolExhausted: the arena has no room for it; raise `arena_limit`.
         """
         cdef uint32_t row
@@ -91,7 +94,7 @@ cdef class Engine:
                 break
         else:
             raise PoolExhausted(f"there are {MAX_POOLS} pools already; close one")
-        pool = Pool(self, self.state, row, size, name)
+        pool = Pool(self, self.state, row, size, name, thresholds)
         if row >= self.state.stack.pool_count:
             self.state.stack.pool_count = row + 1
         self._pools.append(pool)

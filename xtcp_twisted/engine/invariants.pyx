@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from xtcp_twisted.memory.slab cimport NONE
+from xtcp_twisted.memory.slab cimport NONE, slab_t
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
 from xtcp_twisted.tcp.counters cimport C_ENDED, C_PASSIVE_OPENS
 from xtcp_twisted.tcp.layout cimport (
@@ -14,6 +14,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
     stack_t,
 )
+from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, pressure_t
 from xtcp_twisted.wire.sequence cimport seq_le, seq_min
 
 cdef struct totals_t:
@@ -64,6 +65,13 @@ cdef int _check_transmit_totals(const stack_t *s, const totals_t *totals) except
     return 0
 
 
+cdef int _check_pressure(const pressure_t *p, const slab_t *chunks) except -1:
+    assert p.least == p.fall[p.state] <= chunks.used, "a pressure state ends below its lower bound"
+    if p.state < PRESSURE_DISCARDING:
+        assert chunks.used < p.next_rise == p.rise[p.state + 1], "pressure rises at the next threshold"
+    return 0
+
+
 cdef int check_invariants(State state) except -1:
     cdef uint32_t slot, in_use = 0, promised = 0, active = 0, chunks = 0, held = 0, states = 0
     cdef totals_t totals = totals_t(0, 0, 0)
@@ -86,8 +94,10 @@ cdef int check_invariants(State state) except -1:
     _check_transmit_totals(&state.stack, &totals)
     for i in range(11):
         states += state.stack.state_counts[i]
+    _check_pressure(&state.stack.pressure, &state.stack.payloads)
     for i in range(state.stack.pool_count):
         held += state.stack.pools[i].chunks.used
+        _check_pressure(&state.stack.pools[i].pressure, &state.stack.pools[i].chunks)
     assert in_use == state.stack.records.used, f"records: {in_use} in use, {state.stack.records.used} counted"
     assert active == state.stack.actives.used, (
         f"active blocks: {active} leased, {state.stack.actives.used} counted"

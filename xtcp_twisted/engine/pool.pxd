@@ -10,5 +10,6 @@ cdef class Pool:
     cdef readonly object engine
     cdef readonly str name
     cdef readonly object size
+    cdef readonly object thresholds
     cdef readonly bint closed
     cdef list members

@@ -1,4 +1,4 @@
-from xtcp_twisted.config import GroupOptions
+from xtcp_twisted.config import GroupOptions, PressureThresholds
 from xtcp_twisted.engine.core import Engine
 from xtcp_twisted.engine.group import Group
 
@@ -7,6 +7,7 @@ class Pool:
     row: int
     serial: int
     size: int
+    thresholds: PressureThresholds
     closed: bool
     engine: Engine
     def open_group(

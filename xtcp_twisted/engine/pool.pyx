@@ -6,11 +6,12 @@ from libc.string cimport memcpy, memset
 import ipaddress
 import socket
 
-from xtcp_twisted.config import GroupOptions
+from xtcp_twisted.config import GroupOptions, PressureThresholds
 from xtcp_twisted.config import ACK_POLICIES, PRIORITIES
 from xtcp_twisted.engine.demux cimport is_own
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.listening cimport free_port, listening_start
+from xtcp_twisted.engine.state cimport pressure_configure
 from xtcp_twisted.errors import AddressNotAvailable, LocalError, NotSupported, PoolClosed, PoolExhausted
 from xtcp_twisted.memory.arena cimport arena_return, arena_take
 from xtcp_twisted.memory.links cimport END, list_clear
@@ -37,7 +38,7 @@ _DOMAINS = {socket.AF_INET: GROUP_V4, socket.AF_INET6: GROUP_V6, socket.AF_UNSPE
 _DEFAULTS = GroupOptions()
 
 
-cdef int open_buffer(State state, uint32_t row, object size) except -1:
+cdef int open_buffer(State state, uint32_t row, object size, object thresholds) except -1:
     """Takes the extent of a pool's receive buffer."""
     cdef pool_row_t *p = &state.stack.pools[row]
     cdef uint32_t chunks = size // sizeof(chunk_t)
@@ -50,6 +51,7 @@ cdef int open_buffer(State state, uint32_t row, object size) except -1:
         0,
         NULL,
     )
+    pressure_configure(&p.pressure, chunks, thresholds, state.stack.now_us)
     p.size = size
     p.references = 1
     return 0
@@ -59,18 +61,22 @@ cdef class Pool:
     """A connection pool, made by `Engine.create_pool`.
 
     :ivar size: bytes of its receive buffer.
+    :ivar thresholds: where its pressure states begin, `PressureThresholds`.
     """
 
-    def __init__(self, engine, State state, uint32_t row, size, name):
+    def __init__(self, engine, State state, uint32_t row, size, name, thresholds):
         if not isinstance(size, int) or not LEAST_POOL <= size <= 1 << 39:
             raise LocalError(f"size: {size!r} is not allowed; give an integer from {LEAST_POOL:,} to 2**39")
+        if not isinstance(thresholds, PressureThresholds):
+            raise LocalError(f"thresholds: {thresholds!r} is not allowed; give PressureThresholds(...)")
         self.engine = engine
         self.state = state
         self.row = row
         self.size = size
         self.name = name
+        self.thresholds = thresholds
         self.members = []
-        open_buffer(state, row, size)
+        open_buffer(state, row, size, thresholds)
         state.serial += 1
         self.serial = state.serial
 

@@ -8,6 +8,7 @@ from xtcp_twisted.engine.snapshot import (
     EngineSnapshot,
     GroupSnapshot,
     PoolSnapshot,
+    PressureSnapshot,
 )
 from xtcp_twisted.memory.index cimport slot_t
 from xtcp_twisted.memory.slab cimport slab_t
@@ -21,12 +22,15 @@ from xtcp_twisted.tcp.layout cimport (
     active_t,
     group_row_t,
     local_at,
+    pool_row_t,
     record_t,
     stack_t,
     time_wait_t,
 )
+from xtcp_twisted.tcp.pressure cimport pressure_seen, pressure_t
 from xtcp_twisted.tcp.receive cimport receive_out_of_order
 from xtcp_twisted.tcp.counters import GROUP_NAMES, NAMES as COUNTER_NAMES
+from xtcp_twisted.tcp.pressure import NAMES as PRESSURE_NAMES
 from xtcp_twisted.tcp.states import NAMES as STATE_NAMES
 from xtcp_twisted.wire.codec cimport host
 
@@ -79,11 +83,27 @@ cdef uint64_t _slab_bytes(const slab_t *slab) noexcept:
     return <uint64_t>slab.used * slab.stride
 
 
-cdef object _buffer(const slab_t *slab):
+cdef object _pressure(State state, const pressure_t *p, thresholds):
+    cdef int i
+    entries, durations = {}, {}
+    for i, name in enumerate(PRESSURE_NAMES):
+        entries[name] = p.entries[i]
+        durations[name] = (p.durations_us[i] + (state.stack.now_us - p.since_us if i == p.state else 0)) / 1e6
+    return PressureSnapshot(
+        state=PRESSURE_NAMES[p.state],
+        since=p.since_us / 1e6,
+        entries=entries,
+        durations=durations,
+        thresholds=thresholds,
+    )
+
+
+cdef object _buffer(State state, const slab_t *slab, const pressure_t *pressure, thresholds):
     return BufferSnapshot(
         size=<uint64_t>slab.capacity * slab.stride,
         used=_slab_bytes(slab),
         peak=<uint64_t>slab.peak * slab.stride,
+        pressure=_pressure(state, pressure, thresholds),
     )
 
 
@@ -104,7 +124,19 @@ cdef object _group_snapshot(State state, group):
         held=g.held,
         priority=group.options.priority,
         ack_policy=group.options.ack_policy,
+        pressure=PRESSURE_NAMES[pressure_seen(&state.stack.pools[g.pool_row].pressure, g.priority)],
         counters={GROUP_NAMES[i]: g.counters[i] for i in range(GROUP_COUNTERS)},
+    )
+
+
+cdef object _pool_snapshot(State state, pool):
+    cdef const pool_row_t *p = &state.stack.pools[<uint32_t>pool.row]
+    return PoolSnapshot(
+        name=pool.name,
+        row=pool.row,
+        serial=pool.serial,
+        receive_buffer=_buffer(state, &p.chunks, &p.pressure, pool.thresholds),
+        groups=tuple(_group_snapshot(state, group) for group in pool.groups()),
     )
 
 
@@ -139,19 +171,10 @@ cdef object engine_snapshot(State state, object config, list pools):
         states=states,
         arena_bytes=state.stack.arena.used - state.stack.arena.returned,
         connection_bytes=_connection_bytes(&state.stack),
-        transmit_buffer=_buffer(&state.stack.payloads),
+        transmit_buffer=_buffer(state, &state.stack.payloads, &state.stack.pressure, config.pressure),
         unacked_bytes=state.stack.unacked_bytes,
         queued_bytes=state.stack.queued_bytes,
         sending=state.stack.sending,
-        pools=tuple(
-            PoolSnapshot(
-                name=pool.name,
-                row=pool.row,
-                serial=pool.serial,
-                receive_buffer=_buffer(&state.stack.pools[<uint32_t>pool.row].chunks),
-                groups=tuple(_group_snapshot(state, group) for group in pool.groups()),
-            )
-            for pool in pools
-        ),
+        pools=tuple(_pool_snapshot(state, pool) for pool in pools),
         counters=all_counters(state),
     )

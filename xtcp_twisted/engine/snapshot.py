@@ -10,6 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from xtcp_twisted.config import PressureThresholds
+
+
+@dataclass(frozen=True, slots=True)
+class PressureSnapshot:
+    """The pressure state of one buffer, by the share of it that is in use."""
+
+    state: str  #: "open", "frozen", "withholding" or "discarding"
+    since: float  #: engine time at which it came into this state, seconds
+    entries: Mapping[str, int]  #: changes into each state; being made open is none
+    durations: Mapping[str, float]  #: seconds in each state, the present one included
+    thresholds: PressureThresholds
+
 
 @dataclass(frozen=True, slots=True)
 class BufferSnapshot:
@@ -19,6 +32,7 @@ class BufferSnapshot:
     used: int
     #: Highest use since the buffer was made.
     peak: int
+    pressure: PressureSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,8 @@ class GroupSnapshot:
     held: int  #: receive-buffer bytes that its connections hold
     priority: str
     ack_policy: str
+    #: Pressure of its pool as it sees it: from frozen on, one state more at low priority, one less at high.
+    pressure: str
     counters: Mapping[str, int]
 
 

@@ -7,6 +7,7 @@ from xtcp_twisted.engine.waiting cimport Waiting
 from xtcp_twisted.link.base cimport Link, frame_t
 from xtcp_twisted.tcp.layout cimport stack_t
 from xtcp_twisted.tcp.output cimport out_t
+from xtcp_twisted.tcp.pressure cimport pressure_t
 
 
 cdef class State:
@@ -25,6 +26,7 @@ cdef class State:
     cdef list closing          # rows of groups whose connections are not all gone
 
     cdef int check_open(self) except -1
+    cdef int _start_pressure(self) except -1
     cdef int set_now(self, double now) except -1
     # Work was queued; the descriptor tells, unless a flush will come anyway.
     cdef int note_work(self) except -1
@@ -33,3 +35,7 @@ cdef class State:
     cdef int64_t due_us(self) except -2
     # Gives back the rows of groups that are closed and have no connection left.
     cdef int reap(self) except -1
+
+
+# Bounds of a buffer of `chunks` chunks from `PressureThresholds`.
+cdef int pressure_configure(pressure_t *p, uint32_t chunks, object thresholds, int64_t now_us) except -1

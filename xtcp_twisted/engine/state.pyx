@@ -33,6 +33,7 @@ from xtcp_twisted.tcp.layout cimport (
     time_wait_t,
 )
 from xtcp_twisted.tcp.output cimport OUT_FRAMES, output_connection, output_replies
+from xtcp_twisted.tcp.pressure cimport pressure_open, pressure_start
 from xtcp_twisted.tcp.timers cimport timers_due
 from xtcp_twisted.wire.codec cimport pack_address
 from xtcp_twisted.wire.segment cimport segment_t
@@ -141,6 +142,7 @@ cdef class State:
             s.reset_tokens_at_us = us
             s.now_ms = <uint32_t>(us // 1000)
             s.hand_at = s.now_ms
+            self._start_pressure()
             wheel_open(&s.wheel, s.actives.rows + 4, sizeof(active_t), s.now_ms)
         elif us > s.now_us:
             slept = us - s.now_us > A_DAY_US
@@ -150,6 +152,14 @@ cdef class State:
                 # With nothing to wait for no turn is due, for longer than 32 bits of ms can tell apart.
                 s.wheel.tick = s.now_ms
                 s.hand_at = s.now_ms
+        return 0
+
+    cdef int _start_pressure(self) except -1:
+        """Pools may be older than the first known time."""
+        cdef uint32_t row
+        pressure_start(&self.stack.pressure, self.stack.now_us)
+        for row in range(self.stack.pool_count):
+            pressure_start(&self.stack.pools[row].pressure, self.stack.now_us)
         return 0
 
     cdef int note_work(self) except -1:
@@ -224,6 +234,15 @@ cdef bint _fill(stack_t *s, out_t *out) noexcept nogil:
     return True
 
 
+cdef int pressure_configure(pressure_t *p, uint32_t chunks, object thresholds, int64_t now_us) except -1:
+    cdef double[3] shares
+    shares[0] = thresholds.frozen
+    shares[1] = thresholds.withholding
+    shares[2] = thresholds.discarding
+    pressure_open(p, chunks, shares, thresholds.hysteresis, now_us)
+    return 0
+
+
 cdef int _open_table(
     arena_t *arena, slab_t *slab, uint32_t stride, uint32_t rows, uint32_t generation_at
 ) except -1:
@@ -244,6 +263,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     _open_table(arena, &s.actives, sizeof(active_t), rows, 0)
     _open_table(arena, &s.half_opens, sizeof(half_open_t), half, 24)
     _open_table(arena, &s.payloads, sizeof(chunk_t), chunks, 0)
+    pressure_configure(&s.pressure, chunks, config.pressure, 0)
     # A broadcast needs an extent a connection and hardly any payload.
     _open_table(arena, &s.extents, sizeof(extent_t), chunks + rows, 0)
     _open_table(arena, &s.locals, sizeof(local_row_t), locals, 0)

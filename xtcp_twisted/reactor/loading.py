@@ -27,7 +27,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from xtcp_twisted.config import EngineConfig, GiB, GroupOptions, KiB, MiB
+from xtcp_twisted.config import EngineConfig, GiB, GroupOptions, KiB, MiB, PressureThresholds
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.reactor.settings import (
     ConsoleSettings,
@@ -212,6 +212,7 @@ def _makeConverter() -> cattrs.Converter:
 
     sized = override(struct_hook=lambda value, _: size(value))
     table(LinkSettings)
+    table(PressureThresholds)
     table(EngineConfig, entropy=override(omit=True), transmit_buffer=sized, arena_limit=sized)
     table(PoolSettings, receive_buffer=sized)
     table(GroupOptions)

@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.python import reflect
 
-from xtcp_twisted.config import EngineConfig, GroupOptions
+from xtcp_twisted.config import EngineConfig, GroupOptions, PressureThresholds
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.reactor.interfaces import IGroupProtocol
 
@@ -114,6 +114,8 @@ class PoolSettings:
     receive_buffer: int = attrs.field(
         default=64 << 20, validator=_check("a size of at least 64 KiB", lambda v: v >= 64 << 10)
     )
+    #: ``[pool.pressure]``: where the buffer's pressure states begin.
+    pressure: PressureThresholds = attrs.field(factory=PressureThresholds)
 
 
 @attrs.frozen(kw_only=True)

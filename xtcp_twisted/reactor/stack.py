@@ -22,7 +22,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from xtcp_twisted.config import EngineConfig
+from xtcp_twisted.config import EngineConfig, PressureThresholds
 from xtcp_twisted.engine import Engine, Pool
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.link.base import Link
@@ -34,6 +34,8 @@ from xtcp_twisted.reactor.reader import XTCPReader
 
 #: How often `shutdown` looks whether all connections are gone, seconds.
 _LOOK_S = 0.02
+
+_THRESHOLDS = PressureThresholds()
 
 _stacks: WeakKeyDictionary[Any, dict[str, XTCPStack]] = WeakKeyDictionary()
 
@@ -85,12 +87,13 @@ class XTCPStack:
         # cannot tell them itself that it stops.
         self._trigger = self.reactor.addSystemEventTrigger("during", "shutdown", self.stop)
 
-    def createPool(self, name: str, size: int) -> Pool:
+    def createPool(self, name: str, size: int, thresholds: PressureThresholds = _THRESHOLDS) -> Pool:
         """Make a connection pool (P01).
 
         :param size: bytes of its shared receive buffer.
+        :param thresholds: where the buffer's pressure states begin.
         """
-        pool = self._pools[name] = self.engine.create_pool(size, name=name)
+        pool = self._pools[name] = self.engine.create_pool(size, name=name, thresholds=thresholds)
         return pool
 
     def pool(self, name: str | None = None) -> Pool:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet import interfaces, protocol
 
 from xtcp_twisted.engine.snapshot import EngineSnapshot
@@ -37,9 +38,12 @@ def report(snapshot: EngineSnapshot) -> bytes:
 
 
 def _plain(value: object) -> Any:
-    """What JSON does not know by itself: frozen dataclasses and read-only mappings."""
+    """What JSON does not know by itself: frozen dataclasses, attrs classes and read-only mappings."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    kind = type(value)
+    if attrs.has(kind):
+        return {field.name: getattr(value, field.name) for field in attrs.fields(kind)}
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -12,6 +12,7 @@ from xtcp_twisted.memory.index cimport index_t
 from xtcp_twisted.memory.links cimport link_t, list_t
 from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.memory.wheel cimport node_t, wheel_t
+from xtcp_twisted.tcp.pressure cimport pressure_t
 from xtcp_twisted.wire.segment cimport segment_t
 
 cdef extern from *:
@@ -390,6 +391,7 @@ cdef struct pool_row_t:
     uint32_t references        # groups, and one for the open pool
     slab_t chunks
     uint64_t size
+    pressure_t pressure        # of `chunks`
 
 cdef struct local_row_t:
     uint8_t address[16]
@@ -421,6 +423,7 @@ cdef struct stack_t:
     slab_t half_opens          # half_open_t
     slab_t extents             # extent_t
     slab_t payloads            # chunk_t: the transmit buffer
+    pressure_t pressure        # of `payloads`
     uint64_t unacked_bytes     # of all transmit queues: sent, and not acknowledged
     uint64_t queued_bytes      # of all transmit queues: never sent
     uint32_t sending           # connections whose transmit queue is not empty

@@ -11,6 +11,7 @@ from libc.string cimport memcpy
 from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take
 from xtcp_twisted.tcp.connection cimport conn_lease
 from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, chunk_at, chunk_t
+from xtcp_twisted.tcp.pressure cimport pressure_update
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_le, seq_lt, seq_min
 
 cdef enum:
@@ -76,6 +77,11 @@ cdef void _free_chunk(conn_t *c, uint32_t row) noexcept nogil:
     slab_return(&c.p.chunks, row)
     c.a.rx_chunks -= 1
     c.g.held -= sizeof(chunk_t)
+
+
+cdef void _note_use(const conn_t *c) noexcept nogil:
+    """After each batch of chunks: the pool's pressure."""
+    pressure_update(&c.p.pressure, c.p.chunks.used, c.s.now_us)
 
 
 cdef uint32_t _fill(chunk_t *chunk, const uint8_t *data, uint32_t length) noexcept nogil:
@@ -172,6 +178,7 @@ cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_
             break
         data += kept
         seq = until
+    _note_use(c)
     return total
 
 
@@ -228,10 +235,12 @@ cdef uint32_t receive_append(
         kept = _append(c, rcv_nxt, data, until - rcv_nxt)
         if kept < until - rcv_nxt:
             whole[0] = False
-            return rcv_nxt + kept
+            rcv_nxt += kept
+            break
         joined = _join(c, until)
         data += joined - rcv_nxt
         rcv_nxt = joined
+    _note_use(c)
     return rcv_nxt
 
 
@@ -263,12 +272,13 @@ cdef void receive_drop(conn_t *c, uint32_t length) noexcept nogil:
             chunk.start += <uint16_t>length
             chunk.length -= <uint16_t>length
             chunk.seq += length
-            return
+            break
         length -= chunk.length
         c.a.rx_head = chunk.next
         if c.a.rx_head == NONE:
             c.a.rx_tail = NONE
         _free_chunk(c, row)
+    _note_use(c)
 
 
 cdef void _free_chain(conn_t *c, uint32_t row) noexcept nogil:
@@ -285,6 +295,7 @@ cdef void receive_clear(conn_t *c) noexcept nogil:
     _free_chain(c, c.a.rx_head)
     _free_chain(c, c.a.ooo_head)
     c.a.rx_head = c.a.rx_tail = c.a.ooo_head = NONE
+    _note_use(c)
 
 
 cdef uint32_t receive_out_of_order(const conn_t *c) noexcept nogil:

@@ -22,6 +22,7 @@ from xtcp_twisted.tcp.layout cimport (
     extent_at,
     payload_at,
 )
+from xtcp_twisted.tcp.pressure cimport pressure_update
 from xtcp_twisted.wire.checksum cimport checksum_add
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_min
 
@@ -61,6 +62,7 @@ cdef uint32_t payload_store(stack_t *s, const uint8_t *data, uint32_t length, ui
         else:
             payload_at(s, last).next = row
         last = row
+    pressure_update(&s.pressure, s.payloads.used, s.now_us)
     taken[0] = done
     return first
 
@@ -78,6 +80,7 @@ cdef void payload_drop(stack_t *s, uint32_t payload) noexcept nogil:
         following = payload_at(s, row).next
         slab_return(&s.payloads, row)
         row = following
+    pressure_update(&s.pressure, s.payloads.used, s.now_us)
 
 
 cdef int transmit_queue(conn_t *c, uint32_t payload, uint32_t length) noexcept nogil:
