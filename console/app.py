@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from flask import Flask, Response, request
 
 from xtcp_console import headers, problems
-from xtcp_console.guard import Guard
+from xtcp_console.guard import Guard, Place
 from xtcp_console.links import Links
 from xtcp_console.pages import HasView, Pages
 from xtcp_console.sessions import Sessions
@@ -25,25 +24,13 @@ from xtcp_console.signin import Door
 LARGEST_REQUEST: Final = 64 * 1_024
 
 
-class Settings(Protocol):
-    """What the application wants of its configuration."""
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on, never 0."""
-
-    @property
-    def hosts(self) -> Iterable[str]:
-        """Names besides the loopback ones under which the console may be opened."""
-
-
-def create_app(model: HasView, sessions: Sessions, links: Links, settings: Settings) -> Flask:
+def create_app(model: HasView, sessions: Sessions, links: Links, settings: Place) -> Flask:
     """An application that shows this model to those who sign in.
 
     :param model: its `view` is read from the threads that serve requests.
     :param sessions: shared with the event stream.
     :param links: holds the token.
-    :param settings: see `Settings`.
+    :param settings: where it listens, and under which names.
     """
     app = Flask(__name__)
     app.config.update(
@@ -59,9 +46,8 @@ def create_app(model: HasView, sessions: Sessions, links: Links, settings: Setti
         MAX_CONTENT_LENGTH=LARGEST_REQUEST,
         MAX_FORM_MEMORY_SIZE=LARGEST_REQUEST,
     )
-    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     problems.install(app)
-    Door(app, Guard(settings.port, tuple(settings.hosts)), sessions, links)
+    Door(app, Guard.of(settings), sessions, links)
     Pages(app, model)
     _install_headers(app)
     return app

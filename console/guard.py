@@ -23,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 #: Methods that change nothing (RFC 9110, section 9.2.1) and that the console answers.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -49,6 +49,22 @@ class Refusal:
     detail: str
 
 
+class Place(Protocol):
+    """Where a console listens; `xtcp_twisted.reactor.settings.ConsoleSettings` once it does."""
+
+    @property
+    def address(self) -> str:
+        """The loopback address."""
+
+    @property
+    def port(self) -> int:
+        """The port, never 0."""
+
+    @property
+    def hosts(self) -> Iterable[str]:
+        """Names besides the loopback ones under which it may be opened: "name" or "name:port"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """Judges requests to one console.
@@ -63,6 +79,12 @@ class Guard:
     hosts: Iterable[str] = ()
     scheme: str = "http"
     _allowed: frozenset[str] = dataclasses.field(init=False, repr=False)
+
+    @classmethod
+    def of(cls, place: Place) -> Guard:
+        """The guard of the console that listens there."""
+        own = f"[{place.address}]" if ":" in place.address else place.address
+        return cls(place.port, (own, *place.hosts))
 
     def __post_init__(self) -> None:
         names = (_with_port(name, self.port) for name in (*LOOPBACK_NAMES, *self.hosts))

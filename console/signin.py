@@ -29,10 +29,14 @@ from xtcp_console.links import Links
 from xtcp_console.problems import for_api, problem
 from xtcp_console.sessions import Means, Sessions
 
-#: What is answered without a session.
-OPEN: Final = frozenset({"healthz", "link", "login", "static"})
+#: What is the same for everybody, so that nobody's cookie is looked at.
+COMMON: Final = frozenset({"healthz", "static"})
+#: What else is answered without a session.
+OPEN: Final = frozenset({"link", "login"})
 #: What asks whether a session lasts, and so must not make it last.
 UNUSED: Final = frozenset({"session"})
+#: In the query of a page that loads itself again, which is no use of a session either.
+RELOADED: Final = "reloaded"
 
 #: Wrong tokens after which all have to wait.
 TRIES: Final = "5 per minute"
@@ -76,7 +80,10 @@ class Door:
         return None if refusal is None else problem(refusal.status, refusal.title, refusal.detail)
 
     def _check_session(self) -> Response | None:
-        g.user = self._sessions.get(cookie.get("sid"), use=request.endpoint not in UNUSED)
+        if request.endpoint in COMMON:
+            return None
+        by_itself = request.endpoint in UNUSED or RELOADED in request.args
+        g.user = self._sessions.get(cookie.get("sid"), use=not by_itself)
         if g.user is not None or request.endpoint in OPEN:
             return None
         if for_api():
@@ -138,7 +145,7 @@ class Door:
 
     def _too_many(self, _: RateLimitExceeded) -> Response:
         limit = self._limiter.current_limit
-        wait_s = math.ceil(limit.reset_at - time.time()) if limit else 60
+        wait_s = math.ceil(limit.window.reset_time - time.time()) if limit else 60
         response = _form(429, f"Too many wrong tokens. Wait {wait_s} s, or open a one-time link.")
         response.headers["Retry-After"] = str(max(1, wait_s))
         return response
