@@ -1,0 +1,68 @@
+"""What follows from a tick: the worst buffer, and the verdict on the whole.
+
+``static/js/derive.js`` draws the same conclusions in the browser from the same
+tick; a browser test holds the two against each other.  Change both or none.
+
+Knows a tick as nested mappings (`figures.Tick.plain`), so that the paths of
+templates and bindings lead through figures and conclusions alike.  Knows no words
+for people; those are in `words` and the templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from xtcp_console.figures import PRESSURES
+from xtcp_console.formats import next_state
+
+Plain = Mapping[str, Any]
+
+
+def derive(tick: Plain) -> dict[str, Any]:
+    """Conclusions from `tick`.
+
+    `worst`: the buffer in the highest pressure state, the fuller one of two.
+    `verdict`: "stopped", or "<kind>.<state>" of the worst buffer, or None while all is open.
+    `thresholds`: those of all buffers, or None when they differ.
+    `pressed`: how many buffers are not open; None instead of 0.
+    """
+    buffers = list(_buffers(tick))
+    worst = max(buffers, key=_severity)
+    open_ = worst["state"] == "open"
+    engine = tick["engine"]
+    limits = worst["buffer"]["pressure"]["thresholds"]
+    alike = all(each["buffer"]["pressure"]["thresholds"] == limits for each in buffers)
+    calm = None if open_ else f"{worst['kind']}.{worst['state']}"
+    return {
+        "worst": worst,
+        "verdict": "stopped" if engine["state"] == "stopped" else calm,
+        "thresholds": limits if alike else None,
+        "pressed": sum(each["state"] != "open" for each in buffers) or None,
+        "pools": len(tick["pools"]),
+        "connections": engine["connections"] / engine["max_connections"],
+    }
+
+
+def _buffers(tick: Plain) -> Iterator[dict[str, Any]]:
+    """Every pool's receive buffer in the order of rows, then the transmit buffer."""
+    for row in sorted(tick["pools"], key=int):
+        pool = tick["pools"][row]
+        yield _buffer("receive", pool["name"], pool["receive"], tick["t"])
+    yield _buffer("transmit", "transmit buffer", tick["transmit"]["buffer"], tick["t"])
+
+
+def _buffer(kind: str, name: str, buffer: Plain, now: float) -> dict[str, Any]:
+    pressure = buffer["pressure"]
+    return {
+        "kind": kind,
+        "name": name,
+        "state": pressure["state"],
+        "higher": next_state(pressure["state"]),
+        "for_s": now - pressure["since"],
+        "buffer": buffer,
+    }
+
+
+def _severity(each: Plain) -> tuple[int, float]:
+    return PRESSURES.index(each["state"]), each["buffer"]["used"]

@@ -1,0 +1,46 @@
+// The ribbon: the highest pressure state of all buffers over the last half hour.
+
+import { across } from './fmt.js';
+
+const NS = 'http://www.w3.org/2000/svg';
+const SPAN_S = 1800;
+
+export class Ribbon {
+  /** @param {SVGElement} svg @param {[start: number, end: number, state: string][]} spans */
+  constructor(svg, spans) {
+    this.svg = svg;
+    this.spans = spans;
+    /** @type {SVGElement[]} */
+    this.stretches = [...svg.querySelectorAll('.stretch')];
+  }
+
+  /** @param {{ t: number, now: { worst: { state: string } } }} data */
+  push(data) {
+    const { state } = data.now.worst;
+    const last = this.spans.at(-1);
+    if (last?.[2] === state) last[1] = data.t;
+    else this.spans.push([last?.[1] ?? data.t, data.t, state]);
+    this.spans = this.spans.filter(([, end]) => end > data.t - SPAN_S);
+    this.#draw(data.t);
+  }
+
+  /** @param {number} end */
+  #draw(end) {
+    while (this.stretches.length > this.spans.length) this.stretches.pop().remove();
+    while (this.stretches.length < this.spans.length) this.#add();
+    this.spans.forEach(([from, to, state], index) => {
+      const x = Math.max(0, (from - end + SPAN_S) / SPAN_S);
+      const stretch = this.stretches[index];
+      stretch.setAttribute('class', `stretch ${state}`);
+      stretch.setAttribute('x', across(x));
+      stretch.setAttribute('width', across((to - end + SPAN_S) / SPAN_S - x));
+    });
+  }
+
+  #add() {
+    const rect = document.createElementNS(NS, 'rect');
+    rect.setAttribute('height', '22');
+    this.svg.append(rect);
+    this.stretches.push(rect);
+  }
+}
