@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, request
 
-from xtcp_console import headers, problems
+from xtcp_console import headers, page, problems
 from xtcp_console.guard import Guard, Place
 from xtcp_console.links import Links
 from xtcp_console.pages import HasView, Pages
@@ -48,6 +48,7 @@ def create_app(model: HasView, sessions: Sessions, links: Links, settings: Place
     )
     problems.install(app)
     Door(app, Guard.of(settings), sessions, links)
+    page.install(app)
     Pages(app, model)
     _install_headers(app)
     return app

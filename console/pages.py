@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from flask import Flask, Response, abort, g, make_response, redirect, render_template, request
 
+from xtcp_console import page
 from xtcp_console.figures import View
 from xtcp_console.forms import THEMES, ThemeForm, local_path
 from xtcp_console.problems import problem
@@ -47,7 +48,7 @@ class Pages:
             response = make_response(render_template("wait.html", seconds=_WAIT_S), 503)
             response.headers["Retry-After"] = str(_WAIT_S)
             return response
-        return make_response(render_template("overview.html", view=view, tick=view.tick))
+        return make_response(render_template("overview.html", **page.context(view)))
 
     def _theme(self) -> Response:
         form = ThemeForm()

@@ -1,17 +1,18 @@
-// The colour theme: automatic, light, dark; remembered in a cookie that the server reads, too.
+// The colour theme: automatic, light, dark.  The server remembers it in a cookie; with
+// scripts the page need not be loaded anew for it.
 
 const NEXT = { auto: 'light', light: 'dark', dark: 'auto' };
-const YEAR_S = 31_536_000;
 
-/** @param {HTMLFormElement} form which does the same without scripts */
+/** @param {HTMLFormElement} form which asks the server */
 export function themeSwitch(form) {
   const root = document.documentElement;
   const button = form.querySelector('button');
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     const theme = button.value;
+    const body = new FormData(form, button);
+    fetch(form.action, { method: 'POST', body, redirect: 'manual' }).catch(() => {});
     root.setAttribute('data-theme', theme);
-    document.cookie = `xtcp_theme=${theme}; path=/; max-age=${YEAR_S}; samesite=strict`;
     button.value = NEXT[theme];
     button.setAttribute('aria-label', `Colour theme: ${theme}. Change to ${NEXT[theme]}`);
   });
