@@ -14,7 +14,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -22,16 +21,16 @@ from twisted.internet import interfaces, protocol
 
 from xtcp_twisted.engine.snapshot import EngineSnapshot
 from xtcp_twisted.errors import EngineClosed, ResourceError
+from xtcp_twisted.reactor import process
 
 
 def report(snapshot: EngineSnapshot) -> bytes:
     """The line, newline included."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     line = {
         "time": time.time(),
         "pid": os.getpid(),
-        "rss_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
-        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1,  # less the listing's own
+        "rss_bytes": process.rss_bytes(),
+        "descriptors": process.descriptors(),
         "snapshot": snapshot,
     }
     return json.dumps(line, default=_plain).encode("ascii") + b"\n"
