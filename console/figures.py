@@ -177,7 +177,7 @@ class Tick:
     rates: Rates
     pools: Mapping[str, Pool]
     transmit: Transmit
-    #: At most `model.GROUPS_SHOWN`, those with most connections; `group_count` is all.
+    #: At most `shown.GROUPS_SHOWN`, those with most connections; `group_count` is all.
     groups: Mapping[str, Group]
     group_count: int
     pending: int  #: of all groups
