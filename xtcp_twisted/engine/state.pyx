@@ -143,7 +143,7 @@ cdef class State:
             s.now_ms = <uint32_t>(us // 1000)
             s.hand_at = s.now_ms
             self._start_pressure()
-            wheel_open(&s.wheel, s.actives.rows + 4, sizeof(active_t), s.now_ms)
+            wheel_open(&s.wheel, <char *>&active_at(s, 0).timer, sizeof(active_t), s.now_ms)
         elif us > s.now_us:
             slept = us - s.now_us > A_DAY_US
             s.now_us = us

@@ -3,12 +3,12 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 
-from xtcp_twisted.memory.links cimport UNLINKED, list_append, list_remove
 from xtcp_twisted.tcp.close cimport conn_abort, conn_report_closed
 from xtcp_twisted.tcp.connection cimport (
     EVENT_STALLED,
     conn_lease,
     conn_queue_output,
+    conn_ready_last,
     conn_report,
     conn_settle,
     conn_update_ready,
@@ -46,10 +46,8 @@ cdef bytes take_data(conn_t *c, uint32_t most):
     c.a.delivered = seq_max(c.a.delivered, c.a.read_nxt)
     c.a.need = 0
     conn_update_ready(c)
-    if c.a.ready.next != UNLINKED:
-        # More than was asked for: the others come first.
-        list_remove(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
-        list_append(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
+    # If there is more than was asked for, the others come first.
+    conn_ready_last(c)
     return data
 
 

@@ -37,7 +37,9 @@ cdef active_t *conn_lease(conn_t *c) noexcept nogil
 cdef void conn_settle(conn_t *c) noexcept nogil
 # Gives the active block back whatever is pending; its chunks and extents must be gone.
 cdef void conn_release(conn_t *c) noexcept nogil
+# Into the list of those with something to send, and out of it.
 cdef void conn_queue_output(conn_t *c) noexcept nogil
+cdef void conn_unqueue_output(conn_t *c) noexcept nogil
 cdef void conn_report(conn_t *c, int kind) noexcept nogil
 # Takes a connection out of the list of reports.
 cdef void conn_reported(conn_t *c) noexcept nogil
@@ -49,6 +51,8 @@ cdef bint conn_times_out(const conn_t *c) noexcept nogil
 cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil
 # Puts the connection into its group's ready list, or takes it out, as its state demands.
 cdef void conn_update_ready(conn_t *c) noexcept nogil
+# Behind the others of its group's ready list, if it is in there.
+cdef void conn_ready_last(conn_t *c) noexcept nogil
 # Makes the group's descriptor readable, or not, as its lists demand.
 cdef void group_signal(group_row_t *g) noexcept nogil
 # Gives a group's row back; walks over all rows tell a free one by its flags.

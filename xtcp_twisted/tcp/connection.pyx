@@ -21,9 +21,23 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
     active_at,
+    active_t,
     earlier,
     record_at,
 )
+
+
+# The links of the lists that an active block may be in, as of row 0 (links.pxd).
+cdef inline char *_ready_links(const stack_t *s) noexcept nogil:
+    return <char *>&active_at(s, 0).ready
+
+
+cdef inline char *_output_links(const stack_t *s) noexcept nogil:
+    return <char *>&active_at(s, 0).output
+
+
+cdef inline char *_event_links(const stack_t *s) noexcept nogil:
+    return <char *>&active_at(s, 0).event
 
 
 cdef void conn_load(conn_t *c, stack_t *s, uint32_t slot) noexcept nogil:
@@ -81,16 +95,14 @@ cdef void conn_settle(conn_t *c) noexcept nogil:
 
 
 cdef void conn_release(conn_t *c) noexcept nogil:
-    cdef char *base = c.s.actives.rows
     if c.a == NULL:
         return
     wheel_disarm(&c.s.wheel, c.r.active)
-    if c.a.output.next != UNLINKED:
-        list_remove(&c.s.output, base + 24, 128, c.r.active)
+    conn_unqueue_output(c)
     if c.a.event.next != UNLINKED:
-        list_remove(&c.s.reports, base + 32, 128, c.r.active)
+        list_remove(&c.s.reports, _event_links(c.s), sizeof(active_t), c.r.active)
     if c.a.ready.next != UNLINKED:
-        list_remove(&c.g.ready, base + 16, 128, c.r.active)
+        list_remove(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
         group_signal(c.g)
     slab_return(&c.s.actives, c.r.active)
     c.r.active = NONE
@@ -99,7 +111,12 @@ cdef void conn_release(conn_t *c) noexcept nogil:
 
 cdef void conn_queue_output(conn_t *c) noexcept nogil:
     if conn_lease(c).output.next == UNLINKED:
-        list_append(&c.s.output, c.s.actives.rows + 24, 128, c.r.active)
+        list_append(&c.s.output, _output_links(c.s), sizeof(active_t), c.r.active)
+
+
+cdef void conn_unqueue_output(conn_t *c) noexcept nogil:
+    if c.a.output.next != UNLINKED:
+        list_remove(&c.s.output, _output_links(c.s), sizeof(active_t), c.r.active)
 
 
 cdef void conn_report(conn_t *c, int kind) noexcept nogil:
@@ -107,12 +124,12 @@ cdef void conn_report(conn_t *c, int kind) noexcept nogil:
         return
     conn_lease(c).events |= 1 << kind
     if c.a.event.next == UNLINKED:
-        list_append(&c.s.reports, c.s.actives.rows + 32, 128, c.r.active)
+        list_append(&c.s.reports, _event_links(c.s), sizeof(active_t), c.r.active)
 
 
 cdef void conn_reported(conn_t *c) noexcept nogil:
     c.a.events = 0
-    list_remove(&c.s.reports, c.s.actives.rows + 32, 128, c.r.active)
+    list_remove(&c.s.reports, _event_links(c.s), sizeof(active_t), c.r.active)
 
 
 cdef bint conn_times_out(const conn_t *c) noexcept nogil:
@@ -170,12 +187,18 @@ cdef void conn_update_ready(conn_t *c) noexcept nogil:
     ready = _is_ready(c)
     linked = c.a.ready.next != UNLINKED
     if ready and not linked:
-        list_append(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
+        list_append(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
         if c.r.rcv_nxt - c.a.read_nxt > (c.r.flags & RECORD_FIN_RECEIVED != 0):
             conn_report(c, EVENT_DATA)
     elif linked and not ready:
-        list_remove(&c.g.ready, c.s.actives.rows + 16, 128, c.r.active)
+        list_remove(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
     group_signal(c.g)
+
+
+cdef void conn_ready_last(conn_t *c) noexcept nogil:
+    if c.a.ready.next != UNLINKED:
+        list_remove(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
+        list_append(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
 
 
 cdef void group_signal(group_row_t *g) noexcept nogil:

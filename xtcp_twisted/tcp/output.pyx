@@ -16,10 +16,9 @@ is sent again under the congestion window (RFC 5681 section 3.1).
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from xtcp_twisted.memory.links cimport UNLINKED, list_remove
 from xtcp_twisted.tcp.acknowledge cimport ack_number, ack_sent, window_field
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout, segment_size
-from xtcp_twisted.tcp.connection cimport conn_arm, conn_settle
+from xtcp_twisted.tcp.connection cimport conn_arm, conn_settle, conn_unqueue_output
 from xtcp_twisted.tcp.counters cimport (
     C_DATA_SEGS_OUT,
     C_OUT_BYTES,
@@ -195,8 +194,7 @@ cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
         if c.a.flags & ACTIVE_ACK_NOW:
             _emit(c, out, c.r.snd_nxt, 0, 0)
         _wait_for_window(c)
-    if c.a.output.next != UNLINKED:
-        list_remove(&c.s.output, c.s.actives.rows + 24, 128, c.r.active)
+    conn_unqueue_output(c)
     conn_arm(c)
     conn_settle(c)
     return True
