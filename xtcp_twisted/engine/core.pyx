@@ -22,17 +22,8 @@ from xtcp_twisted.link.base cimport Link
 from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.tcp.close cimport conn_free
 from xtcp_twisted.tcp.connection cimport conn_load, conn_reported, conn_settle, conn_t
-from xtcp_twisted.tcp.layout cimport (
-    GROUP_SWEEP,
-    HALF_REPORTED,
-    MAX_POOLS,
-    XTCP_DEBUG,
-    active_at,
-    active_t,
-    group_row_t,
-    half_open_at,
-    half_open_t,
-)
+from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_POOLS, group_row_t
+from xtcp_twisted.tcp.layout cimport HALF_REPORTED, XTCP_DEBUG, active_at, active_t, half_open_at, half_open_t
 from xtcp_twisted.engine.invariants cimport check_invariants
 from xtcp_twisted.tcp.timers cimport timers_fire
 

@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from xtcp_twisted.engine.state cimport State
 from xtcp_twisted.tcp.connection cimport conn_t
-from xtcp_twisted.tcp.layout cimport group_row_t
+from xtcp_twisted.tcp.groups cimport group_row_t
 
 
 cdef class Group:

@@ -44,11 +44,8 @@ from xtcp_twisted.tcp.connection cimport (
     conn_update_ready,
     group_signal,
 )
+from xtcp_twisted.tcp.groups cimport GROUP_OPEN, GROUP_SIGNALLED, GROUP_SWEEP, GROUP_SWEEP_ABORT
 from xtcp_twisted.tcp.layout cimport (
-    GROUP_OPEN,
-    GROUP_SIGNALLED,
-    GROUP_SWEEP,
-    GROUP_SWEEP_ABORT,
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_EOF_TAKEN,

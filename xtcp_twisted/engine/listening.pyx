@@ -4,7 +4,7 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcmp
 
 from xtcp_twisted.errors import AddressInUse
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.groups cimport (
     GROUP_ANY_ADDRESS,
     GROUP_LISTENING,
     GROUP_V4,

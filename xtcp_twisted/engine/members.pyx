@@ -4,15 +4,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from xtcp_twisted.tcp.close cimport conn_abort, conn_finish
 from xtcp_twisted.tcp.connection cimport conn_load
-from xtcp_twisted.tcp.layout cimport (
-    GROUP_SWEEP,
-    GROUP_SWEEP_ABORT,
-    RECORD_DETACHED,
-    RECORD_PROMISED,
-    group_row_t,
-    record_at,
-    record_t,
-)
+from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, GROUP_SWEEP_ABORT, group_row_t
+from xtcp_twisted.tcp.layout cimport RECORD_DETACHED, RECORD_PROMISED, record_at, record_t
 from xtcp_twisted.tcp.listen cimport half_open_of, half_open_refuse
 
 

@@ -17,7 +17,7 @@ from xtcp_twisted.memory.arena cimport arena_return, arena_take
 from xtcp_twisted.memory.links cimport END, list_clear
 from xtcp_twisted.memory.slab cimport NONE, slab_open, slab_take
 from xtcp_twisted.tcp.connection cimport group_return
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.groups cimport (
     GROUP_ANY_ADDRESS,
     GROUP_OPEN,
     GROUP_SCALING,
@@ -25,10 +25,10 @@ from xtcp_twisted.tcp.layout cimport (
     GROUP_TIMESTAMPS,
     GROUP_V4,
     GROUP_V6,
-    chunk_t,
     group_row_t,
     pool_row_t,
 )
+from xtcp_twisted.tcp.layout cimport chunk_t
 from xtcp_twisted.wire.codec cimport pack_address
 
 cdef enum:

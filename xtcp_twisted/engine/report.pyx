@@ -13,16 +13,14 @@ from xtcp_twisted.engine.snapshot import (
 from xtcp_twisted.memory.index cimport slot_t
 from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout
+from xtcp_twisted.tcp.groups cimport GROUP_COUNTERS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.layout cimport (
-    GROUP_COUNTERS,
     RECORD_ENDED,
     RECORD_FIN_RECEIVED,
     RECORD_SCALING,
     RECORD_TIMESTAMPS,
     active_t,
-    group_row_t,
     local_at,
-    pool_row_t,
     record_t,
     stack_t,
     time_wait_t,

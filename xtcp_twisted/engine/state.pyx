@@ -16,19 +16,15 @@ from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_t
 from xtcp_twisted.memory.wheel cimport wheel_open
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t, group_return
 from xtcp_twisted.tcp.counters cimport C_LINK_DROPS
+from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.layout cimport (
-    GROUP_SWEEP,
-    MAX_GROUPS,
-    MAX_POOLS,
     REPLIES,
     active_at,
     active_t,
     chunk_t,
     extent_t,
-    group_row_t,
     half_open_t,
     local_row_t,
-    pool_row_t,
     record_t,
     time_wait_t,
 )

@@ -21,14 +21,11 @@ from xtcp_twisted.tcp.connection cimport (
     conn_update_ready,
 )
 from xtcp_twisted.tcp.counters cimport C_PIGGYBACKED_ACKS, C_PURE_ACKS, C_WINDOW_UPDATES
+from xtcp_twisted.tcp.groups cimport G_PIGGYBACKED, G_PURE_ACKS, POLICY_APPLICATION, POLICY_IMMEDIATE
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_ACK_NOW,
     CHUNK_BYTES,
-    G_PIGGYBACKED,
-    G_PURE_ACKS,
-    POLICY_APPLICATION,
-    POLICY_IMMEDIATE,
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_FIN_RECEIVED,

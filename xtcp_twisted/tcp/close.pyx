@@ -22,10 +22,10 @@ from xtcp_twisted.tcp.connection cimport (
     conn_update_ready,
 )
 from xtcp_twisted.tcp.counters cimport C_ABORT_ON_DATA, C_ENDED
+from xtcp_twisted.tcp.groups cimport G_ENDED
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_CLOSE_DUE,
     ACTIVE_LINGER,
-    G_ENDED,
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_EOF_TAKEN,

@@ -8,7 +8,8 @@ node in order.
 from libc.stdint cimport uint16_t, uint32_t
 
 from xtcp_twisted.memory.links cimport UNLINKED
-from xtcp_twisted.tcp.layout cimport active_t, group_row_t, pool_row_t, record_t, stack_t
+from xtcp_twisted.tcp.groups cimport group_row_t, pool_row_t
+from xtcp_twisted.tcp.layout cimport active_t, record_t, stack_t
 
 cdef struct conn_t:
     stack_t *s

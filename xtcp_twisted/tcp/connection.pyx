@@ -6,6 +6,7 @@ from posix.unistd cimport read, write
 from xtcp_twisted.memory.links cimport UNLINKED, list_append, list_remove
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.memory.wheel cimport wheel_arm, wheel_disarm
+from xtcp_twisted.tcp.groups cimport GROUP_SIGNALLED
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_ACK_NOW,
@@ -14,7 +15,6 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_LINGER,
     ACTIVE_PROBE,
     ACTIVE_TRANSMIT,
-    GROUP_SIGNALLED,
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_EOF_TAKEN,

@@ -41,13 +41,11 @@ from xtcp_twisted.tcp.counters cimport (
     C_RCV_Q_DROP,
     C_SYN_CHALLENGE,
 )
+from xtcp_twisted.tcp.groups cimport G_DATA_IN, G_IN_BYTES, G_IN_SEGMENTS
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_FIN_PENDING,
     ACTIVE_LINGER,
     ACTIVE_TRANSMIT,
-    G_DATA_IN,
-    G_IN_BYTES,
-    G_IN_SEGMENTS,
     RECORD_DETACHED,
     RECORD_FIN_QUEUED,
     RECORD_FIN_RECEIVED,

@@ -3,7 +3,8 @@
 from libc.stdint cimport uint32_t
 
 from xtcp_twisted.tcp.connection cimport conn_t
-from xtcp_twisted.tcp.layout cimport group_row_t, half_open_t, stack_t
+from xtcp_twisted.tcp.groups cimport group_row_t
+from xtcp_twisted.tcp.layout cimport half_open_t, stack_t
 from xtcp_twisted.wire.segment cimport segment_t
 
 
@@ -14,8 +15,6 @@ cdef void listen_segment(stack_t *s, const segment_t *seg, uint32_t tag) noexcep
 cdef bint half_open_segment(
     stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag, conn_t *c
 ) noexcept nogil
-# The group that listens for this segment's destination, or MAX_GROUPS.
-cdef uint32_t listener_of(const stack_t *s, const segment_t *seg) noexcept nogil
 # Sends the SYN-ACK; `slot`: a record promised to the application, or NONE.
 cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_t slot) noexcept nogil
 # Answers by RST (unless the group is silent, or `quiet`) and forgets the entry.

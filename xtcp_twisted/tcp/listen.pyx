@@ -31,16 +31,15 @@ from xtcp_twisted.tcp.counters cimport (
     C_SYN_RETRANS,
     C_OUT_SEGS,
 )
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.groups cimport (
     G_ACCEPTED,
     G_REFUSED,
-    GROUP_ANY_ADDRESS,
     GROUP_OPEN,
     GROUP_SILENT,
-    GROUP_V4,
-    GROUP_V6,
-    HALF_REPORTED,
     MAX_GROUPS,
+)
+from xtcp_twisted.tcp.layout cimport (
+    HALF_REPORTED,
     RECORD_PAUSED,
     RECORD_PROMISED,
     RECORD_SCALING,
@@ -59,6 +58,7 @@ from xtcp_twisted.tcp.states cimport ESTABLISHED, SYN_RECEIVED, set_state
 from xtcp_twisted.tcp.synoptions cimport own_mss, syn_options_agree
 from xtcp_twisted.tcp.tuples cimport (
     initial_sequence,
+    listener_of,
     local_drop,
     local_hold,
     timestamp_offset,
@@ -71,7 +71,6 @@ from xtcp_twisted.wire.segment cimport (
     HAS_TIMESTAMPS,
     RST,
     SYN,
-    is_mapped,
 )
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_lt
 
@@ -82,26 +81,6 @@ cdef uint32_t RTO_AFTER_LOST_SYN_MS = config.RTO_AFTER_LOST_SYN_MS
 
 cdef enum:
     LINK_AT = 52               # offset of half_open_t.link
-
-
-cdef uint32_t listener_of(const stack_t *s, const segment_t *seg) noexcept nogil:
-    cdef uint32_t row = s.listeners[seg.local_port], found = MAX_GROUPS
-    cdef int family = GROUP_V4 if is_mapped(seg.local) else GROUP_V6
-    cdef group_row_t *g
-    cdef int i
-    while row != MAX_GROUPS:
-        g = &s.groups[row]
-        if g.flags & family:
-            if g.flags & GROUP_ANY_ADDRESS:
-                found = row
-            else:
-                for i in range(16):
-                    if g.address[i] != seg.local[i]:
-                        break
-                else:
-                    return row
-        row = g.next_on_port
-    return found
 
 
 cdef bint _has_credit(stack_t *s, group_row_t *g) noexcept nogil:

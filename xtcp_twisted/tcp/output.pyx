@@ -26,14 +26,11 @@ from xtcp_twisted.tcp.counters cimport (
     C_RETRANS_SEGS,
     C_WINDOW_PROBES,
 )
+from xtcp_twisted.tcp.groups cimport G_DATA_OUT, G_OUT_BYTES, G_OUT_SEGMENTS, G_RESENDS
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_NOW,
     ACTIVE_PROBE,
     ACTIVE_TRANSMIT,
-    G_DATA_OUT,
-    G_OUT_BYTES,
-    G_OUT_SEGMENTS,
-    G_RESENDS,
     RECORD_ENDED,
     RECORD_FIN_QUEUED,
     RECORD_FIN_SENT,

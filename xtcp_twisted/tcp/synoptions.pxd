@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from xtcp_twisted.tcp.layout cimport group_row_t, half_open_t, stack_t
+from xtcp_twisted.tcp.groups cimport group_row_t
+from xtcp_twisted.tcp.layout cimport half_open_t, stack_t
 from xtcp_twisted.wire.segment cimport segment_t
 
 

@@ -7,7 +7,7 @@ RFC 9293 section 3.7.1 and MUST-14 to -16 for the size, RFC 7323 sections 2.2 an
 from libc.stdint cimport uint16_t, uint32_t
 
 from xtcp_twisted import config
-from xtcp_twisted.tcp.layout cimport GROUP_SCALING, GROUP_TIMESTAMPS
+from xtcp_twisted.tcp.groups cimport GROUP_SCALING, GROUP_TIMESTAMPS
 from xtcp_twisted.wire.segment cimport HAS_MSS, HAS_SCALE, HAS_TIMESTAMPS, is_mapped
 
 cdef uint32_t DEFAULT_MSS_V4 = config.DEFAULT_MSS_V4

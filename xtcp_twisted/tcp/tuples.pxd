@@ -13,6 +13,8 @@ cdef uint32_t tuple_find(const stack_t *s, const segment_t *seg, uint32_t tag) n
 # The row of a local address, with one more reference; NONE when the table is full.
 cdef uint32_t local_hold(stack_t *s, const uint8_t *address) noexcept nogil
 cdef void local_drop(stack_t *s, uint32_t row) noexcept nogil
+# The group that listens for this segment's destination, or MAX_GROUPS.
+cdef uint32_t listener_of(const stack_t *s, const segment_t *seg) noexcept nogil
 # RFC 6528: the initial sequence number for a 4-tuple at this time.
 cdef uint32_t initial_sequence(const stack_t *s, const segment_t *seg) noexcept nogil
 # RFC 7323 section 5.4: the offset of a connection's timestamps.

@@ -1,0 +1,79 @@
+"""The rows of groups and pools: what the connections of one port, and of one buffer, share."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from xtcp_twisted.memory.links cimport list_t
+from xtcp_twisted.memory.slab cimport slab_t
+from xtcp_twisted.tcp.pressure cimport pressure_t
+
+cdef enum:
+    MAX_GROUPS = 65_535
+    MAX_POOLS = 4_096
+
+    # group_row_t.flags
+    GROUP_OPEN = 1
+    GROUP_LISTENING = 2
+    GROUP_SIGNALLED = 4        # its eventfd is readable
+    GROUP_SWEEP = 8            # closing: its connections are being ended
+    GROUP_SWEEP_ABORT = 16
+    GROUP_SILENT = 32          # refuses without RST
+    GROUP_ANY_ADDRESS = 64
+    GROUP_V4 = 128
+    GROUP_V6 = 256
+    GROUP_SCALING = 512
+    GROUP_TIMESTAMPS = 1024
+
+    POLICY_BOUNDED = 0
+    POLICY_APPLICATION = 1
+    POLICY_IMMEDIATE = 2
+
+    # group_row_t.counters, in the order of GROUP_NAMES in counters.pyx
+    G_ACCEPTED = 0
+    G_REFUSED = 1
+    G_IN_BYTES = 2
+    G_OUT_BYTES = 3
+    G_IN_SEGMENTS = 4
+    G_OUT_SEGMENTS = 5
+    G_PIGGYBACKED = 6
+    G_PURE_ACKS = 7
+    G_RESENDS = 8
+    G_ENDED = 9
+    G_DATA_IN = 10
+    G_DATA_OUT = 11
+    GROUP_COUNTERS = 12
+
+cdef struct group_row_t:
+    uint32_t generation
+    uint32_t references        # connections, and one for the open group itself
+    uint32_t flags
+    uint16_t pool_row
+    uint16_t port
+    uint8_t policy
+    uint8_t priority           # 0 high, 1 normal, 2 low
+    uint8_t weight
+    uint8_t keepalive_probes
+    uint16_t mss
+    uint16_t next_on_port      # chain of groups that listen on one port
+    uint8_t address[16]
+    uint32_t ack_delay_ms
+    uint32_t keepalive_ms      # 0: off
+    uint32_t keepalive_interval_ms
+    uint32_t user_timeout_ms   # 0: none
+    uint32_t credits
+    double rate                # accepts per second; 0: no limit
+    double tokens
+    int64_t tokens_at_us
+    int eventfd                # -1: not made yet
+    uint32_t connections
+    uint32_t held              # bytes of receive chunks
+    uint32_t unreported        # first pending entry whose PENDING event is due, or END
+    uint32_t sweep_at          # next record row of a sweep
+    list_t pending
+    list_t ready
+    uint64_t counters[12]
+
+cdef struct pool_row_t:
+    uint32_t references        # groups, and one for the open pool
+    slab_t chunks
+    uint64_t size
+    pressure_t pressure        # of `chunks`
