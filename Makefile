@@ -2,6 +2,7 @@
 # explains the builds.
 #
 #   make run [CLIENTS=1000] [DURATION=seconds]   the main job; ends at Ctrl-C
+#            [CONSOLE=[ADDRESS:]PORT|off]        where its console listens (127.0.0.1:8088)
 #   make test [TESTS=tests/tcp] [PYTEST_ARGS=]   the test suite
 #   make debug-test                              the suite on the debug build
 #   make lint | bench | develop | wheel | clean
@@ -12,6 +13,7 @@ PYTHON ?= python3
 VENV ?= .venv
 CLIENTS ?= 1000
 DURATION ?=
+CONSOLE ?=
 TESTS ?=
 PYTEST_ARGS ?=
 
@@ -22,8 +24,10 @@ DEBUG_TREE := build/debug-tree
 
 METADATA := setup.cfg setup.py pyproject.toml MANIFEST.in
 CYTHON := $(shell find xtcp_twisted -name '*.pyx' -o -name '*.pxd')
-# An editable install has to hear of new files, not of changes to old ones.
-PYTHON_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>/dev/null))
+# An editable install has to hear of new files, not of changes to old ones: its
+# folder of the console is made of links to single files.
+LINKED_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>/dev/null) \
+  $(shell find console/static console/templates -type f 2>/dev/null))
 
 # Folders with Python that is typed strictly: all but the tests.
 TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples,$(if \
@@ -34,7 +38,8 @@ TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples,$(if 
 
 # setpriv (util-linux): whoever kills make ends the job, too.
 run: $(INSTALLED)
-	@exec setpriv --pdeathsig TERM $(BIN)/python -m xtcp_twisted.demo --clients $(CLIENTS) $(if $(DURATION),--duration $(DURATION))
+	@exec setpriv --pdeathsig TERM $(BIN)/python -m xtcp_twisted.demo --clients $(CLIENTS) \
+	  $(if $(DURATION),--duration $(DURATION)) $(if $(CONSOLE),--console $(CONSOLE))
 
 test: $(INSTALLED) $(VENV)/.extra-test
 	@PYTHON=$(PYTHON) tools/debian-packages test
@@ -82,9 +87,9 @@ $(VENV)/.made: pyproject.toml
 
 # Strict is the only editable mode that finds both the twistd plugin and the
 # console's folder under its installed name.
-$(INSTALLED): $(VENV)/.made $(METADATA) $(CYTHON) build/python-files
+$(INSTALLED): $(VENV)/.made $(METADATA) $(CYTHON) build/linked-files
 	@echo "Building and installing xtcp_twisted into $(VENV) (the first time takes a minute or two) ..." >&2
-	@$(PIP) --no-build-isolation --editable . --config-settings editable_mode=strict
+	@$(PIP) --no-build-isolation --editable '.[console]' --config-settings editable_mode=strict
 	@touch $@
 
 $(VENV)/.extra-%: setup.cfg | $(INSTALLED)
@@ -92,6 +97,6 @@ $(VENV)/.extra-%: setup.cfg | $(INSTALLED)
 	@$(PIP) 'xtcp_twisted[$*]'
 	@touch $@
 
-build/python-files: FORCE
+build/linked-files: FORCE
 	@mkdir -p build
-	@echo '$(PYTHON_FILES)' | cmp -s - $@ || echo '$(PYTHON_FILES)' >$@
+	@echo '$(LINKED_FILES)' | cmp -s - $@ || echo '$(LINKED_FILES)' >$@

@@ -24,11 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from xtcp_twisted.errors import XTCPError
+import attrs
+
+from xtcp_twisted.errors import ConfigurationError, ResourceError, XTCPError
 from xtcp_twisted.lab.destinations import destinations
 from xtcp_twisted.lab.fleet import Figures, Fleet
 from xtcp_twisted.lab.lab import ENGINE_V4, Lab
 from xtcp_twisted.lab.server import Server, ServerDied
+from xtcp_twisted.reactor.settings import ConsoleSettings
 
 PROG: Final = "python -m xtcp_twisted.demo"
 DEFAULT_CONFIG: Final = Path("examples/xtcp.toml")
@@ -49,6 +52,7 @@ class Options:
     duration: float | None  #: seconds of talking once every client is connected; None: until Ctrl-C
     config: Path
     capture: Path | None
+    console: ConsoleSettings | None
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -77,11 +81,21 @@ def parse(argv: Sequence[str]) -> Options:
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="of the server (%(default)s)"
     )
     parser.add_argument("--capture", type=Path, metavar="FILE", help="write all packets to FILE (pcapng)")
+    parser.add_argument(
+        "--console",
+        default=ConsoleSettings().place,
+        metavar="[ADDRESS:]PORT",
+        help="where the server's console listens, or 'off' (%(default)s)",
+    )
     given = parser.parse_args(argv)
     if given.duration is not None and given.duration <= 0:
         parser.error("--duration: give a number of seconds above 0")
     rate = float(min(given.clients, 1000)) if given.rate is None else given.rate
-    return Options(given.clients, rate, given.duration, given.config, given.capture)
+    try:
+        console = None if given.console == "off" else ConsoleSettings().moved(given.console)
+    except ConfigurationError as error:
+        parser.error(f"--console: {error}")
+    return Options(given.clients, rate, given.duration, given.config, given.capture, console)
 
 
 class Stop:
@@ -191,13 +205,18 @@ class Demo:
         :raises XTCPError: a right or a file is missing, an option is wrong, or the server died.
         """
         options = self.options
+        console = None if options.console is None else _available(options.console)
         with Lab() as lab:
-            server = Server(lab, options.config, capture=options.capture, imports=[Path.cwd()])
+            if console is not None:
+                console = attrs.evolve(console, token_file=str(lab.directory / "console-token"))
+            server = Server(
+                lab, options.config, capture=options.capture, imports=[Path.cwd()], console=console
+            )
             # The server first: it checks the whole configuration, and says what is wrong with it.
             server.start(lambda: self.stop.signal is not None)
             targets = destinations(options.config, options.clients)
             fleet = Fleet(lab, targets, clients=options.clients, rate=options.rate)
-            self._introduce(server)
+            self._introduce(server, console)
             with fleet:
                 fleet.selector.register(self.stop.wakeup, selectors.EVENT_READ)
                 if self._connect(fleet, server):
@@ -207,12 +226,13 @@ class Demo:
                 figures = fleet.finish()
             return self._result(figures)
 
-    def _introduce(self, server: Server) -> None:
+    def _introduce(self, server: Server, console: ConsoleSettings | None) -> None:
         command = shlex.join([sys.executable, "-m", "xtcp_twisted.lab"])
         self.screen.say(
             f"twistd xtcp runs (pid {server.pid}, {self.options.config}) in a private network.\n"
             "\n"
-            "  Talk to its chat, in another terminal:\n"
+            + (_invitation(console) if console is not None else "")
+            + "  Talk to its chat, in another terminal:\n"
             f"    {command} talk {ENGINE_V4} {CHAT_PORT}\n"
             "  Look around there with a shell:\n"
             f"    {command} join\n"
@@ -283,6 +303,42 @@ class Demo:
             "data_segments_out": counters.get("DataSegsOut"),
             "retransmitted": counters.get("RetransSegs"),
         }
+
+
+def _available(console: ConsoleSettings) -> ConsoleSettings:
+    """The console's settings with a port that can be had; a port of 0 becomes a free one.
+
+    :raises ResourceError: the port is taken, or what the console needs is not installed.
+    """
+    try:
+        import xtcp_console.service  # noqa: F401
+    except ModuleNotFoundError as missing:
+        raise ResourceError(
+            f"the console needs {missing.name}, which is not installed: pip install"
+            " 'xtcp_twisted[console]', or go without it: --console off"
+        ) from None
+    family = socket.AF_INET6 if ":" in console.address else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((console.address, console.port))
+            trial.listen()
+        except OSError as error:
+            raise ResourceError(
+                f"the console cannot listen on {console.place}: {error.strerror}; give another port with"
+                " --console PORT (make run CONSOLE=PORT), or go without it: --console off"
+            ) from None
+        return attrs.evolve(console, port=trial.getsockname()[1])
+
+
+def _invitation(console: ConsoleSettings) -> str:
+    from xtcp_console import invitation
+
+    return (
+        f"  Console: {invitation.link(console)}\n"
+        "    The link works once, in a browser on this machine. For another one:\n"
+        f"    {invitation.command(console)}\n"
+    )
 
 
 def _milliseconds(value: float | None) -> str:

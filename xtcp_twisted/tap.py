@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
 import twisted
 import xtcp_twisted
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.reactor.loading import SettingsError, find, load
-from xtcp_twisted.reactor.settings import Settings
+from xtcp_twisted.reactor.settings import ConsoleSettings, Settings
 
 
 class Options(usage.Options):
@@ -38,8 +38,12 @@ class Options(usage.Options):
         ["namespace", None, None, "Network namespace of the device: a name of 'ip netns' or a path."],
         ["capture", None, None, "Write every packet to this file (pcapng, for Wireshark)."],
         ["status-socket", None, None, "Unix socket that gives whoever connects one line of JSON."],
+        ["console", None, None, "[ADDRESS:]PORT of the console, whatever the configuration says."],
     ]
-    optFlags: ClassVar = [["check-config", None, "Check the configuration, say what is wrong, and exit."]]
+    optFlags: ClassVar = [
+        ["no-console", None, "No console, whatever the configuration says."],
+        ["check-config", None, "Check the configuration, say what is wrong, and exit."],
+    ]
 
     compData = usage.Completions(
         descriptions={"config": "configuration file", "capture": "capture file"},
@@ -79,7 +83,7 @@ class Options(usage.Options):
         sys.path.append(str(Path.cwd()))
         try:
             path = self["config"] or find()
-            self.settings = self._overridden(load(path, self["set"]))
+            self.settings = self._withConsole(self._overridden(load(path, self["set"])))
         except SettingsError as error:
             self._refuse("the configuration is refused:\n  " + "\n  ".join(error.problems))
         except ConfigurationError as error:
@@ -101,6 +105,27 @@ class Options(usage.Options):
         except ConfigurationError as error:
             raise SettingsError([f"link.{error}"]) from None
 
+    def _withConsole(self, settings: Settings) -> Settings:
+        """The options' console in place of the configuration's; None where there is to be none."""
+        console = settings.console
+        if self["console"] is not None and self["no-console"]:
+            raise ConfigurationError("give either --console or --no-console")
+        try:
+            if self["console"] is not None:
+                console = (console or ConsoleSettings()).moved(self["console"])
+        except ConfigurationError as error:
+            raise ConfigurationError(f"--console: {error}") from None
+        if self["no-console"] or console is None or not console.enabled:
+            return attrs.evolve(settings, console=None)
+        try:
+            import xtcp_console.service  # noqa: F401
+        except ModuleNotFoundError as missing:
+            raise ConfigurationError(
+                f"the console needs {missing.name}, which is not installed: pip install"
+                " 'xtcp_twisted[console]', or start with --no-console"
+            ) from None
+        return attrs.evolve(settings, console=console)
+
     def _refuse(self, text: str) -> None:
         if self["check-config"]:
             # twistd itself would print its whole help and exit with success.
@@ -109,8 +134,15 @@ class Options(usage.Options):
 
 
 def makeService(options: Options) -> IService:
-    """The service of a parsed command line; opens nothing yet."""
+    """The services of a parsed command line; opens nothing yet."""
     from xtcp_twisted.reactor.service import XTCPService
 
-    made: Any = XTCPService(options.settings, options["status-socket"])
+    made: Any = MultiService()
+    server: Any = XTCPService(options.settings, options["status-socket"])
+    if options.settings.console is not None:
+        from xtcp_console.service import ConsoleService
+
+        # First, so that a port in use is found before a device is opened.
+        made.addService(ConsoleService(options.settings.console, server))
+    made.addService(server)
     return made  # type: ignore[no-any-return]

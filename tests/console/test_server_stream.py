@@ -37,7 +37,7 @@ class Figures:
 
     def __init__(self, tick: Tick) -> None:
         self.view: View | None = None
-        self.listeners: list[Callable[[View], None]] = []
+        self.listeners: list[Callable[[View], object]] = []
         self._tick = tick
         self._events: tuple[Event, ...] = ()
         self._serial = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import pty
@@ -9,11 +10,13 @@ import re
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +27,9 @@ from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab import Lab, keeper
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = str(Path(xtcp_twisted.__file__).parents[1])
+IMPORTS = os.pathsep.join(
+    filter(None, [str(Path(xtcp_twisted.__file__).parents[1]), os.environ.get("PYTHONPATH")])
+)
 #: How long a killed demonstration may take to take everything with it, seconds.
 PATIENCE_S = 10.0
 
@@ -39,13 +44,15 @@ ROW = re.compile(
 class Run:
     """A demonstration in a session and a scratch directory of its own."""
 
-    def __init__(self, scratch: Path, *arguments: str, stderr: int = subprocess.PIPE) -> None:
+    def __init__(
+        self, scratch: Path, *arguments: str, stderr: int = subprocess.PIPE, console: str = "off"
+    ) -> None:
         self.scratch = scratch
         self.namespace = ""
         self.process: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, "-m", "xtcp_twisted.demo", *arguments],
+            [sys.executable, "-m", "xtcp_twisted.demo", "--console", console, *arguments],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": PACKAGE, "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONPATH": IMPORTS, "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -161,6 +168,46 @@ def test_a_short_run_ends_by_itself_with_its_result(start: Start) -> None:
     assert list(run.scratch.iterdir()) == []
 
 
+def test_the_printed_link_opens_the_console_once(start: Start) -> None:
+    run = start("--clients", "20", console=":0")
+    said = run.read_until(ROW.pattern)
+    found = re.search(r"^  Console: http://(127\.0\.0\.1:\d+)(/login/\S+)$", said, re.MULTILINE)
+    assert found
+
+    def status(path: str) -> int:
+        with closing(http.client.HTTPConnection(found[1], timeout=PATIENCE_S)) as browser:
+            browser.request("GET", path)
+            return browser.getresponse().status
+
+    assert [status(found[2]), status(found[2])] == [303, 403]
+    (command,) = [line for line in said.splitlines() if " -m xtcp_console link " in line]
+    another = subprocess.run(
+        shlex.split(command),
+        check=True,
+        env=os.environ | {"PYTHONPATH": IMPORTS},
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    assert status(another.removeprefix(f"http://{found[1]}")) == 303
+    run.process.send_signal(signal.SIGINT)
+    assert run.result()["errors"] == 0
+    assert run.process.wait(PATIENCE_S) == 0
+    assert list(run.scratch.iterdir()) == []  # the token went, too
+
+
+def test_a_port_of_the_console_that_is_taken_is_said_before_anything_starts(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        run = start(console=place)
+        said = run.read_until(r"\n")
+    assert said == (
+        f"python -m xtcp_twisted.demo: the console cannot listen on {place}: Address already in use;"
+        " give another port with --console PORT (make run CONSOLE=PORT), or go without it: --console off\n"
+    )
+    assert run.process.wait(PATIENCE_S) == 2
+    assert list(run.scratch.iterdir()) == []
+
+
 def test_the_printed_command_talks_to_the_chat(start: Start) -> None:
     run = start("--clients", "40")
     said = run.read_until(r"clients connected")
@@ -169,7 +216,7 @@ def test_the_printed_command_talks_to_the_chat(start: Start) -> None:
         [*shlex.split(command), "--lab", str(keeper_of(run))],
         check=False,
         input="/nick ada\nhello everybody\n/who\n/quit\n",
-        env=os.environ | {"PYTHONPATH": PACKAGE},
+        env=os.environ | {"PYTHONPATH": IMPORTS},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

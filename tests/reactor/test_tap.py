@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from twisted.application.service import IService, IServiceMaker
+from twisted.application.service import IService, IServiceMaker, MultiService
 from twisted.plugin import getPlugins
 from twisted.python import usage
 
@@ -103,9 +103,105 @@ def test_check_config_exits_with_the_errors(path: str) -> None:
     assert "link.mtu: 5 is not allowed" in str(exit_.value.code)
 
 
+# -- the console ---------------------------------------------------------------------------------
+
+CONSOLE = '[console]\nport = 9000\ntoken_file = "t"\n'
+
+
+@pytest.fixture
+def with_console(path: str) -> str:
+    Path(path).write_text(TOML + CONSOLE, "utf-8")
+    return path
+
+
+def test_without_the_table_there_is_no_console(path: str) -> None:
+    assert parse("-c", path).settings.console is None
+
+
+def test_the_console_is_the_configurations(with_console: str) -> None:
+    console = parse("-c", with_console).settings.console
+    assert console is not None
+    assert (console.place, console.token_file) == ("127.0.0.1:9000", "t")
+
+
+@pytest.mark.parametrize(
+    "option, place",
+    [("9001", "127.0.0.1:9001"), ("127.0.0.2:9002", "127.0.0.2:9002"), ("[::1]:0", "[::1]:0")],
+)
+def test_the_option_moves_it(with_console: str, option: str, place: str) -> None:
+    console = parse("-c", with_console, "--console", option).settings.console
+    assert console is not None
+    assert (console.place, console.token_file) == (place, "t")
+
+
+@pytest.mark.parametrize("table", ["", "[console]\nenabled = false\n"])
+def test_the_option_switches_it_on(path: str, table: str) -> None:
+    Path(path).write_text(TOML + table, "utf-8")
+    assert parse("-c", path).settings.console is None
+    console = parse("-c", path, "--console", "9001").settings.console
+    assert console is not None
+    assert console.enabled
+
+
+def test_the_option_switches_it_off(with_console: str) -> None:
+    assert parse("-c", with_console, "--no-console").settings.console is None
+
+
+def test_it_cannot_be_both(path: str) -> None:
+    with pytest.raises(usage.UsageError, match="give either --console or --no-console"):
+        parse("-c", path, "--no-console", "--console", "9001")
+
+
+def test_beyond_this_machine_is_refused(path: str) -> None:
+    with pytest.raises(
+        usage.UsageError, match="--console: address: '0.0.0.0' is not allowed; give a loopback"
+    ):
+        parse("-c", path, "--console", "0.0.0.0:80")
+
+
+@pytest.mark.parametrize("missing", ["flask", "flask_limiter", "flask_wtf"])
+def test_without_its_libraries_the_sentence_names_the_extra(
+    with_console: str, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "xtcp_console":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    sentence = f"the console needs {missing}, which is not installed: pip install 'xtcp_twisted[console]'"
+    with pytest.raises(usage.UsageError) as refused:
+        parse("-c", with_console)
+    assert sentence in str(refused.value)
+    with pytest.raises(SystemExit) as exit_:
+        parse("-c", with_console, "--check-config")
+    assert sentence in str(exit_.value.code)
+    assert parse("-c", with_console, "--no-console").settings.console is None
+
+
+def test_both_services_are_made(with_console: str) -> None:
+    made = makeService(parse("-c", with_console))
+    assert isinstance(made, MultiService)
+    assert [service.name for service in made] == ["console", "xtcp"]
+    made = makeService(parse("-c", with_console, "--no-console"))
+    assert isinstance(made, MultiService)
+    assert [service.name for service in made] == ["xtcp"]
+
+
+# -- help ----------------------------------------------------------------------------------------
+
+
 def test_help_names_every_option() -> None:
     text = str(Options())
-    for option in ("config", "tun", "namespace", "capture", "status-socket", "check-config", "set"):
+    for option in (
+        "config",
+        "tun",
+        "namespace",
+        "capture",
+        "status-socket",
+        "console",
+        "no-console",
+        "check-config",
+        "set",
+    ):
         assert f"--{option}" in text
     assert max(map(len, text.splitlines())) <= 80
 
@@ -148,3 +244,5 @@ def test_the_example_configuration_is_good(monkeypatch: pytest.MonkeyPatch) -> N
         ("echo", 7),
         ("web", 80),
     ]
+    assert settings.console is not None
+    assert settings.console.place == "127.0.0.1:8088"

@@ -20,6 +20,7 @@ from typing import Any, Final
 import xtcp_twisted
 from xtcp_twisted.errors import ConfigurationError, ResourceError
 from xtcp_twisted.lab.lab import Lab
+from xtcp_twisted.reactor.settings import ConsoleSettings
 
 #: A server that has not answered by then is given up, seconds.
 START_S: Final = 30.0
@@ -41,10 +42,17 @@ class Server:
     :param config: its configuration, TOML.
     :param capture: write all packets of the engine to this pcapng file.
     :param imports: folders in which the factories of the configuration are looked for.
+    :param console: its console, whatever the configuration says; None: it has none.
     """
 
     def __init__(
-        self, lab: Lab, config: Path, *, capture: Path | None = None, imports: Sequence[Path] = ()
+        self,
+        lab: Lab,
+        config: Path,
+        *,
+        capture: Path | None = None,
+        imports: Sequence[Path] = (),
+        console: ConsoleSettings | None = None,
     ) -> None:
         if not config.is_file():
             raise ConfigurationError(
@@ -59,6 +67,11 @@ class Server:
         self._command += ["--status-socket", str(self._status)]
         if capture is not None:
             self._command += ["--capture", str(capture.resolve())]
+        if console is None:
+            self._command += ["--no-console"]
+        else:
+            self._command += ["--console", console.place]
+            self._command += ["--set", f"console.token_file={console.token_path.absolute()}"]
         self._imports = [Path(xtcp_twisted.__file__).parents[1], *imports]
         self._process: subprocess.Popen[bytes] | None = None
 

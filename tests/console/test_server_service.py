@@ -1,0 +1,242 @@
+"""The console's process: how it starts, says where it is, outlives the engine, and stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.console import CONFIG, PATIENCE_S, ROOT, TWISTD, Console
+
+from xtcp_twisted.errors import ResourceError
+from xtcp_twisted.lab import Lab
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Console]:
+    made = Console(tmp_path)
+    yield made
+    made.stop()
+
+
+def refused(folder: Path, *arguments: str, config: str = CONFIG) -> str:
+    """What is said by one that does not start."""
+    file = folder / "xtcp.toml"
+    file.write_text(config.format(token_file=folder / "console-token"), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "xtcp", "--config", str(file), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    text = done.stdout + done.stderr
+    assert done.returncode == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+def test_a_port_in_use_is_said_before_anything_is_opened(console: Console, tmp_path: Path) -> None:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    text = refused(folder, "--console", console.host, "--set", "link.kind=tun")
+    assert f"The console cannot start: {console.host} cannot be had: Address already in use" in text
+    assert "give another port with --console" in text
+    assert "XTCP cannot start" not in text
+
+
+def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    token = tmp_path / "console-token"
+    token.write_text("a" * 43)
+    token.chmod(0o644)
+    assert f"The console cannot start: token_file: {token}: others may open it" in refused(tmp_path)
+
+
+def test_any_other_address_is_refused_before_it_starts(tmp_path: Path) -> None:
+    text = refused(tmp_path, "--console", "0.0.0.0:8088")
+    assert "--console: address: '0.0.0.0' is not allowed; give a loopback address" in text
+
+
+def test_the_token_is_its_owners_and_nowhere_else(console: Console) -> None:
+    assert stat.S_IMODE(console.token_file.stat().st_mode) == 0o600
+    token = console.token_file.read_text().strip()
+    console.sign_in()
+    assert token not in console.log()
+    assert "/login/" not in console.log()  # nor is any link, which a terminal would have been shown
+    for name in ("cmdline", "environ"):
+        assert token.encode() not in Path(f"/proc/{console.process.pid}/{name}").read_bytes()
+
+
+def test_no_console_is_no_port(tmp_path: Path) -> None:
+    """Neither a port nor a token, whatever the configuration says."""
+    file, status = tmp_path / "xtcp.toml", tmp_path / "status"
+    file.write_text(CONFIG.format(token_file=tmp_path / "console-token"), "utf-8")
+    command = [
+        sys.executable,
+        "-c",
+        TWISTD,
+        "-n",
+        "--pidfile=",
+        "xtcp",
+        "--config",
+        str(file),
+        "--no-console",
+    ]
+    with subprocess.Popen(
+        [*command, "--status-socket", str(status)], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + PATIENCE_S
+        while not status.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        tables = Path(f"/proc/{process.pid}/net/tcp").read_text()
+        sockets = {os.readlink(fd) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
+        mine = [row for row in tables.splitlines() if f"socket:[{(row.split() + [''] * 10)[9]}]" in sockets]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) is not None
+    assert mine == []
+    assert not (tmp_path / "console-token").exists()
+
+
+# -- the sign-in link ----------------------------------------------------------------------------
+
+
+def link(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "xtcp_console", "link", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def test_the_command_in_the_log_makes_a_link_that_signs_in(console: Console) -> None:
+    command = console.log().partition("(for a sign-in link: ")[2].partition(")")[0]
+    done = subprocess.run(command, shell=True, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    url = done.stdout.strip()
+    assert url.startswith(f"http://{console.host}/login/")
+    path = url.removeprefix(f"http://{console.host}")
+    assert console.request("GET", path).status == 303
+    assert console.request("GET", path).status == 403  # once
+
+
+def test_the_configuration_tells_it_all_but_a_port_of_zero(console: Console) -> None:
+    done = link("--config", str(console.config))
+    assert done.returncode == 1
+    assert "the console's port is any free one; give it with --console" in done.stderr
+    done = link("--config", str(console.config), "--console", console.host)
+    assert done.stdout.startswith(f"http://{console.host}/login/")
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (("--config", "/no/such.toml"), "/no/such.toml: cannot be read: No such file"),
+        (
+            ("--token-file", "/no/such/token"),
+            "there is no /no/such/token: no console has been started with it",
+        ),
+        (("--token-file", "/etc/passwd"), "others may open it"),
+        (
+            ("--token-file", "t", "--console", "0.0.0.0:1"),
+            "'0.0.0.0' is not allowed; give a loopback address",
+        ),
+    ],
+)
+def test_without_a_token_there_is_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    done = link(*arguments)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+def test_it_says_goodbye_to_open_pages_when_it_stops(console: Console) -> None:
+    with console.stream(console.sign_in()) as stream:
+        stream.next()
+        console.process.send_signal(signal.SIGTERM)
+        assert json.loads(stream.next("bye").data) == {"reason": "stopping"}
+    assert console.process.wait(PATIENCE_S) in (0, -signal.SIGTERM)
+    assert "Traceback" not in console.log()
+    with pytest.raises(ConnectionRefusedError):
+        console.connect()
+
+
+#: A page that never gets ready, and one that waits for the reactor.
+STUCK = """
+import sys, threading
+from twisted.internet import reactor, threads
+from twisted.web.wsgi import WSGIResource
+from xtcp_console.site import Root, Site, Threads
+
+def application(environ, start):
+    print("asked", flush=True)
+    if environ["PATH_INFO"] == "/stuck":
+        threading.Event().wait()
+    threads.blockingCallFromThread(reactor, lambda: None)
+    start("200 OK", [])
+    return [b"done"]
+
+pool, site = Threads(), Site(reactor)
+site.resource = Root({}, WSGIResource(reactor, pool, application))
+pool.start()
+port = reactor.listenTCP(0, site, interface="127.0.0.1")
+print(port.getHost().port, flush=True)
+reactor.addSystemEventTrigger("before", "shutdown", lambda: pool.end(reactor))
+reactor.run()
+"""
+
+
+def test_a_page_that_never_gets_ready_holds_nothing_up() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+            connection.sendall(b"GET /stuck HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert process.stdout.readline() == "asked\n"
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE_S)
+            assert time.monotonic() - began < 10
+
+
+def test_it_lives_on_when_the_engine_stops(tmp_path: Path) -> None:
+    """The device goes away under the engine: the console says so."""
+    try:
+        lab = Lab().__enter__()
+    except ResourceError as error:
+        pytest.skip(str(error))
+    try:
+        console = Console(tmp_path, "--set", "link.kind=tun", "--namespace", lab.path)
+        cookie = console.sign_in()
+        with console.stream(cookie) as stream:
+            assert json.loads(stream.next().data)["engine"]["state"] == "running"
+            lab.run(["ip", "link", "delete", "xtcp0"])
+            deadline = time.monotonic() + PATIENCE_S
+            while (engine := json.loads(stream.next().data)["engine"])["state"] == "running":
+                assert time.monotonic() < deadline
+        assert engine["state"] == "stopped"
+        assert "xtcp0" in engine["reason"]
+        assert console.request("GET", "/healthz").status == 200
+        assert console.stop() in (0, -signal.SIGTERM)
+        assert "Traceback" not in console.log()
+    finally:
+        lab.close()
