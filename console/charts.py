@@ -11,17 +11,18 @@ Knows numbers and times, no engine and no HTML.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from xtcp_console.figures import Span
-from xtcp_console.formats import across
+from xtcp_console.formats import across, clock
 
-#: The occupancy chart: seconds that it spans; its y runs from 0 (full) to 100 (empty).
-OCCUPANCY_SPAN_S: Final = 600
+#: Seconds that the occupancy chart may span, as much as there is; and seconds between its marks.
+OCCUPANCY_SPANS_S: Final[Mapping[int, int]] = {120: 30, 300: 60, 600: 120}
+MARKS: Final = 5
+#: Its y runs from 0 (full) to 100 (empty).
 OCCUPANCY_HEIGHT: Final = 100
-OCCUPANCY_TICK_S: Final = 120
 #: A hole in the data wider than this breaks the line.
 GAP_S: Final = 5
 
@@ -32,7 +33,8 @@ SPARK_MARGIN: Final = 2
 #: A value that does not move gets a band of this share of itself, so that noise stays small.
 SPARK_BAND: Final = 0.005
 
-RIBBON_SPAN_S: Final = 1800
+#: Seconds that the ribbon may span.
+RIBBON_SPANS_S: Final = (120, 600, 1800)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Mark:
     """A time at a place of the x axis."""
 
     x: str  #: an SVG length
-    t: float
+    text: str
+    shown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,18 @@ class Stretch:
 Points = list[tuple[float, float]]
 
 
-def occupancy(times: Sequence[float], shares: Sequence[float], end: float) -> Line:
-    """A line of shares, 0 to 1, over the `OCCUPANCY_SPAN_S` seconds up to `end`."""
-    start = end - OCCUPANCY_SPAN_S
+def span(since: float, end: float, choices: Iterable[int]) -> int:
+    """The shortest of `choices`, in seconds, that reaches from `end` back to `since`; else the longest."""
+    longest = 0
+    for longest in choices:
+        if end - since <= longest:
+            break
+    return longest
+
+
+def occupancy(times: Sequence[float], shares: Sequence[float], end: float, span_s: int) -> Line:
+    """A line of shares, 0 to 1, over the `span_s` seconds up to `end`."""
+    start = end - span_s
     points = [
         (t - start, OCCUPANCY_HEIGHT * (1 - min(1, share)))
         for t, share in zip(times, shares, strict=True)
@@ -114,23 +126,24 @@ def _runs(points: Points, gap: float) -> Iterator[Points]:
     yield run
 
 
-def time_marks(end: float) -> list[Mark]:
-    """Round times for the x axis of the occupancy chart that ends at `end`."""
-    start = end - OCCUPANCY_SPAN_S
-    first = math.ceil(start / OCCUPANCY_TICK_S) * OCCUPANCY_TICK_S
+def time_marks(end: float, span_s: int) -> list[Mark]:
+    """Round times for the x axis of an occupancy chart of `span_s` seconds up to `end`."""
+    start, step = end - span_s, OCCUPANCY_SPANS_S[span_s]
+    first = math.ceil(start / step) * step
+    digits = len("00:00") if step >= 60 else len("00:00:00")
     return [
-        Mark(across((t - start) / OCCUPANCY_SPAN_S), t)
-        for t in range(first, first + OCCUPANCY_SPAN_S, OCCUPANCY_TICK_S)
+        Mark(across((t - start) / span_s), clock(t)[:digits], t <= end)
+        for t in range(first, first + MARKS * step, step)
     ]
 
 
-def ribbon(spans: Sequence[Span], end: float) -> list[Stretch]:
-    """Pressure over the `RIBBON_SPAN_S` seconds up to `end`."""
-    start = end - RIBBON_SPAN_S
+def ribbon(spans: Sequence[Span], end: float, span_s: int) -> list[Stretch]:
+    """Pressure over the `span_s` seconds up to `end`."""
+    start = end - span_s
     stretches = []
-    for span in spans:
-        left, right = max(span.start, start), min(span.end, end)
+    for each in spans:
+        left, right = max(each.start, start), min(each.end, end)
         if right > left:
-            x, width = (left - start) / RIBBON_SPAN_S, (right - left) / RIBBON_SPAN_S
-            stretches.append(Stretch(across(x), across(width), span.state))
+            x, width = (left - start) / span_s, (right - left) / span_s
+            stretches.append(Stretch(across(x), across(width), each.state))
     return stretches

@@ -23,22 +23,24 @@ def derive(tick: Plain) -> dict[str, Any]:
     """Conclusions from `tick`.
 
     `worst`: the buffer in the highest pressure state, the fuller one of two.
-    `verdict`: "stopped", or "<kind>.<state>" of the worst buffer, or None while all is open.
+    `verdict`: "stopped", or the kind of the worst buffer, or None while all is open.
     `thresholds`: those of all buffers, or None when they differ.
-    `pressed`: how many buffers are not open; None instead of 0.
+    `pressed`: how many buffers are not open; `lost`: what the counters of losses count,
+    `losses` each of them; all None instead of 0.
     """
     buffers = list(_buffers(tick))
     worst = max(buffers, key=_severity)
-    open_ = worst["state"] == "open"
     engine = tick["engine"]
     limits = worst["buffer"]["pressure"]["thresholds"]
     alike = all(each["buffer"]["pressure"]["thresholds"] == limits for each in buffers)
-    calm = None if open_ else f"{worst['kind']}.{worst['state']}"
+    pressed = sum(each["state"] != "open" for each in buffers)
     return {
         "worst": worst,
-        "verdict": "stopped" if engine["state"] == "stopped" else calm,
+        "verdict": "stopped" if engine["state"] == "stopped" else worst["kind"] if pressed else None,
         "thresholds": limits if alike else None,
-        "pressed": sum(each["state"] != "open" for each in buffers) or None,
+        "pressed": pressed or None,
+        "losses": {name: count or None for name, count in tick["counters"].items()},
+        "lost": sum(tick["counters"].values()) or None,
         "pools": len(tick["pools"]),
         "connections": engine["connections"] / engine["max_connections"],
     }

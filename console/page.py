@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import Flask
@@ -34,6 +35,7 @@ DIGITS: Final = 5
 #: Colour classes of the chart's lines: pools take turns, the transmit buffer has its own.
 POOL_COLOURS: Final = ("c1", "c2", "c3", "c4", "c5")
 TRANSMIT_COLOUR: Final = "c6"
+LINES_WITHOUT_HISTORY: Final = 8
 
 #: Targets that take a condition: the attribute, and whether it is there when that holds.
 CONDITIONAL: Final[Mapping[str, tuple[Markup, bool]]] = {
@@ -91,40 +93,54 @@ class Live:
 def context(view: View) -> dict[str, Any]:
     """The variables of overview.html but those of every page."""
     tick = view.tick
-    live = Live({**tick.plain, "now": derive(tick.plain)})
+    span_s = charts.span(_first(view.occupancy.times, tick.t), tick.t, charts.OCCUPANCY_SPANS_S)
+    ribbon_s = charts.span(
+        _first([each.start for each in view.ribbon], tick.t), tick.t, charts.RIBBON_SPANS_S
+    )
     return {
         "view": view,
         "tick": tick,
-        "live": live,
-        "lines": _occupancy_lines(view),
-        "marks": charts.time_marks(tick.t),
-        "ribbon": charts.ribbon(view.ribbon, tick.t),
+        "live": Live({**tick.plain, "now": derive(tick.plain)}),
+        "span_s": span_s,
+        "marks": charts.time_marks(tick.t, span_s),
+        "lines": _buffer_lines(view, span_s),
+        "ribbon_s": ribbon_s,
+        "ribbon": charts.ribbon(view.ribbon, tick.t, ribbon_s),
         "events": tuple(reversed(view.events))[:EVENTS_SHOWN],
         "seed": _seed(view),
     }
 
 
-def _occupancy_lines(view: View) -> list[BufferLine]:
-    """The lines of the occupancy chart, the pools' first."""
-    lines = [
-        BufferLine(pool.name, f"pools.{row}.receive.used", POOL_COLOURS[at % len(POOL_COLOURS)], view)
-        for at, (row, pool) in enumerate(view.tick.pools.items())
-    ]
-    return [*lines, BufferLine("transmit", "transmit.buffer.used", TRANSMIT_COLOUR, view)]
+def _first(times: Sequence[float], otherwise: float) -> float:
+    return times[0] if times else otherwise
 
 
+@dataclass(frozen=True, slots=True)
 class BufferLine:
-    """One buffer in the occupancy chart: its name, the path of its share, colour class and shape."""
+    """One buffer in the occupancy chart."""
 
-    __slots__ = ("colour", "label", "path", "shape")
+    label: str
+    path: str  #: of its share
+    colour: str  #: CSS class
+    shape: charts.Line
 
-    def __init__(self, label: str, path: str, colour: str, view: View) -> None:
-        history = view.occupancy
-        shares = history.columns.get(path, (math.nan,) * len(history.times))
-        self.label = label
-        self.path = path
-        self.colour = colour
-        self.shape = charts.occupancy(history.times, shares, view.tick.t)
+
+def _buffer_lines(view: View, span_s: int) -> list[BufferLine]:
+    """The lines of the occupancy chart: of the pools with a history, and of the transmit buffer."""
+    history = view.occupancy
+    paths = {f"pools.{row}.receive.used": pool.name for row, pool in view.tick.pools.items()}
+    kept = [path for path in paths if path in history.columns] or list(paths)[:LINES_WITHOUT_HISTORY]
+    named = [(paths[path], path, POOL_COLOURS[at % len(POOL_COLOURS)]) for at, path in enumerate(kept)]
+    unknown = (math.nan,) * len(history.times)
+    return [
+        BufferLine(
+            label,
+            path,
+            colour,
+            charts.occupancy(history.times, history.columns.get(path, unknown), view.tick.t, span_s),
+        )
+        for label, path, colour in [*named, ("transmit", "transmit.buffer.used", TRANSMIT_COLOUR)]
+    ]
 
 
 def spark(view: View, path: str) -> charts.Line:
@@ -162,7 +178,6 @@ def install(app: Flask) -> None:
     environment = app.jinja_env
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters.update(
-        clock=formats.clock,
         counter=words.counter,
         idle=formats.idle,
         iso=formats.iso,
@@ -170,6 +185,4 @@ def install(app: Flask) -> None:
         short=formats.short,
         when=formats.when,
     )
-    environment.globals.update(
-        PRESSURES=PRESSURES, VERDICTS=words.VERDICTS, EFFECTS=words.EFFECTS, spark=spark
-    )
+    environment.globals.update(PRESSURES=PRESSURES, VERDICTS=words.VERDICTS, spark=spark)

@@ -5,7 +5,6 @@ Knows the names of states and counters; knows no page.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,77 +12,44 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The sentence on top of a page: `{name}` in `head` stands for the pool."""
+    """What stands on top of a page while a buffer is under pressure."""
 
-    head: str
-    effect: str
+    subject: str  #: `{name}` stands for the pool
+    buffer: str
+    outcome: str  #: what comes of it if it goes on
 
 
-#: By kind of buffer and its state, as in `derive`.
+#: By the kind of the worst buffer, as in `derive`.
 VERDICTS: Final[Mapping[str, Verdict]] = {
-    "receive.frozen": Verdict(
-        "Pool {name} has frozen its windows",
-        "Connections with unread data are offered no more room; nothing is lost.",
+    "receive": Verdict(
+        "Pool {name} is under pressure",
+        "its receive buffer",
+        "If it fills up, data that finds no room is dropped unacknowledged, and its clients send it again.",
     ),
-    "receive.withholding": Verdict(
-        "Pool {name} is withholding acknowledgements",
-        "Its clients slow down and new ones wait; no data is lost.",
-    ),
-    "receive.discarding": Verdict(
-        "Pool {name} is discarding new data",
-        "What arrives for connections with unread data is dropped before it is acknowledged, "
-        "so their clients send it again.",
-    ),
-    "transmit.frozen": Verdict(
-        "The transmit buffer has halved its quotas",
-        "A connection may queue half as much as before; nothing is lost.",
-    ),
-    "transmit.withholding": Verdict(
-        "The transmit buffer is withholding room",
-        "Broadcasts pause, and low-priority groups queue nothing new; nothing is lost.",
-    ),
-    "transmit.discarding": Verdict(
-        "The transmit buffer is almost full",
-        "Only connections with nothing queued may send; nothing that was accepted is lost.",
+    "transmit": Verdict(
+        "The transmit buffer is under pressure",
+        "it",
+        "If it fills up, sends wait until peers acknowledge what they have.",
     ),
 }
 
-#: What each state does, in a few words.
-EFFECTS: Final[Mapping[str, Mapping[str, str]]] = {
-    "receive": {
-        "open": "takes everything",
-        "frozen": "offers no more window",
-        "withholding": "postpones ACKs",
-        "discarding": "drops new data",
-    },
-    "transmit": {
-        "open": "takes everything",
-        "frozen": "halves quotas",
-        "withholding": "pauses broadcasts",
-        "discarding": "serves idle ones only",
-    },
-}
-
-#: Counters whose engine name does not say enough.
+#: What the engine's counters of losses count, in few words.
 COUNTERS: Final[Mapping[str, str]] = {
+    "ListenDrops": "Requests without room",
+    "TCPReqQFull": "Requests over the limit",
+    "AcceptTimeouts": "Requests not accepted in time",
     "TCPRcvQDrop": "Data without room",
-    "TCPOFODrop": "Out-of-order drops",
-    "TCPReqQFull": "Full request queue",
-    "ListenDrops": "Connections refused",
-    "LinkDrops": "Packets lost at the link",
+    "TCPOFODrop": "Data behind gaps dropped",
+    "Stalled": "Left out of broadcasts",
+    "TCPAbortOnTimeout": "Given up, no answer",
+    "TCPTimeWaitOverflow": "TIME-WAIT cut short",
+    "LinkDrops": "Packets the link refused",
     "ReplyDrops": "Replies dropped",
-    "TCPAbortOnTimeout": "Aborted, no answer",
-    "TCPTimeWaitOverflow": "TIME-WAIT overflow",
-    "RetransSegs": "Segments sent again",
+    "InCsumErrors": "Wrong checksums",
+    "InvalidTransitions": "Errors of the engine",
 }
 
 
 def counter(name: str) -> str:
     """What people call the engine's counter `name`."""
-    return COUNTERS.get(name) or _spaced(name)
-
-
-def _spaced(name: str) -> str:
-    """``AcksWithheld`` as ``Acks withheld``; capitals in a row stay as they are."""
-    parts = re.findall(r"[A-Z]+(?=[A-Z][a-z]|$|[0-9_])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+", name)
-    return " ".join(part if part.isupper() and len(part) > 1 else part.lower() for part in parts).capitalize()
+    return COUNTERS.get(name, name)

@@ -36,7 +36,7 @@ function announce(text) {
 const events = new Events(document.querySelector('.events'), byId('event-row'), seed.event);
 const indicator = new Indicator(announce);
 const chart = new Chart(document.querySelector('[data-chart]'), seed.occupancy);
-const ribbon = new Ribbon(document.querySelector('.ribbon svg'), seed.ribbon);
+const ribbon = new Ribbon(document.querySelector('.ribbon svg'), byId('ribbon-since'), seed.ribbon);
 
 /** @type {((data: any) => void)[]} */
 const views = [

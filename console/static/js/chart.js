@@ -5,13 +5,19 @@ import { at } from './bind.js';
 import { across, clock, down, percent0 } from './fmt.js';
 import { History, path } from './lines.js';
 
-const SPAN_S = 600;
-const LABEL_EVERY_S = 120;
+/** Seconds that the chart may span, as much as there is; and seconds between its marks. */
+const SPANS = [
+  { span: 120, step: 30 },
+  { span: 300, step: 60 },
+  { span: 600, step: 120 },
+];
+/** Values kept, one a second. */
+const KEPT = 600;
 const VIEW_HEIGHT = 100;
 /** A hole in the data wider than this breaks the line. */
 const GAP_S = 5;
 /** How far keys move the cursor, in values. */
-const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -30, PageDown: 30, Home: -SPAN_S, End: SPAN_S };
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -30, PageDown: 30, Home: -KEPT, End: KEPT };
 
 class Series {
   /** @param {Element} figure @param {SVGPathElement} line @param {Record<string, (number | null)[]>} columns */
@@ -23,7 +29,7 @@ class Series {
     this.dot = figure.querySelector(`[data-dot="${named}"]`);
     this.value = figure.querySelector(`[data-value="${named}"]`);
     this.label = this.value.previousSibling.textContent.trim();
-    this.history = new History(SPAN_S, columns[this.path]);
+    this.history = new History(KEPT, columns[this.path]);
   }
 
   /** @param {number[]} xs */
@@ -39,6 +45,8 @@ export class Chart {
   /** The value under the cursor, counted from the newest; null without a cursor. @type {number | null} */
   #cursor = null;
 
+  #scale = SPANS[0];
+
   /**
    * @param {Element} figure
    * @param {{ times: number[], columns: Record<string, (number | null)[]> }} seed
@@ -46,10 +54,10 @@ export class Chart {
   constructor(figure, seed) {
     this.plot = figure.querySelector('.plot');
     this.readout = figure.querySelector('.readout');
-    this.still = this.readout.textContent;
+    this.lines = figure.querySelector('.lines');
     this.labels = [...figure.querySelectorAll('.x-label')];
     this.cursor = figure.querySelector('.cursor');
-    this.times = new History(SPAN_S, seed.times);
+    this.times = new History(KEPT, seed.times);
     this.series = [...figure.querySelectorAll('[data-line]')].map((line) => new Series(figure, line, seed.columns));
     this.#listen();
     this.draw();
@@ -59,7 +67,7 @@ export class Chart {
   #listen() {
     this.plot.setAttribute('role', 'slider');
     this.plot.setAttribute('tabindex', '0');
-    this.plot.setAttribute('aria-valuemin', String(-SPAN_S));
+    this.plot.setAttribute('aria-valuemin', String(-KEPT));
     this.plot.setAttribute('aria-valuemax', '0');
     this.plot.addEventListener('pointermove', (event) => this.#point(event.clientX));
     this.plot.addEventListener('pointerdown', (event) => this.#point(event.clientX));
@@ -78,7 +86,10 @@ export class Chart {
 
   draw() {
     const end = this.times.values.at(-1) ?? Date.now() / 1000;
-    const xs = this.times.values.map((t) => t - end + SPAN_S);
+    const known = end - (this.times.values[0] ?? end);
+    this.#scale = SPANS.find(({ span }) => known <= span) ?? SPANS.at(-1);
+    this.lines.setAttribute('viewBox', `0 0 ${this.#scale.span} ${VIEW_HEIGHT}`);
+    const xs = this.times.values.map((t) => t - end + this.#scale.span);
     this.series.forEach((series) => series.draw(xs));
     this.#drawLabels(end);
     this.#drawCursor();
@@ -86,11 +97,13 @@ export class Chart {
 
   /** @param {number} end */
   #drawLabels(end) {
-    const first = Math.ceil((end - SPAN_S) / LABEL_EVERY_S) * LABEL_EVERY_S;
+    const { span, step } = this.#scale;
+    const first = Math.ceil((end - span) / step) * step;
     this.labels.forEach((label, index) => {
-      const t = first + index * LABEL_EVERY_S;
-      label.setAttribute('x', across((t - end + SPAN_S) / SPAN_S));
-      label.textContent = clock(t).slice(0, 5);
+      const t = first + index * step;
+      label.toggleAttribute('hidden', t > end);
+      label.setAttribute('x', across((t - end + span) / span));
+      label.textContent = step < 60 ? clock(t) : clock(t).slice(0, 5);
     });
   }
 
@@ -98,7 +111,7 @@ export class Chart {
   #point(clientX) {
     const box = this.plot.querySelector('.axes').getBoundingClientRect();
     const end = this.times.values.at(-1);
-    const wanted = end - SPAN_S + ((clientX - box.left) / box.width) * SPAN_S;
+    const wanted = end - (1 - (clientX - box.left) / box.width) * this.#scale.span;
     const distances = this.times.values.map((t) => Math.abs(t - wanted));
     this.#moveTo(distances.length - 1 - distances.indexOf(Math.min(...distances)));
   }
@@ -126,7 +139,7 @@ export class Chart {
       value.textContent = percent0(history.values[index]);
     });
     const t = this.times.values[index];
-    this.readout.textContent = shown ? clock(t) : this.still;
+    this.readout.textContent = shown ? clock(t) : `last ${this.#scale.span / 60} minutes`;
     this.#say(t);
     if (shown) this.#place(index, t);
   }
@@ -140,7 +153,7 @@ export class Chart {
 
   /** @param {number} index @param {number} t */
   #place(index, t) {
-    const x = across(1 - (this.times.values.at(-1) - t) / SPAN_S);
+    const x = across(1 - (this.times.values.at(-1) - t) / this.#scale.span);
     const line = this.cursor.querySelector('line');
     line.setAttribute('x1', x);
     line.setAttribute('x2', x);

@@ -14,7 +14,8 @@ import { nextState, PRESSURES } from './fmt.js';
  * @typedef {{ name: string, receive: Buffer, largest: string | null, largest_share: number | null }} Pool
  * @typedef {{ at: number, edges_s: number[], rows: Record<string, number[]>, total: number }} Census
  * @typedef {{ t: number, layout: string, engine: { state: string, connections: number, max_connections: number },
- *   pools: Record<string, Pool>, transmit: { buffer: Buffer }, census: Census | null }} Tick
+ *   pools: Record<string, Pool>, transmit: { buffer: Buffer }, census: Census | null,
+ *   counters: Record<string, number> }} Tick
  *   One second's figures, as figures.py describes them; only what these scripts name themselves.
  * @typedef {{ kind: string, name: string, state: string, higher: string | null, for_s: number,
  *   buffer: Buffer }} Judged
@@ -61,12 +62,15 @@ export function derive(tick) {
   buffers.push(judged('transmit', 'transmit buffer', tick.transmit.buffer, tick.t));
   const worst = buffers.reduce((found, each) => (worse(each, found) ? each : found));
   const limits = worst.buffer.pressure.thresholds;
-  const calm = worst.state === 'open' ? null : `${worst.kind}.${worst.state}`;
+  const pressed = buffers.filter((each) => each.state !== 'open').length;
+  const counters = Object.entries(tick.counters);
   return {
     worst,
-    verdict: tick.engine.state === 'stopped' ? 'stopped' : calm,
+    verdict: tick.engine.state === 'stopped' ? 'stopped' : pressed ? worst.kind : null,
     thresholds: buffers.every((each) => same(each.buffer.pressure.thresholds, limits)) ? limits : null,
-    pressed: buffers.filter((each) => each.state !== 'open').length || null,
+    pressed: pressed || null,
+    losses: Object.fromEntries(counters.map(([name, count]) => [name, count || null])),
+    lost: counters.reduce((sum, [, count]) => sum + count, 0) || null,
     pools: Object.keys(tick.pools).length,
     connections: tick.engine.connections / tick.engine.max_connections,
   };
