@@ -114,21 +114,33 @@ class Window:
         return Change(first.snapshot.counters, self.latest.snapshot.counters, self.latest.at - first.at)
 
     def group(self, group: GroupSnapshot) -> Change:
-        """What the counters of a group did since it was first seen in this window."""
-        for sample in self._samples:
-            if (first := sample.groups.get(group.serial)) is not None:
-                return Change(first.counters, group.counters, self.latest.at - sample.at)
-        raise KeyError(group.serial)
+        """What the counters of a group did.
+
+        :param group: of the latest sample.
+        """
+        old, at = group.counters, self.latest.at
+        for sample in reversed(self._samples):
+            at = sample.at
+            if (seen := sample.groups.get(group.serial)) is None:
+                old = dict.fromkeys(group.counters, 0)  # it was opened after this sample
+                break
+            old = seen.counters
+        return Change(old, group.counters, self.latest.at - at)
 
     def growth(self, measure: Callable[[Sample], int | None]) -> float:
         """How fast something grows or shrinks, per second.
 
-        :param measure: what it is in a sample; None where it does not exist yet.
+        :param measure: how much it is in a sample; None before it existed.
         """
-        for sample in self._samples:
-            if (first := measure(sample)) is not None:
-                return per_second((measure(self.latest) or 0) - first, self.latest.at - sample.at)
-        return 0.0
+        now = old = measure(self.latest) or 0
+        at = self.latest.at
+        for sample in reversed(self._samples):
+            at = sample.at
+            if (seen := measure(sample)) is None:
+                old = 0
+                break
+            old = seen
+        return per_second(now - old, self.latest.at - at)
 
 
 def rates(change: Change) -> Rates:
