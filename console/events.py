@@ -95,8 +95,9 @@ class Watch:
         before, after = old.snapshot.counters, new.snapshot.counters
         for name in LOSSES:
             lost = after[name] - before[name]
-            if lost > 0 and self._flood.admit(name, new.at, partial(_loss, name), most=1, count=lost):
-                self._log.add(new.t, _loss(name, lost))
+            summary = partial(_loss, name, " within a minute")
+            if lost > 0 and self._flood.admit(name, new.at, summary, most=1, count=lost):
+                self._log.add(new.t, _loss(name, "", lost))
 
 
 def _missing(there: Mapping[int, _T], here: Mapping[int, _T]) -> list[_T]:
@@ -131,6 +132,8 @@ def _changes(passage: Passage, count: int) -> Notice:
     return Notice(SEVERITIES[state], "pressure", passage.ref, text, f"now {state} · {passage.use()}")
 
 
-def _loss(name: str, count: int) -> Notice:
+def _loss(name: str, when: str, count: int) -> Notice:
     loss = LOSSES[name]
-    return Notice(loss.severity, "loss", "engine", loss.text, f"{_number(count, 'time')} · counter {name}")
+    return Notice(
+        loss.severity, "loss", "engine", loss.text, f"{_number(count, 'time')}{when} · counter {name}"
+    )
