@@ -113,6 +113,7 @@ class Model:
         self._clock = clock
         self._wall = wall
         self._usage = usage
+        self._host = socket.gethostname()
         self._loop = task.LoopingCall(self._turn)
         self._loop.clock = reactor
         self._due = 0.0
@@ -239,7 +240,7 @@ class Model:
             reason=self._source.failure if run.engine is None else None,
             started=run.started,
             uptime_s=sample.t - run.started,
-            host=socket.gethostname(),
+            host=self._host,
             pid=os.getpid(),
             version=__version__,
             addresses=run.addresses,

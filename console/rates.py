@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from xtcp_console.figures import Rates
 from xtcp_twisted.engine.snapshot import EngineSnapshot, GroupSnapshot, PoolSnapshot
 
 #: Intervals between samples that a rate is taken over.
 INTERVALS: Final = 5
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class Change:
 
     def rate(self, name: str) -> float:
         """Its growth per second."""
-        return per_second(self.count(name), self.seconds)
+        count = self.new[name] - self.old[name]
+        return count / self.seconds if count > 0 and self.seconds > 0 else 0.0
 
     def share(self, name: str, other: str) -> float | None:
         """What `name` has of the growth of both; None when neither grew."""
@@ -114,17 +117,9 @@ class Window:
         return Change(first.snapshot.counters, self.latest.snapshot.counters, self.latest.at - first.at)
 
     def group(self, group: GroupSnapshot) -> Change:
-        """What the counters of a group did.
-
-        :param group: of the latest sample.
-        """
-        old, at = group.counters, self.latest.at
-        for sample in reversed(self._samples):
-            at = sample.at
-            if (seen := sample.groups.get(group.serial)) is None:
-                old = dict.fromkeys(group.counters, 0)  # it was opened after this sample
-                break
-            old = seen.counters
+        """What the counters of a group of the latest sample did."""
+        first, at = self._begin(lambda sample: sample.groups.get(group.serial))
+        old = dict.fromkeys(group.counters, 0) if first is None else first.counters
         return Change(old, group.counters, self.latest.at - at)
 
     def growth(self, measure: Callable[[Sample], int | None]) -> float:
@@ -132,15 +127,20 @@ class Window:
 
         :param measure: how much it is in a sample; None before it existed.
         """
-        now = old = measure(self.latest) or 0
-        at = self.latest.at
-        for sample in reversed(self._samples):
-            at = sample.at
-            if (seen := measure(sample)) is None:
-                old = 0
-                break
-            old = seen
-        return per_second(now - old, self.latest.at - at)
+        first, at = self._begin(measure)
+        return per_second((measure(self.latest) or 0) - (first or 0), self.latest.at - at)
+
+    def _begin(self, find: Callable[[Sample], _T | None]) -> tuple[_T | None, float]:
+        """The first value in the window and when it was taken.
+
+        None and the time before, when it came into being within the window: it was nothing then.
+        """
+        before: Sample | None = None
+        for sample in self._samples:
+            if (found := find(sample)) is not None:
+                return (found, sample.at) if before is None else (None, before.at)
+            before = sample
+        return None, self.latest.at
 
 
 def rates(change: Change) -> Rates:

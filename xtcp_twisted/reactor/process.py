@@ -6,13 +6,15 @@ Knows /proc; must not know engines.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import Final
+
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def rss_bytes() -> int:
     """Memory of the process that is in RAM, bytes."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    with open("/proc/self/statm", "rb", buffering=0) as statm:
+        return int(statm.read().split()[1]) * PAGE_BYTES
 
 
 def descriptors() -> int:
