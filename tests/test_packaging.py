@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from support.console import CONFIG, Console
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
@@ -25,23 +28,41 @@ SOURCES = sorted(
     for suffix in ("pyx", "pxd", "pyi")
     for path in ROOT.glob(f"xtcp_twisted/**/*.{suffix}")
 )
+#: What the console sends as it is, or makes pages of.
+ASSETS = sorted(
+    path.relative_to(ROOT / "console").as_posix()
+    for folder in ("static", "templates")
+    for path in (ROOT / "console" / folder).rglob("*")
+    if path.is_file()
+)
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+}
 LEFTOVERS = ("*.so", "*.egg-info", "*.py[co]", "*.c", "dropin.cache")
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """Run a command away from the repository and return what it printed."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "XTCP_"))
-    }
-    done = subprocess.run(
+#: Without what leads Python to the repository.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "XTCP_"))}
+
+
+def attempt(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command away from the repository."""
+    return subprocess.run(
         command,
         cwd=cwd,
-        env=environment,
+        env=ENVIRONMENT,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
     )
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run a command away from the repository and return what it printed."""
+    done = attempt(*command, cwd=cwd)
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}"
     return done.stdout
 
@@ -126,11 +147,24 @@ def test_the_wheel_carries_modules_and_their_declarations(wheel_names: set[str])
 @pytest.mark.packaging
 @pytest.mark.timeout(600)
 def test_the_wheel_carries_nothing_else(wheel_names: set[str], packages: set[str]) -> None:
-    folders = {
-        Path(name).parent.as_posix().replace("/", ".") for name in wheel_names if ".dist-info" not in name
+    modules = {name for name in wheel_names if ".dist-info" not in name} - {
+        f"xtcp_console/{asset}" for asset in ASSETS
     }
-    assert folders == packages
+    assert {Path(name).parent.as_posix().replace("/", ".") for name in modules} == packages
     assert [name for name in wheel_names if name.endswith((".c", ".pyx"))] == []
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_wheel_carries_the_consoles_own_files(wheel_names: set[str]) -> None:
+    """All of them and no others: nothing in there was made elsewhere."""
+    carried = {
+        name.removeprefix("xtcp_console/")
+        for name in wheel_names
+        if name.startswith(("xtcp_console/static/", "xtcp_console/templates/"))
+    }
+    assert sorted(carried) == ASSETS
+    assert {Path(asset).suffix for asset in ASSETS} == {".html", *TYPES}
 
 
 @pytest.mark.packaging
@@ -167,3 +201,54 @@ def test_the_installed_wheel_imports(installed: Path, tmp_path: Path) -> None:
     program = "import xtcp_twisted.engine, xtcp_twisted.link.base; print(xtcp_twisted.engine.__file__)"
     printed = run(installed / "python", "-c", program, cwd=tmp_path)
     assert Path(printed.strip()).is_relative_to(installed.parent)
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_without_its_extra_the_console_is_refused_in_a_sentence(installed: Path, tmp_path: Path) -> None:
+    config = tmp_path / "xtcp.toml"
+    config.write_text(CONFIG.format(token_file=tmp_path / "token"), "utf-8")
+    command = (installed / "twistd", "xtcp", "--config", config, "--check-config")
+    refused = attempt(*command, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert re.fullmatch(
+        r"the console needs the extra 'console' \(\w+ is not installed\):"
+        r" pip install 'xtcp_twisted\[console\]', or do without it\n",
+        refused.stdout,
+    )
+    assert run(*command, "--no-console", cwd=tmp_path) == f"{config}: no errors\n"
+
+
+# --- The console from the wheel -----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def console(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """Served by an environment that holds the wheel and its extra."""
+    base = tmp_path_factory.mktemp("console")
+    run(sys.executable, "-m", "venv", base / "venv", cwd=base)
+    wheel = f"{only(dist, '*.whl')}[console]"
+    run(base / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel, cwd=base)
+    made = Console(base, twistd=[base / "venv/bin/twistd"], cwd=base, env=ENVIRONMENT)
+    yield made
+    made.stop()
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_installed_console_lets_viewers_in(console: Console) -> None:
+    page = console.request("GET", "/login")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"<form" in page.body
+    overview = console.request("GET", "/", cookie=console.sign_in())
+    assert overview.status == 200
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_installed_console_serves_its_files(console: Console) -> None:
+    for asset in ASSETS:
+        if asset.startswith("static/"):
+            answer = console.request("GET", f"/{asset}")
+            assert (answer.status, answer.headers["content-type"]) == (200, TYPES[Path(asset).suffix]), asset
+            assert answer.body == (ROOT / "console" / asset).read_bytes()

@@ -308,15 +308,8 @@ class Demo:
 def _available(console: ConsoleSettings) -> ConsoleSettings:
     """The console's settings with a port that can be had; a port of 0 becomes a free one.
 
-    :raises ResourceError: the port is taken, or what the console needs is not installed.
+    :raises ResourceError: the port is taken.
     """
-    try:
-        import xtcp_console.service  # noqa: F401
-    except ModuleNotFoundError as missing:
-        raise ResourceError(
-            f"the console needs {missing.name}, which is not installed: pip install"
-            " 'xtcp_twisted[console]', or go without it: --console off"
-        ) from None
     family = socket.AF_INET6 if ":" in console.address else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

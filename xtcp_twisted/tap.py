@@ -121,8 +121,8 @@ class Options(usage.Options):
             import xtcp_console.service  # noqa: F401
         except ModuleNotFoundError as missing:
             raise ConfigurationError(
-                f"the console needs {missing.name}, which is not installed: pip install"
-                " 'xtcp_twisted[console]', or start with --no-console"
+                f"the console needs the extra 'console' ({missing.name} is not installed):"
+                " pip install 'xtcp_twisted[console]', or do without it"
             ) from None
         return attrs.evolve(settings, console=console)
 

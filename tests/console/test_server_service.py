@@ -32,7 +32,7 @@ def refused(folder: Path, *arguments: str, config: str = CONFIG) -> str:
     file = folder / "xtcp.toml"
     file.write_text(config.format(token_file=folder / "console-token"), "utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "xtcp", "--config", str(file), *arguments],
+        [*TWISTD, "-n", "--pidfile=", "xtcp", "--config", str(file), *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -81,9 +81,7 @@ def test_no_console_is_no_port(tmp_path: Path) -> None:
     file, status = tmp_path / "xtcp.toml", tmp_path / "status"
     file.write_text(CONFIG.format(token_file=tmp_path / "console-token"), "utf-8")
     command = [
-        sys.executable,
-        "-c",
-        TWISTD,
+        *TWISTD,
         "-n",
         "--pidfile=",
         "xtcp",

@@ -167,7 +167,7 @@ def test_without_its_libraries_the_sentence_names_the_extra(
         if name.partition(".")[0] == "xtcp_console":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    sentence = f"the console needs {missing}, which is not installed: pip install 'xtcp_twisted[console]'"
+    sentence = f"({missing} is not installed): pip install 'xtcp_twisted[console]', or do without it"
     with pytest.raises(usage.UsageError) as refused:
         parse("-c", with_console)
     assert sentence in str(refused.value)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,11 @@ from typing import Any
 from xtcp_console.links import Links
 
 ROOT = Path(__file__).parents[2]
-TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+TWISTD: tuple[str, ...] = (
+    sys.executable,
+    "-c",
+    "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()",
+)
 #: How long anything may take that should be at once, on a busy machine, seconds.
 PATIENCE_S = 20.0
 
@@ -40,7 +44,7 @@ receive_buffer = "4 MiB"
 [[group]]
 name = "echo"
 port = 7
-protocol = "examples.echo.Echo"
+protocol = "twisted.protocols.wire.Echo"
 """
 
 
@@ -67,21 +71,25 @@ class Console:
 
     :param folder: for its configuration, token and log.
     :param arguments: further ones of ``twistd xtcp``.
+    :param twistd: the program.
+    :param options: of its process.
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, twistd: Sequence[str | Path] = TWISTD, **options: Any
+    ) -> None:
         self.token_file = folder / "console-token"
         self.config = folder / "xtcp.toml"
         self.config.write_text(CONFIG.format(token_file=self.token_file), "utf-8")
         self._log = folder / "log"
-        command = [sys.executable, "-c", TWISTD, "--nodaemon", "--pidfile=", "xtcp", "--config"]
+        command = [*twistd, "--nodaemon", "--pidfile=", "xtcp", "--config", self.config, *arguments]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, str(self.config), *arguments],
-                cwd=ROOT,
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                **{"cwd": ROOT, **options},
             )
         self.address, port = self._announced()
         self.port = int(port)
