@@ -116,7 +116,7 @@ class Door:
             # A browser that only looks ahead must not use the link up.
             return problem(503, "Open this link", "The link is only good for opening it.")
         if not self._links.redeem(key):
-            return _form(403, "This link was used before, is older than ten minutes, or was never valid.")
+            return _form(403, "This link was used before, is too old (ten minutes), or was never valid.")
         self._let_in("one-time link")
         if request.headers.get("Sec-Fetch-Site") == "cross-site":
             # Followed from another site, the redirect would go without the new cookie, which is
@@ -131,7 +131,6 @@ class Door:
 
     def _let_in(self, by: Means) -> None:
         self._sessions.end(cookie.get("sid"))
-        cookie.clear()
         cookie["sid"] = self._sessions.open(by, request.remote_addr or "").sid
         # Flask-WTF makes it when a page first asks: two pages at once would make two.
         cookie["csrf_token"] = secrets.token_hex(20)

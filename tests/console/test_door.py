@@ -648,6 +648,13 @@ def test_a_wrong_token_does_not_let_in(visitor: Visitor) -> None:
     assert visitor.get("/").status_code == 303
 
 
+def test_it_is_the_links_that_know_the_token(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They compare in constant time."""
+    monkeypatch.setattr(console.links, "opens", lambda token: token == "another")
+    assert console.visitor().sign_in().status_code == 401
+    assert console.visitor().sign_in("another").status_code == 303
+
+
 def locked_out(console: Console) -> Visitor:
     visitor = console.visitor()
     assert [visitor.sign_in("wrong").status_code for _ in range(5)] == [401] * 5
