@@ -7,6 +7,8 @@
 /** Ticks come every second; this long without one means lost. */
 const LOST_AFTER_MS = 3500;
 const RETRY_MS = 3000;
+/** A stream that is open but says nothing is given up: the network may have lost it silently. */
+const SILENT_MS = 10_000;
 /** A hidden tab gives its stream back: browsers allow about six connections per server. */
 const HIDDEN_MS = 30_000;
 
@@ -23,6 +25,7 @@ export class Stream {
   #source = null;
   #state = 'starting';
   #heard = performance.now();
+  #opened = performance.now();
   #timer = 0;
 
   /** @param {Handlers} handlers */
@@ -65,6 +68,7 @@ export class Stream {
   #open() {
     clearTimeout(this.#timer);
     if (this.#source || this.#over) return;
+    this.#opened = performance.now();
     this.#source = new EventSource(`/stream?after=${this.handlers.newest()}`);
     this.#source.addEventListener('tick', (message) => this.#tick(message));
     this.#source.addEventListener('event', (message) => this.handlers.event(JSON.parse(message.data)));
@@ -109,7 +113,12 @@ export class Stream {
 
   #watch() {
     if (this.#over || document.hidden) return;
-    if (performance.now() - this.#heard > LOST_AFTER_MS) this.#enter('lost');
+    const now = performance.now();
+    if (now - this.#heard > LOST_AFTER_MS) this.#enter('lost');
+    if (this.#source && now - Math.max(this.#heard, this.#opened) > SILENT_MS) {
+      this.#close();
+      this.#open();
+    }
   }
 
   #visibility() {
