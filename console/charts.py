@@ -79,7 +79,8 @@ def occupancy(times: Sequence[float], shares: Sequence[float], end: float, span_
     """A line of shares, 0 to 1, over the `span_s` seconds up to `end`."""
     start = end - span_s
     points = [
-        (t - start, OCCUPANCY_HEIGHT * (1 - min(1, share)))
+        # In this order: of a share that is not known, min() would make 1.
+        (t - start, OCCUPANCY_HEIGHT * (1 - min(share, 1)))
         for t, share in zip(times, shares, strict=True)
         if t >= start
     ]
@@ -95,6 +96,8 @@ def spark(values: Sequence[float]) -> Line:
     low, high = min(numbers), max(numbers)
     band = max(high - low, abs(high) * SPARK_BAND) or 1
     base = (low + high - band) / 2
+    if low >= 0:
+        base = max(0, base)
     room = SPARK_HEIGHT - 2 * SPARK_MARGIN
     first = SPARK_POINTS - len(shown)
     points: Points = [

@@ -239,6 +239,13 @@ def times(count: Figure) -> str:
     return {0: "never", 1: "once"}.get(int(count), f"{integer(count)} times")
 
 
+def returns(count: Figure) -> str:
+    """How often a buffer came back into the state that it began in."""
+    if count is None:
+        return DASH
+    return {0: "at the start", 1: "once again"}.get(int(count), f"{integer(count)} times again")
+
+
 def clock(value: Figure) -> str:
     """A Unix time as UTC, ``12:06:44``; the browser shows its own zone instead."""
     return f"{datetime.fromtimestamp(value, UTC):%H:%M:%S}" if value is not None and known(value) else DASH
@@ -282,6 +289,7 @@ FORMATS: Final[Mapping[str, Callable[[Any], str]]] = {
         largest,
         because,
         times,
+        returns,
         clock,
     )
 }

@@ -191,6 +191,12 @@ export function times(count) {
   return { 0: 'never', 1: 'once' }[count] ?? `${integer(count)} times`;
 }
 
+/** How often a buffer came back into the state that it began in. @param {Figure} count */
+export function returns(count) {
+  if (!known(count)) return DASH;
+  return { 0: 'at the start', 1: 'once again' }[count] ?? `${integer(count)} times again`;
+}
+
 // --- Times, in the browser's zone (the server, which does not know it, writes UTC) ----
 
 /** A Unix time. @param {Figure} value */

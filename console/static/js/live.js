@@ -6,9 +6,13 @@ import { clock, duration } from './fmt.js';
 const SPOKEN = {
   live: 'Live again',
   lost: 'No data from the console',
+  refused: 'Too many open pages',
   paused: 'Live updates paused',
   'signed-out': 'Signed out',
 };
+
+/** States whose figures are old; each has a banner of its name. */
+const STALE = ['lost', 'refused', 'signed-out'];
 
 /** @param {string} id */
 const byId = (id) => document.getElementById(id);
@@ -33,6 +37,7 @@ export class Indicator {
       starting: 'Connecting…',
       live: 'Live',
       lost: `No data for ${duration(silentFor)}`,
+      refused: 'Too many pages',
       paused: `Paused at ${clock(lastTick)}`,
       'signed-out': 'Signed out',
     }[state];
@@ -40,8 +45,8 @@ export class Indicator {
     if (SPOKEN[state] && !(this.#state === 'starting' && state === 'live')) this.announce(SPOKEN[state]);
     this.#state = state;
     this.element.setAttribute('data-state', state);
-    document.documentElement.classList.toggle('stale', state === 'lost' || state === 'signed-out');
-    for (const id of ['lost', 'signed-out']) {
+    document.documentElement.classList.toggle('stale', STALE.includes(state));
+    for (const id of STALE) {
       byId(id).hidden = id !== state;
       byId(`${id}-since`).textContent = clock(lastTick);
     }

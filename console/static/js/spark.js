@@ -35,7 +35,8 @@ function outline(values) {
   const low = Math.min(...numbers);
   const high = Math.max(...numbers);
   const band = Math.max(high - low, Math.abs(high) * BAND) || 1;
-  const base = (low + high - band) / 2;
+  const middle = (low + high - band) / 2;
+  const base = low >= 0 ? Math.max(0, middle) : middle;
   const room = HEIGHT - 2 * MARGIN;
   const first = POINTS - values.length;
   return path(

@@ -1,8 +1,9 @@
 // The connection to the server: an event stream while somebody looks, and what to tell
 // when there is none.
 //
-// States: "live"; "lost" (no tick for a while; tries again by itself); "paused" (by the
-// user); "signed-out" (the session is over; nothing more will come).
+// States: "live"; "lost" (no tick for a while) and "refused" (the server has no stream left
+// for this page), both of which try again; "paused" (by the user); "signed-out" (the session
+// is over; nothing more will come).
 
 /** Ticks come every second; this long without one means lost. */
 const LOST_AFTER_MS = 3500;
@@ -72,7 +73,7 @@ export class Stream {
     this.#source = new EventSource(`/stream?after=${this.handlers.newest()}`);
     this.#source.addEventListener('tick', (message) => this.#tick(message));
     this.#source.addEventListener('event', (message) => this.handlers.event(JSON.parse(message.data)));
-    this.#source.addEventListener('bye', () => this.#ask(() => this.#enter('signed-out')));
+    this.#source.addEventListener('bye', () => this.#ask(() => this.#enter('signed-out'), 'lost'));
     this.#source.addEventListener('error', () => this.#failed());
   }
 
@@ -91,30 +92,36 @@ export class Stream {
 
   /** An EventSource tries again by itself, but not after an answer like 401 or 503. */
   #failed() {
-    if (this.#source?.readyState === EventSource.CLOSED) this.#ask(() => location.assign('/login?next=/'));
+    if (this.#source?.readyState !== EventSource.CLOSED) return;
+    this.#ask(() => location.assign('/login?next=/'), 'refused');
   }
 
   /**
-   * Finds out why there is no stream: signed out, or just nobody there.
+   * Finds out why there is no stream, and tries again unless it is for want of a session.
    * @param {() => void} signedOut
+   * @param {string} otherwise the state if there is a session
    */
-  async #ask(signedOut) {
+  async #ask(signedOut, otherwise) {
     this.#close();
     let status = 0;
     try {
       ({ status } = await fetch('/api/v1/session', { cache: 'no-store' }));
     } catch {
-      // Nobody there; the watch tells the user.
+      // Nobody there.
     }
     if (this.#over) return;
-    if (status === 401) signedOut();
-    else this.#timer = setTimeout(() => this.#open(), RETRY_MS);
+    if (status === 401) {
+      signedOut();
+      return;
+    }
+    this.#enter(status === 200 ? otherwise : 'lost');
+    this.#timer = setTimeout(() => this.#open(), RETRY_MS);
   }
 
   #watch() {
     if (this.#over || document.hidden) return;
     const now = performance.now();
-    if (now - this.#heard > LOST_AFTER_MS) this.#enter('lost');
+    if (this.#state !== 'refused' && now - this.#heard > LOST_AFTER_MS) this.#enter('lost');
     if (this.#source && now - Math.max(this.#heard, this.#opened) > SILENT_MS) {
       this.#close();
       this.#open();
