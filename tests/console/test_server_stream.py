@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support import views
+from support.published import Published
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web import resource
 
-from xtcp_console.figures import Event, Series, Tick, View
+from xtcp_console.figures import Tick
 from xtcp_console.guard import Guard
 from xtcp_console.sessions import Sessions
 from xtcp_console.site import Root, Site
 from xtcp_console.stream import IN_ALL, PER_SESSION, STALLED_S, EventStream
 
+ROOT = Path(__file__).parents[2]
 BOOT = "b007"
 
 
@@ -30,30 +35,6 @@ class Reactor(Clock):
 
     def callFromThread(self, f: Callable[..., Any], *arguments: Any) -> None:
         f(*arguments)
-
-
-class Figures:
-    """Publishes views as a model does."""
-
-    def __init__(self, tick: Tick) -> None:
-        self.view: View | None = None
-        self.listeners: list[Callable[[View], object]] = []
-        self._tick = tick
-        self._events: tuple[Event, ...] = ()
-        self._serial = 0
-
-    def publish(self, *texts: str) -> None:
-        """One more tick, with these events."""
-        self._serial += 1
-        first = len(self._events) + 1
-        self._events += tuple(
-            Event(first + i, 1.0, "info", "engine", None, text, "") for i, text in enumerate(texts)
-        )
-        tick = dataclasses.replace(self._tick, serial=self._serial)
-        none = Series((), {})
-        self.view = View(tick, none, none, (), self._events)
-        for listener in self.listeners:
-            listener(self.view)
 
 
 class Wire(StringTransport):
@@ -70,7 +51,7 @@ class World:
 
     def __init__(self, tick: Tick) -> None:
         self.reactor = Reactor()
-        self.figures = Figures(tick)
+        self.figures = Published(tick)
         self.sessions = Sessions(self.reactor.seconds)
         self.stream = EventStream(
             self.figures,
@@ -224,6 +205,56 @@ def test_reading_now_and_then_is_enough(world: World) -> None:
         world.figures.publish()
         wire.producer.resumeProducing()
     assert not wire.aborted
+
+
+#: Publishes 200 MB; says its port, and how much it has grown in the end.
+BUSY = """
+import dataclasses, sys
+sys.path.insert(0, "tests")
+from support import views
+from support.published import Published
+from twisted.internet import reactor, task
+from twisted.web.resource import Resource
+from xtcp_console.guard import Guard
+from xtcp_console.sessions import Sessions
+from xtcp_console.site import Root, Site
+from xtcp_console.stream import EventStream
+from xtcp_twisted.reactor import process
+
+published, sessions, site = Published(views.tick()), Sessions(), Site(reactor)
+sid = sessions.open("token", "").sid
+port = reactor.listenTCP(0, site, interface="127.0.0.1").getHost().port
+stream = EventStream(published, lambda cookies: sid, sessions, Guard(port), "b", reactor)
+site.resource = Root({b"/stream": stream}, Resource())
+
+def publish():
+    published.tick = dataclasses.replace(published.tick, counters={"x" * 1_000_000: 1})
+    published.publish()
+    if not stream._viewers:
+        return
+    global left, before
+    before = before or process.rss_bytes()
+    left -= 1
+    if not left:
+        print(process.rss_bytes() - before, flush=True)
+        reactor.stop()
+
+left, before = 200, 0
+task.LoopingCall(publish).start(0.01)
+print(port, flush=True)
+reactor.run()
+"""
+
+
+def test_one_that_never_reads_costs_no_memory() -> None:
+    command = [sys.executable, "-c", BUSY]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(f"GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            assert int(process.stdout.readline()) < 20_000_000
+        assert process.wait(20) == 0
 
 
 # -- who may watch -------------------------------------------------------------------------------
