@@ -225,6 +225,12 @@ def test_a_large_form_is_refused(console: Console) -> None:
     assert answer.headers["server"] == "xtcp"
 
 
+def test_a_large_form_is_refused_by_its_length_alone(console: Console) -> None:
+    """Before any of it has come."""
+    head = f"POST /login HTTP/1.1\r\nHost: {console.host}\r\nContent-Length: {BODY_LIMIT_BYTES + 1}\r\n\r\n"
+    assert exchange(console, head.encode()).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_form_of_the_limit_is_looked_at(console: Console) -> None:
     body = "token=" + "a" * (BODY_LIMIT_BYTES - 6)
     answer = console.request("POST", "/login", body, content_type="application/x-www-form-urlencoded")

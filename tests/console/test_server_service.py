@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import pty
+import re
+import select
 import signal
 import socket
 import stat
@@ -11,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -137,6 +142,31 @@ def test_the_configuration_tells_it_all_but_a_port_of_zero(console: Console) -> 
     assert "the console's port is any free one; give it with --console" in done.stderr
     done = link("--config", str(console.config), "--console", console.host)
     assert done.stdout.startswith(f"http://{console.host}/login/")
+
+
+def test_on_a_terminal_a_link_is_shown_beside_the_log(tmp_path: Path) -> None:
+    """twistd takes standard output for its log; with a log file, the link must not get into that."""
+    ours, theirs = pty.openpty()
+    log, config = tmp_path / "file.log", tmp_path / "xtcp.toml"
+    config.write_text(CONFIG.format(token_file=tmp_path / "console-token"), "utf-8")
+    command = [*TWISTD, "-n", "--pidfile=", "--logfile", str(log), "xtcp", "--config", str(config)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
+    try:
+        said = b""
+        while not (found := re.search(rb"Sign in to the console, once: http://(\S+?)(/login/\S+)\r\n", said)):
+            assert select.select([ours], [], [], PATIENCE_S)[0], said
+            said += os.read(ours, 4_096)
+        browser = http.client.HTTPConnection(found[1].decode(), timeout=PATIENCE_S)
+        with closing(browser):
+            browser.request("GET", found[2].decode())
+            assert browser.getresponse().status == 303
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_S)
+        os.close(theirs)
+        os.close(ours)
+    assert "/login/" not in log.read_text()
+    assert "python -m xtcp_console link" in log.read_text()
 
 
 @pytest.mark.parametrize(
