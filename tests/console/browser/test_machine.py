@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support import chromium
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,3 +49,30 @@ def test_a_named_browser_needs_no_package(tmp_path: Path) -> None:
         pytest.skip("fonts-inter is not installed")
     done = packages(tmp_path, XTCP_BROWSER="/opt/chrome")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("required, result", [("0", "1 skipped"), ("1", "1 error")])
+def test_tests_without_a_browser(tmp_path: Path, required: str, result: str) -> None:
+    """They say what to install; where a browser is required they fail, as in CI."""
+    probe = ROOT / "tests" / "console" / "browser" / "test_figures.py"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            "change_by_themselves",
+            str(probe),
+        ],
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"XTCP_BROWSER": str(tmp_path / "none"), "XTCP_REQUIRE_BROWSER": required},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert result in done.stdout.splitlines()[-1]
+    assert chromium.MISSING in done.stdout
