@@ -25,10 +25,12 @@ from xtcp_twisted.tcp.connection cimport conn_load, conn_reported, conn_settle, 
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_POOLS, group_row_t
 from xtcp_twisted.tcp.layout cimport HALF_REPORTED, XTCP_DEBUG, active_at, active_t, half_open_at, half_open_t
 from xtcp_twisted.engine.invariants cimport check_invariants
+from xtcp_twisted.tcp.throttle cimport throttle_release
 from xtcp_twisted.tcp.timers cimport timers_fire
 
 cdef enum:
     SWEEP_ROWS = 65_536
+    RELEASED_AT_ONCE = 256     # throttled connections that one flush looks at
     FIRST_END = 8              # EventKind.CLOSED: from here on the kinds end a connection
     EVENT_KINDS = 11
 
@@ -141,6 +143,8 @@ cdef class Engine:
         cdef int sent
         self.state.check_open()
         self.state.set_now(now)
+        with nogil:
+            throttle_release(&self.state.stack, RELEASED_AT_ONCE)
         sent = self.state.send_packets()
         self.state.reap()
         self.state.turn_open = False

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.memory.slab cimport NONE, slab_t
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
 from xtcp_twisted.tcp.counters cimport C_ENDED, C_PASSIVE_OPENS
@@ -74,6 +75,7 @@ cdef int _check_pressure(const pressure_t *p, const slab_t *chunks) except -1:
 
 cdef int check_invariants(State state) except -1:
     cdef uint32_t slot, in_use = 0, promised = 0, active = 0, chunks = 0, held = 0, states = 0
+    cdef uint32_t throttled = 0, listed = 0
     cdef totals_t totals = totals_t(0, 0, 0)
     cdef conn_t c
     cdef int i
@@ -90,6 +92,7 @@ cdef int check_invariants(State state) except -1:
         if c.a != NULL:
             active += 1
             chunks += c.a.rx_chunks
+            throttled += c.a.throttled.next != UNLINKED
             _add_transmit_queue(&c, &totals)
     _check_transmit_totals(&state.stack, &totals)
     for i in range(11):
@@ -97,10 +100,14 @@ cdef int check_invariants(State state) except -1:
     _check_pressure(&state.stack.pressure, &state.stack.payloads)
     for i in range(state.stack.pool_count):
         held += state.stack.pools[i].chunks.used
+        listed += state.stack.pools[i].throttled.count
         _check_pressure(&state.stack.pools[i].pressure, &state.stack.pools[i].chunks)
     assert in_use == state.stack.records.used, f"records: {in_use} in use, {state.stack.records.used} counted"
     assert active == state.stack.actives.used, (
         f"active blocks: {active} leased, {state.stack.actives.used} counted"
+    )
+    assert throttled == listed == state.stack.throttled, (
+        f"throttled: {throttled} connections, {listed} in the pools' lists, {state.stack.throttled} counted"
     )
     assert chunks == held, f"receive chunks: {chunks} held, {held} counted"
     assert states == in_use - promised, f"states: {states} counted, {in_use} records, {promised} promised"

@@ -52,6 +52,7 @@ cdef int open_buffer(State state, uint32_t row, object size, object thresholds) 
         NULL,
     )
     pressure_configure(&p.pressure, chunks, thresholds, state.stack.now_us)
+    list_clear(&p.throttled)
     p.size = size
     p.references = 1
     return 0

@@ -30,6 +30,7 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.output cimport OUT_FRAMES, output_connection, output_replies
 from xtcp_twisted.tcp.pressure cimport pressure_open, pressure_start
+from xtcp_twisted.tcp.throttle cimport throttle_due
 from xtcp_twisted.tcp.timers cimport timers_due
 from xtcp_twisted.wire.codec cimport pack_address
 from xtcp_twisted.wire.segment cimport segment_t
@@ -195,7 +196,7 @@ cdef class State:
         cdef stack_t *s = &self.stack
         cdef int64_t due = self.link.next_time_us(), timer
         cdef uint32_t when = 0
-        if s.output.count or s.reply_count or s.sweeping:
+        if s.output.count or s.reply_count or s.sweeping or throttle_due(s):
             return s.now_us
         if s.started and timers_due(s, &when):
             # Millisecond ticks: due when the tick begins.

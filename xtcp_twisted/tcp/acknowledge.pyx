@@ -9,6 +9,9 @@ told.  Redelivery and buffer space depend on `rcv_ackd` only, the peer sees
         wire_ack == rcv_ackd                            (application)
 
 `rcv_adv`, the right edge of the window, never moves left (RFC 9293 SHLD-14).
+While the pool is frozen it stays where it is for a connection that holds data,
+once that connection may hold what each is guaranteed (and but for the rounding
+of scaled windows, which is always up).
 """
 
 from libc.stdint cimport uint16_t, uint32_t
@@ -17,7 +20,10 @@ from xtcp_twisted.tcp.congestion cimport segment_size
 from xtcp_twisted.tcp.connection cimport (
     conn_ack_now,
     conn_arm,
+    conn_holds,
     conn_lease,
+    conn_pressure,
+    conn_throttle,
     conn_update_ready,
 )
 from xtcp_twisted.tcp.counters cimport C_PIGGYBACKED_ACKS, C_PURE_ACKS, C_WINDOW_UPDATES
@@ -31,6 +37,7 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_FIN_RECEIVED,
     RECORD_SCALING,
 )
+from xtcp_twisted.tcp.pressure cimport PRESSURE_FROZEN
 from xtcp_twisted.tcp.receive cimport receive_drop, receive_quota, receive_room
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt, seq_max
 
@@ -58,9 +65,26 @@ cdef uint32_t first_window(uint32_t pool_chunks, uint32_t weight) noexcept nogil
     return 65_535 if chunks > 65_535 // CHUNK_BYTES else chunks * CHUNK_BYTES
 
 
+cdef bint window_frozen(const conn_t *c) noexcept nogil:
+    return conn_holds(c) and conn_pressure(c) >= PRESSURE_FROZEN
+
+
+cdef uint32_t _quota(const conn_t *c) noexcept nogil:
+    """Of a frozen connection, what each one is guaranteed: else a request begun might never be complete."""
+    return LEAST_CHUNKS * CHUNK_BYTES if window_frozen(c) else receive_quota(c)
+
+
+cdef uint32_t _room(const conn_t *c) noexcept nogil:
+    cdef uint32_t room = receive_room(c), left
+    if window_frozen(c):
+        left = (LEAST_CHUNKS - c.a.rx_chunks) * CHUNK_BYTES if c.a.rx_chunks < LEAST_CHUNKS else 0
+        return left if left < room else room
+    return room
+
+
 cdef uint32_t _edge(const conn_t *c) noexcept nogil:
     """The right edge that may be shown now: moved only by a worthwhile step (SWS, MUST-39)."""
-    cdef uint32_t room = receive_room(c), quota = receive_quota(c), step = segment_size(c.r)
+    cdef uint32_t room = _room(c), quota = _quota(c), step = segment_size(c.r)
     cdef uint32_t most = 65_535 << (c.r.scales >> 4) if c.r.flags & RECORD_SCALING else 65_535
     cdef uint32_t edge
     if room > most:
@@ -73,6 +97,8 @@ cdef uint32_t _edge(const conn_t *c) noexcept nogil:
 
 cdef uint16_t window_field(conn_t *c, uint32_t ack) noexcept nogil:
     cdef int shift = c.r.scales >> 4 if c.r.flags & RECORD_SCALING else 0
+    if window_frozen(c):
+        conn_throttle(c)
     cdef uint32_t units = (_edge(c) - ack) >> shift
     # Rounding down must not take back what was shown; then round up.
     if seq_lt(ack + (units << shift), c.r.rcv_adv):
@@ -108,12 +134,11 @@ cdef void ack_received(conn_t *c, bint prompt) noexcept nogil:
         conn_arm(c)
 
 
-cdef bint _window_reopens(const conn_t *c) noexcept nogil:
-    """Whether a window that was shown small has become worth an update of its own."""
-    cdef uint32_t quota = receive_quota(c), shown = c.r.rcv_adv - c.r.rcv_nxt, step = 2 * c.r.mss
+cdef bint window_reopens(const conn_t *c) noexcept nogil:
+    cdef uint32_t quota = _quota(c), shown = c.r.rcv_adv - c.r.rcv_nxt, step = 2 * c.r.mss
     if step > quota // 2:
         step = quota // 2
-    return shown < quota // 2 and receive_room(c) >= shown + step
+    return shown < quota // 2 and _room(c) >= shown + step
 
 
 cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil:
@@ -130,9 +155,11 @@ cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil:
         return  # a window update rides, too: the peer does not wait for it
     if ack_number(c) != c.a.wire_ack:
         conn_ack_now(c)
-    elif _window_reopens(c):
+    elif window_reopens(c):
         c.s.counters[C_WINDOW_UPDATES] += 1
         conn_ack_now(c)
+    elif window_frozen(c):
+        conn_throttle(c)
 
 
 cdef void ack_sent(conn_t *c, uint32_t ack, bint with_data) noexcept nogil:

@@ -10,6 +10,7 @@ from libc.stdint cimport uint16_t, uint32_t
 from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.tcp.groups cimport group_row_t, pool_row_t
 from xtcp_twisted.tcp.layout cimport active_t, record_t, stack_t
+from xtcp_twisted.tcp.pressure cimport pressure_seen
 
 cdef struct conn_t:
     stack_t *s
@@ -42,6 +43,10 @@ cdef void conn_release(conn_t *c) noexcept nogil
 cdef void conn_queue_output(conn_t *c) noexcept nogil
 cdef void conn_unqueue_output(conn_t *c) noexcept nogil
 cdef void conn_report(conn_t *c, int kind) noexcept nogil
+# Puts a connection that has an active block into its pool's list of those that are to hear when the
+# pressure falls, or takes it out.
+cdef void conn_throttle(conn_t *c) noexcept nogil
+cdef void conn_unthrottle(conn_t *c) noexcept nogil
 # Takes a connection out of the list of reports.
 cdef void conn_reported(conn_t *c) noexcept nogil
 # Puts the timer node at the earliest deadline.
@@ -58,6 +63,16 @@ cdef void conn_ready_last(conn_t *c) noexcept nogil
 cdef void group_signal(group_row_t *g) noexcept nogil
 # Gives a group's row back; walks over all rows tell a free one by its flags.
 cdef void group_return(stack_t *s, uint32_t row) noexcept nogil
+
+
+cdef inline int conn_pressure(const conn_t *c) noexcept nogil:
+    """The state of its pool's receive buffer as its group sees it (pressure.pxd)."""
+    return pressure_seen(&c.p.pressure, c.g.priority)
+
+
+cdef inline bint conn_holds(const conn_t *c) noexcept nogil:
+    """Whether the receive buffer has data of it: in order and not acknowledged by the application, or not."""
+    return c.a != NULL and c.a.rx_chunks != 0
 
 
 cdef inline void conn_ack_now(conn_t *c) noexcept nogil:

@@ -40,6 +40,10 @@ cdef inline char *_event_links(const stack_t *s) noexcept nogil:
     return <char *>&active_at(s, 0).event
 
 
+cdef inline char *_throttled_links(const stack_t *s) noexcept nogil:
+    return <char *>&active_at(s, 0).throttled
+
+
 cdef void conn_load(conn_t *c, stack_t *s, uint32_t slot) noexcept nogil:
     c.s = s
     c.slot = slot
@@ -60,6 +64,7 @@ cdef active_t *conn_lease(conn_t *c) noexcept nogil:
     a.ready.next = UNLINKED
     a.output.next = UNLINKED
     a.event.next = UNLINKED
+    a.throttled.next = UNLINKED
     a.rx_head = a.rx_tail = a.ooo_head = NONE
     a.tx_head = a.tx_tail = NONE
     a.delivered = a.read_nxt = c.r.rcv_ackd
@@ -99,6 +104,7 @@ cdef void conn_release(conn_t *c) noexcept nogil:
         return
     wheel_disarm(&c.s.wheel, c.r.active)
     conn_unqueue_output(c)
+    conn_unthrottle(c)
     if c.a.event.next != UNLINKED:
         list_remove(&c.s.reports, _event_links(c.s), sizeof(active_t), c.r.active)
     if c.a.ready.next != UNLINKED:
@@ -117,6 +123,18 @@ cdef void conn_queue_output(conn_t *c) noexcept nogil:
 cdef void conn_unqueue_output(conn_t *c) noexcept nogil:
     if c.a.output.next != UNLINKED:
         list_remove(&c.s.output, _output_links(c.s), sizeof(active_t), c.r.active)
+
+
+cdef void conn_throttle(conn_t *c) noexcept nogil:
+    if c.a.throttled.next == UNLINKED:
+        list_append(&c.p.throttled, _throttled_links(c.s), sizeof(active_t), c.r.active)
+        c.s.throttled += 1
+
+
+cdef void conn_unthrottle(conn_t *c) noexcept nogil:
+    if c.a.throttled.next != UNLINKED:
+        list_remove(&c.p.throttled, _throttled_links(c.s), sizeof(active_t), c.r.active)
+        c.s.throttled -= 1
 
 
 cdef void conn_report(conn_t *c, int kind) noexcept nogil:

@@ -77,3 +77,6 @@ cdef struct pool_row_t:
     slab_t chunks
     uint64_t size
     pressure_t pressure        # of `chunks`
+    list_t throttled           # active rows of connections that wait for the pressure to fall
+    uint32_t falls_seen        # pressure.falls when the present walk over them began
+    uint32_t to_visit          # of them in this walk

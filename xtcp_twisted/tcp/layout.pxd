@@ -97,7 +97,8 @@ cdef extern from *:
         uint8_t  backoff;         /* 110  doublings of the RTO */
         uint8_t  held;            /* 111  segments whose acknowledgement is held */
         uint32_t read_nxt;        /* 112  next byte that recv returns */
-        uint32_t reserved[3];     /* 116 */
+        struct link throttled;    /* 116  pool's list: hears of it when the pressure falls */
+        uint32_t reserved;        /* 124 */
     };
     _Static_assert(sizeof(struct active) == 128, "the active block is two cache lines");
 
@@ -234,6 +235,7 @@ cdef extern from *:
         uint8_t backoff
         uint8_t held
         uint32_t read_nxt
+        raw_link_t throttled
 
     ctypedef struct half_open_t "struct half_open":
         uint8_t remote[16]
@@ -373,6 +375,7 @@ cdef struct stack_t:
     slab_t group_rows
     pool_row_t *pools
     uint32_t pool_count
+    uint32_t throttled         # connections in the pools' lists
     uint16_t *listeners        # first group row on each port, or MAX_GROUPS
 
     list_t output              # active rows with something to send

@@ -20,6 +20,7 @@ cdef struct pressure_t:
     uint32_t fall[4]           # fewer than these end it; [0] is 0
     uint32_t least             # of the present state: fewer chunks in use end it
     uint32_t next_rise         # so many begin the next one
+    uint32_t falls             # changes to a calmer state
     int64_t since_us           # when it came into the present state
     uint64_t entries[4]        # changes into each state
     int64_t durations_us[4]    # in each state, up to `since_us`

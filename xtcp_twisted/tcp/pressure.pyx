@@ -59,4 +59,5 @@ cdef void pressure_change(pressure_t *p, uint32_t used, int64_t now_us) noexcept
     p.durations_us[p.state] += now_us - p.since_us
     p.since_us = now_us
     p.entries[state] += 1
+    p.falls += state < p.state
     _enter(p, state)

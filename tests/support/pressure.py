@@ -1,0 +1,80 @@
+"""A pool that a test puts under pressure, and a client in it that is looked at.
+
+    crowd = Crowd(make_net())
+    client = crowd.client()
+    crowd.fill(FROZEN)
+    ...
+    crowd.leave()
+
+The crowd are clients with large windows whose data nobody acknowledges.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xtcp_twisted.config import ALL, UNLIMITED
+
+from .net import Net
+from .peer import Client
+
+CHUNK = 244
+#: Chunks of the crowd's pool.
+CHUNKS = 1_024
+#: Chunks in use that are well within a state, with its neighbours far away.
+OPEN, FROZEN, WITHHOLDING, DISCARDING = 200, 650, 800, 920
+#: Below this the pool is open again: 45 %.
+CALM = 460
+
+
+class Crowd:
+    """A pool of 256 KiB: a client of weight 8 may hold 31 KB when it is empty, 14 KB when half full."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.pool = net.engine.create_pool(CHUNKS * 256)
+        self.group = net.group(9, pool=self.pool, weight=64, accept_credits=UNLIMITED)
+        self.members = [net.client(self.group).established() for _ in range(6)]
+        self._ports = iter(range(100, 200))
+
+    def client(self, **options: Any) -> Client:
+        """An established client of a group of its own; without scaling its window is exact."""
+        options = {"weight": 8, "window_scaling": False, "ack_policy": "immediate", **options}
+        return self.net.client(self.net.group(next(self._ports), pool=self.pool, **options)).established()
+
+    @property
+    def used(self) -> int:
+        """Chunks in use."""
+        return self.net.engine.snapshot().pools[0].receive_buffer.used // 256
+
+    @property
+    def state(self) -> str:
+        return self.net.engine.snapshot().pools[0].receive_buffer.pressure.state
+
+    def fill(self, chunks: int) -> None:
+        """The crowd sends, in turn, until so many are in use."""
+        turn = 0
+        while (missing := chunks - self.used) > 0:
+            member = self.members[turn % len(self.members)]
+            turn += 1
+            assert turn < 2_000, f"{self.used} chunks is all that the crowd can fill"
+            room = min(member.judge.edge - member.seq, min(missing, 5) * CHUNK) // CHUNK * CHUNK
+            if room > 0:
+                member.send(b"c" * room)
+                self.net.turn()
+            member.take()
+
+    def leave(self, chunks: int = 0) -> None:
+        """The application acknowledges, within a turn, until at most so many are in use."""
+        with self.net.in_turn():
+            self.group.recv_batch(100)
+            for member in self.members:
+                if self.used > chunks:
+                    while self.group.info(member.cd).delivered < self.group.info(member.cd).held:
+                        self.group.recv(1 << 20)
+                    self.group.send(member.cd, b"", ackd=ALL)
+        for member in self.members:
+            member.take()
+
+
+__all__ = ["CALM", "CHUNK", "CHUNKS", "DISCARDING", "FROZEN", "OPEN", "WITHHOLDING", "Crowd"]

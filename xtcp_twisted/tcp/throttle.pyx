@@ -1,0 +1,63 @@
+"""The way back from pressure (architecture section 8; P29).
+
+A connection that the pressure of its pool held back is in the pool's list.
+Each fall of the pressure starts a walk over that list, a bounded part in each
+flush: who may go on is sent its window update at once, so that nobody waits for
+the persist timer of the peer; who is held back still goes to the list's end.
+"""
+
+from libc.stdint cimport uint32_t
+
+from xtcp_twisted.tcp.acknowledge cimport window_frozen, window_reopens
+from xtcp_twisted.tcp.connection cimport (
+    conn_ack_now,
+    conn_load,
+    conn_settle,
+    conn_t,
+    conn_throttle,
+    conn_unthrottle,
+)
+from xtcp_twisted.tcp.counters cimport C_WINDOW_UPDATES
+from xtcp_twisted.tcp.groups cimport pool_row_t
+from xtcp_twisted.tcp.layout cimport RECORD_ENDED, active_at
+
+
+cdef void _visit(conn_t *c) noexcept nogil:
+    conn_unthrottle(c)
+    if not c.r.flags & RECORD_ENDED:
+        if window_reopens(c):
+            c.s.counters[C_WINDOW_UPDATES] += 1
+            conn_ack_now(c)
+        elif window_frozen(c):
+            conn_throttle(c)
+    conn_settle(c)
+
+
+cdef void throttle_release(stack_t *s, uint32_t most) noexcept nogil:
+    cdef uint32_t row
+    cdef pool_row_t *p
+    cdef conn_t c
+    if not s.throttled:
+        return
+    for row in range(s.pool_count):
+        p = &s.pools[row]
+        if p.falls_seen != p.pressure.falls:
+            p.falls_seen = p.pressure.falls
+            p.to_visit = p.throttled.count
+        while most and p.to_visit and p.throttled.count:
+            most -= 1
+            p.to_visit -= 1
+            conn_load(&c, s, active_at(s, p.throttled.head).slot)
+            _visit(&c)
+
+
+cdef bint throttle_due(const stack_t *s) noexcept nogil:
+    cdef uint32_t row
+    cdef const pool_row_t *p
+    if not s.throttled:
+        return False
+    for row in range(s.pool_count):
+        p = &s.pools[row]
+        if p.throttled.count and (p.to_visit or p.falls_seen != p.pressure.falls):
+            return True
+    return False
