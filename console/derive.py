@@ -10,11 +10,15 @@ for people; those are in `words` and the templates.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from xtcp_console.figures import PRESSURES
 from xtcp_console.formats import next_state
+
+#: Use is compared in twentieths of a buffer.
+STEPS: Final = 20
 
 Plain = Mapping[str, Any]
 
@@ -22,7 +26,7 @@ Plain = Mapping[str, Any]
 def derive(tick: Plain) -> dict[str, Any]:
     """Conclusions from `tick`.
 
-    `worst`: the buffer in the highest pressure state, the fuller one of two.
+    `worst`: the buffer in the highest pressure state, the clearly fuller one of two.
     `verdict`: "stopped", or the kind of the worst buffer, or None while all is open.
     `thresholds`: those of all buffers, or None when they differ.
     `pressed`: how many buffers are not open; `lost`: what the counters of losses count,
@@ -66,5 +70,6 @@ def _buffer(kind: str, name: str, buffer: Plain, now: float) -> dict[str, Any]:
     }
 
 
-def _severity(each: Plain) -> tuple[int, float]:
-    return PRESSURES.index(each["state"]), each["buffer"]["used"]
+def _severity(each: Plain) -> tuple[int, int]:
+    # In steps: two buffers that are about as full would take turns every second.
+    return PRESSURES.index(each["state"]), math.floor(each["buffer"]["used"] * STEPS)

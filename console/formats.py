@@ -64,6 +64,15 @@ def integer(value: Figure) -> str:
 
 def short(value: Figure) -> str:
     """A number in at most four characters and a decimal prefix: ``31.6 k``."""
+    return _prefixed(value, 99.95)
+
+
+def brief(value: Figure) -> str:
+    """As `short`, with decimals only below ten: ``31 k``, ``4.5 k``."""
+    return _prefixed(value, 9.95)
+
+
+def _prefixed(value: Figure, decimals_below: float) -> str:
     if value is None or not known(value):
         return DASH
     size = abs(value)
@@ -76,7 +85,7 @@ def short(value: Figure) -> str:
         size /= 1000
         power += 1
     sign = MINUS if value < 0 else ""
-    return sign + fixed(size, 1 if size < 99.95 else 0) + SPACE + prefixes[power]
+    return sign + fixed(size, 1 if size < decimals_below else 0) + SPACE + prefixes[power]
 
 
 def octets(value: Figure) -> str:
@@ -232,6 +241,11 @@ def because(reason: str | None) -> str:
     return f": {reason}" if reason else ""
 
 
+def plural(count: Figure) -> str:
+    """What a noun ends in after a count."""
+    return "" if count == 1 else "s"
+
+
 def times(count: Figure) -> str:
     """How often: ``never``, ``once``, ``3 times``."""
     if count is None:
@@ -271,6 +285,7 @@ FORMATS: Final[Mapping[str, Callable[[Any], str]]] = {
         word,
         integer,
         short,
+        brief,
         octets,
         byterate,
         percent,
@@ -288,6 +303,7 @@ FORMATS: Final[Mapping[str, Callable[[Any], str]]] = {
         outlook,
         largest,
         because,
+        plural,
         times,
         returns,
         clock,

@@ -178,11 +178,11 @@ def install(app: Flask) -> None:
     environment = app.jinja_env
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters.update(
+        brief=formats.brief,
         counter=words.counter,
         idle=formats.idle,
         iso=formats.iso,
         shade=formats.shade,
-        short=formats.short,
         when=formats.when,
     )
     environment.globals.update(PRESSURES=PRESSURES, VERDICTS=words.VERDICTS, spark=spark)

@@ -67,8 +67,9 @@ function show(tick) {
   last = tick;
   const data = { ...tick, now: derive(tick) };
   views.forEach((view) => view(data));
-  if (data.now.worst.state !== worst.state || data.now.worst.name !== worst.name) {
-    announce(`Pressure: ${data.now.worst.name} is ${data.now.worst.state}`);
+  const { name, state } = data.now.worst;
+  if (state !== worst.state || (state !== 'open' && name !== worst.name)) {
+    announce(state === 'open' ? 'No buffer is under pressure' : `Pressure: ${name} is ${state}`);
   }
   worst = data.now.worst;
 }

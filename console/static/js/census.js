@@ -1,6 +1,6 @@
 // The table of connections by state and idle time: made anew with every count.
 
-import { idle, shade, short, when } from './fmt.js';
+import { brief, idle, shade, when } from './fmt.js';
 
 /**
  * @param {string} name
@@ -29,7 +29,7 @@ function table(census) {
 
   const body = document.createElement('tbody');
   for (const [state, counts] of Object.entries(census.rows)) {
-    const cells = counts.map((count) => cell('td', count ? short(count) : '·', { 'data-shade': shade(count) }));
+    const cells = counts.map((count) => cell('td', count ? brief(count) : '·', { 'data-shade': shade(count) }));
     body.append(row(cell('th', state, { scope: 'row' }), ...cells));
   }
 

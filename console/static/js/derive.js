@@ -33,14 +33,17 @@ function judged(kind, name, buffer, now) {
   return { kind, name, state, higher: nextState(state), for_s: now - since, buffer };
 }
 
+/** Use is compared in twentieths: two buffers about as full would take turns every second. */
+const STEPS = 20;
+
 /**
- * Whether `a` is in a higher state than `b`, or as high and fuller.
+ * Whether `a` is in a higher state than `b`, or as high and clearly fuller.
  * @param {Judged} a
  * @param {Judged} b
  */
 function worse(a, b) {
   const steps = PRESSURES.indexOf(a.state) - PRESSURES.indexOf(b.state);
-  return steps > 0 || (steps === 0 && a.buffer.used > b.buffer.used);
+  return steps > 0 || (steps === 0 && Math.floor(a.buffer.used * STEPS) > Math.floor(b.buffer.used * STEPS));
 }
 
 /**

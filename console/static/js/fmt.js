@@ -51,8 +51,11 @@ export const word = (value) => (known(value) ? String(value) : DASH);
 /** A count. @param {Figure} value */
 export const integer = (value) => (known(value) ? fixed(value, 0) : DASH);
 
-/** A number in at most four characters and a decimal prefix. @param {Figure} value */
-export function short(value) {
+/**
+ * @param {Figure} value
+ * @param {number} decimalsBelow
+ */
+function prefixed(value, decimalsBelow) {
   if (!known(value)) return DASH;
   let size = Math.abs(value);
   if (size < 999.5) return fixed(value, size < 9.95 && size % 1 ? 1 : 0);
@@ -63,8 +66,14 @@ export function short(value) {
     size /= 1000;
     power += 1;
   }
-  return (value < 0 ? MINUS : '') + fixed(size, size < 99.95 ? 1 : 0) + SPACE + prefixes[power];
+  return (value < 0 ? MINUS : '') + fixed(size, size < decimalsBelow ? 1 : 0) + SPACE + prefixes[power];
 }
+
+/** A number in at most four characters and a decimal prefix. @param {Figure} value */
+export const short = (value) => prefixed(value, 99.95);
+
+/** As `short`, with decimals only below ten. @param {Figure} value */
+export const brief = (value) => prefixed(value, 9.95);
 
 /** Bytes with a binary prefix. @param {Figure} value */
 export function octets(value) {
@@ -184,6 +193,9 @@ export const largest = (pool) =>
 
 /** A reason after a statement; empty without one. @param {string | null} reason */
 export const because = (reason) => (reason ? `: ${reason}` : '');
+
+/** What a noun ends in after a count. @param {Figure} count */
+export const plural = (count) => (count === 1 ? '' : 's');
 
 /** How often. @param {Figure} count */
 export function times(count) {
