@@ -193,7 +193,6 @@ class Model:
 
     def _ended(self, run: _Run, t: float) -> None:
         run.engine = None  # its memory is not kept for the sake of some figures
-        run.census.give_up()
         run.window.rest()
         self._watch.stopped(t, self._source.failure)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 import attrs
 from twisted.application import service
@@ -27,28 +27,15 @@ from xtcp_console import invitation, tokenfile
 from xtcp_console.app import create_app, read_cookie
 from xtcp_console.guard import Guard
 from xtcp_console.links import Links
-from xtcp_console.model import Model
+from xtcp_console.model import Model, Source
 from xtcp_console.sessions import Sessions
 from xtcp_console.site import Root, Site, Threads
 from xtcp_console.stream import EventStream
-from xtcp_twisted.engine import Engine
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.reactor.settings import ConsoleSettings
 
 #: Connections that may wait to be accepted: a browser opens several at once.
 _BACKLOG = 128
-
-
-class Source(Protocol):
-    """What the console watches."""
-
-    @property
-    def engine(self) -> Engine | None:
-        """The engine while it runs."""
-
-    @property
-    def failure(self) -> str | None:
-        """Why it stopped by itself, or None."""
 
 
 class ConsoleService(service.Service):

@@ -72,6 +72,20 @@ def test_one_begins_every_five_seconds(watched: Watched) -> None:
     assert [round(at - EPOCH - 1_000) for at in began] == [0, 5, 10, 15]
 
 
+def test_one_that_takes_longer_than_five_seconds_comes_to_its_end(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(census, "ROWS", 1)
+    monkeypatch.setattr(census, "SLICE_S", 0)
+    group = watched.net.group(7)
+    for _ in range(8):
+        watched.net.client(group).established()
+    watched.seconds(12)
+    taken = watched.tick.census
+    assert taken is not None
+    assert taken.total == 8
+
+
 def test_no_slice_is_longer_than_its_time(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     """20 rows, three at a time; a slice has time for two times three."""
     group = net.group(7)

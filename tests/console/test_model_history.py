@@ -160,6 +160,7 @@ def test_a_ribbon_has_the_last_half_hour_and_no_seams(steps: list[tuple[float, s
         now += seconds
     spans = ribbon.until(now)
     assert spans[-1].end == now
+    assert len(ribbon._spans) == len(spans), "what is older is kept no longer"
     assert spans[0].start == pytest.approx(max(now - RIBBON_S, 0.0))
     for left, right in pairwise(spans):
         assert left.end == right.start

@@ -159,7 +159,7 @@ def test_a_pool_inherits_nothing_from_the_last_one_in_its_row(watched: Watched) 
     engine = watched.net.engine
     filler = Filler(watched.net, "old")
     filler.fill(100)
-    watched.seconds(2)
+    watched.seconds(INTERVALS + 1)
     filler.pool.close()
     watched.net.turn()
     watched.net.take_events()

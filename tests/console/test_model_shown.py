@@ -49,6 +49,12 @@ def test_the_layout_is_another_one_when_a_group_or_pool_comes_or_goes(watched: W
     seen()
     assert layouts[4] == layouts[0], "all is as it was"
     assert len(set(layouts)) == 5, "but a group that was opened anew is another one"
+    net.engine.create_pool(1 << 20, name="im")
+    seen()
+    net.engine.pools()[-1].close()
+    net.engine.create_pool(1 << 20, name="im")
+    seen()
+    assert layouts[-1] != layouts[-2], "and so is a pool"
 
 
 def test_the_layout_does_not_change_with_figures(watched: Watched) -> None:
