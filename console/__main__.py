@@ -14,8 +14,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from xtcp_console.invitation import link
-from xtcp_console.links import LIFETIME_S
+from xtcp_console import without_extra
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.reactor.loading import find, load
 from xtcp_twisted.reactor.settings import ConsoleSettings
@@ -31,7 +30,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "link",
         help="print a sign-in link",
         description="Print a link that signs in once. Whoever can read the console's token file can make"
-        f" one; it is good for {LIFETIME_S // 60} minutes, and only for a console that was started before.",
+        " one; it is good for some minutes, and only for a console that was started before.",
     )
     made.add_argument(
         "--config", metavar="FILE", help="of the server (without --token-file: looked for as there)"
@@ -57,22 +56,37 @@ def settings(given: argparse.Namespace) -> ConsoleSettings:
     return attrs.evolve(found, token_file=given.token_file or found.token_file)
 
 
+def link(console: ConsoleSettings) -> str:
+    """A link that signs in once.
+
+    :raises ConfigurationError: it cannot be made; the text says why.
+    :raises OSError: the folder of the token may not be looked into.
+    """
+    if not console.token_path.exists():
+        raise ConfigurationError(
+            f"there is no {console.token_path}: no console has been started with it; give another one"
+            " with --token-file, or the server's configuration with --config"
+        )
+    if not console.port:
+        raise ConfigurationError(
+            "the console's port is any free one; give it with --console, as its log says"
+        )
+    try:
+        from xtcp_console import invitation
+    except ModuleNotFoundError as missing:
+        raise without_extra(missing) from None
+    return invitation.link(console)
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
     try:
-        console = settings(parse(argv))
-        if not console.token_path.exists():
-            raise ConfigurationError(
-                f"there is no {console.token_path}: no console has been started with it; give another one"
-                " with --token-file, or the server's configuration with --config"
-            )
-        if not console.port:
-            raise ConfigurationError(
-                "the console's port is any free one; give it with --console, as its log says"
-            )
-        made = link(console)
+        made = link(settings(parse(argv)))
     except ConfigurationError as error:
         sys.stderr.write(f"{PROG}: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"{PROG}: {error.filename}: {error.strerror}\n")
         return 1
     sys.stdout.write(f"{made}\n")
     return 0

@@ -209,13 +209,18 @@ def test_without_its_extra_the_console_is_refused_in_a_sentence(installed: Path,
     config = tmp_path / "xtcp.toml"
     config.write_text(CONFIG.format(token_file=tmp_path / "token"), "utf-8")
     command = (installed / "twistd", "xtcp", "--config", config, "--check-config")
+    sentence = (
+        r"the console needs the extra 'console' \(\w+ is not installed\):"
+        r" pip install 'xtcp_twisted\[console\]', or do without it\n"
+    )
     refused = attempt(*command, cwd=tmp_path)
     assert refused.returncode == 1
-    assert re.fullmatch(
-        r"the console needs the extra 'console' \(\w+ is not installed\):"
-        r" pip install 'xtcp_twisted\[console\]', or do without it\n",
-        refused.stdout,
-    )
+    assert re.fullmatch(sentence, refused.stdout)
+    token = tmp_path / "token"
+    token.touch()
+    link = attempt(installed / "python", "-m", "xtcp_console", "link", "--token-file", token, cwd=tmp_path)
+    assert link.returncode == 1
+    assert re.fullmatch("python -m xtcp_console: " + sentence, link.stdout)
     assert run(*command, "--no-console", cwd=tmp_path) == f"{config}: no errors\n"
 
 

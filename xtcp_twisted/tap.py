@@ -117,13 +117,12 @@ class Options(usage.Options):
             raise ConfigurationError(f"--console: {error}") from None
         if self["no-console"] or console is None or not console.enabled:
             return attrs.evolve(settings, console=None)
+        from xtcp_console import without_extra
+
         try:
             import xtcp_console.service  # noqa: F401
         except ModuleNotFoundError as missing:
-            raise ConfigurationError(
-                f"the console needs the extra 'console' ({missing.name} is not installed):"
-                " pip install 'xtcp_twisted[console]', or do without it"
-            ) from None
+            raise without_extra(missing) from None
         return attrs.evolve(settings, console=console)
 
     def _refuse(self, text: str) -> None:
