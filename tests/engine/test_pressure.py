@@ -52,7 +52,7 @@ class Holder:
 
     @property
     def received(self) -> int:
-        return self.client.judge.last_ack - 1
+        return (self.group.info(self.client.cd).rcv_nxt - self.client.iss - 1) % 2**32
 
     def fill(self, chunks: int) -> None:
         """Until `chunks` are in use."""

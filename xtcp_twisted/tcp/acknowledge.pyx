@@ -16,6 +16,7 @@ of scaled windows, which is always up).
 
 from libc.stdint cimport uint16_t, uint32_t
 
+from xtcp_twisted import config
 from xtcp_twisted.tcp.congestion cimport segment_size
 from xtcp_twisted.tcp.connection cimport (
     conn_ack_now,
@@ -26,7 +27,7 @@ from xtcp_twisted.tcp.connection cimport (
     conn_throttle,
     conn_update_ready,
 )
-from xtcp_twisted.tcp.counters cimport C_PIGGYBACKED_ACKS, C_PURE_ACKS, C_WINDOW_UPDATES
+from xtcp_twisted.tcp.counters cimport C_ACKS_WITHHELD, C_PIGGYBACKED_ACKS, C_PURE_ACKS, C_WINDOW_UPDATES
 from xtcp_twisted.tcp.groups cimport G_PIGGYBACKED, G_PURE_ACKS, POLICY_APPLICATION, POLICY_IMMEDIATE
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_HELD,
@@ -36,10 +37,13 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_ENDED,
     RECORD_FIN_RECEIVED,
     RECORD_SCALING,
+    earlier,
 )
-from xtcp_twisted.tcp.pressure cimport PRESSURE_FROZEN
+from xtcp_twisted.tcp.pressure cimport PRESSURE_FROZEN, PRESSURE_WITHHOLDING
 from xtcp_twisted.tcp.receive cimport receive_drop, receive_quota, receive_room
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt, seq_max
+
+cdef uint32_t MAX_ACK_DELAY_MS = config.MAX_ACK_DELAY_MS
 
 cdef enum:
     PACE_UNITS = 63            # of 8 ms: 500 ms
@@ -110,13 +114,42 @@ cdef uint16_t window_field(conn_t *c, uint32_t ack) noexcept nogil:
     return <uint16_t>units
 
 
+cdef void _hold(conn_t *c, uint32_t delay_ms) noexcept nogil:
+    """The acknowledgement waits for something to ride on; one that waits already, no longer than it would."""
+    if not c.a.flags & ACTIVE_ACK_HELD:
+        c.a.flags |= ACTIVE_ACK_HELD
+        c.a.acknowledge_at = c.s.now_ms + delay_ms
+        conn_arm(c)
+
+
+cdef bint _withholding(const conn_t *c) noexcept nogil:
+    """Bytes in order are acknowledged as late as RFC 9293 allows (MUST-40).
+
+    Under the `application` policy they wait for the application anyway.
+    """
+    return c.g.policy != POLICY_APPLICATION and conn_holds(c) and conn_pressure(c) >= PRESSURE_WITHHOLDING
+
+
+cdef bint _is_withheld(const conn_t *c) noexcept nogil:
+    """Whether the held acknowledgement waits longer than without pressure."""
+    return c.a.flags & ACTIVE_ACK_HELD and earlier(c.s.now_ms + c.g.ack_delay_ms, c.a.acknowledge_at)
+
+
 cdef void ack_received(conn_t *c, bint prompt) noexcept nogil:
     conn_lease(c)
-    if c.r.flags & RECORD_DETACHED or c.g.policy == POLICY_IMMEDIATE:
+    if c.r.flags & RECORD_DETACHED:
         conn_ack_now(c)
         return
     if c.a.held < 255:
         c.a.held += 1
+    if _withholding(c) and not prompt:
+        c.s.counters[C_ACKS_WITHHELD] += 1
+        conn_throttle(c)
+        _hold(c, MAX_ACK_DELAY_MS)
+        return
+    if c.g.policy == POLICY_IMMEDIATE:
+        conn_ack_now(c)
+        return
     if c.g.policy == POLICY_APPLICATION:
         # An incomplete request longer than the peer's window would stall without this.
         if c.a.need and c.a.held >= 2 and c.r.rcv_nxt - c.r.rcv_ackd < c.a.need:
@@ -128,10 +161,8 @@ cdef void ack_received(conn_t *c, bint prompt) noexcept nogil:
     if prompt or c.a.held >= 2:
         # A second segment: the peer would soon probe (2 SRTT), so the next flush acknowledges both.
         conn_ack_now(c)
-    elif not c.a.flags & ACTIVE_ACK_HELD:
-        c.a.flags |= ACTIVE_ACK_HELD
-        c.a.acknowledge_at = c.s.now_ms + c.g.ack_delay_ms
-        conn_arm(c)
+    else:
+        _hold(c, c.g.ack_delay_ms)
 
 
 cdef bint window_reopens(const conn_t *c) noexcept nogil:
@@ -150,6 +181,10 @@ cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil:
         c.a.read_nxt = c.r.rcv_ackd
     conn_update_ready(c)
     if c.r.flags & RECORD_ENDED:
+        return
+    if _is_withheld(c):
+        # What the application acknowledged is never withheld.
+        conn_ack_now(c)
         return
     if ride and c.a.flags & ACTIVE_ACK_HELD and c.r.rcv_adv - c.r.rcv_nxt >= ROOM_ENOUGH * c.r.mss:
         return  # a window update rides, too: the peer does not wait for it

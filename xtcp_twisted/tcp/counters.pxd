@@ -51,5 +51,7 @@ cdef enum:
     C_RESET_LIMITED
     C_STALLED
     C_LINK_DROPS
+    C_ACKS_WITHHELD            # segments whose acknowledgement waits because of pressure
+    C_PRESSURE_SYN_DROPS
     C_INVALID_TRANSITIONS
     COUNTERS

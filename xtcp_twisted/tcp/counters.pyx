@@ -48,6 +48,8 @@ NAMES = (
     "ResetsLimited",
     "Stalled",
     "LinkDrops",
+    "AcksWithheld",
+    "PressureSynDrops",
     "InvalidTransitions",
 )
 

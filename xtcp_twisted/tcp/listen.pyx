@@ -25,6 +25,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_CHALLENGE_ACKS,
     C_LISTEN_DROPS,
     C_PASSIVE_OPENS,
+    C_PRESSURE_SYN_DROPS,
     C_REFUSED,
     C_REQ_Q_FULL,
     C_RETRANS_SEGS,
@@ -53,6 +54,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_at,
     record_t,
 )
+from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING, pressure_seen
 from xtcp_twisted.tcp.reply cimport reply_new, reply_reset, reply_to
 from xtcp_twisted.tcp.states cimport ESTABLISHED, SYN_RECEIVED, set_state
 from xtcp_twisted.tcp.synoptions cimport own_mss, syn_options_agree
@@ -169,6 +171,12 @@ cdef void listen_segment(stack_t *s, const segment_t *seg, uint32_t tag) noexcep
         return
     if s.records.used >= s.records.capacity:
         s.counters[C_LISTEN_DROPS] += 1
+        return
+    if pressure_seen(&s.pools[s.groups[group_row].pool_row].pressure, s.groups[group_row].priority) >= (
+        PRESSURE_WITHHOLDING
+    ):
+        # Unanswered: the client asks again in a second, and then in two (P28).
+        s.counters[C_PRESSURE_SYN_DROPS] += 1
         return
     _new_entry(s, group_row, seg, tag)
 

@@ -2,8 +2,8 @@
 
 A connection that the pressure of its pool held back is in the pool's list.
 Each fall of the pressure starts a walk over that list, a bounded part in each
-flush: who may go on is sent its window update at once, so that nobody waits for
-the persist timer of the peer; who is held back still goes to the list's end.
+flush: who may go on is sent its window update or acknowledgement at once, so that
+nobody waits for a timer of the peer; who is held back still goes to the list's end.
 """
 
 from libc.stdint cimport uint32_t
@@ -12,6 +12,7 @@ from xtcp_twisted.tcp.acknowledge cimport window_frozen, window_reopens
 from xtcp_twisted.tcp.connection cimport (
     conn_ack_now,
     conn_load,
+    conn_pressure,
     conn_settle,
     conn_t,
     conn_throttle,
@@ -19,12 +20,15 @@ from xtcp_twisted.tcp.connection cimport (
 )
 from xtcp_twisted.tcp.counters cimport C_WINDOW_UPDATES
 from xtcp_twisted.tcp.groups cimport pool_row_t
-from xtcp_twisted.tcp.layout cimport RECORD_ENDED, active_at
+from xtcp_twisted.tcp.layout cimport ACTIVE_ACK_HELD, RECORD_ENDED, active_at
+from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING
 
 
 cdef void _visit(conn_t *c) noexcept nogil:
     conn_unthrottle(c)
     if not c.r.flags & RECORD_ENDED:
+        if c.a.flags & ACTIVE_ACK_HELD and conn_pressure(c) < PRESSURE_WITHHOLDING:
+            conn_ack_now(c)
         if window_reopens(c):
             c.s.counters[C_WINDOW_UPDATES] += 1
             conn_ack_now(c)
