@@ -174,22 +174,21 @@ def shade(value: Figure) -> str:
 
 
 def idle(edges: list[int], column: int) -> str:
-    """The idle times that a column of the census stands for: ``< 1 s``, ``1–10 s``, ``> 1 h``."""
+    """The idle times that a column of the census stands for: ``< 1 s``, ``10–60 s``, ``> 1 h``."""
     if column == 0:
-        return f"<{SPACE}{_edge(edges[0])}"
+        size, unit = _unit(edges[0])
+        return f"<{SPACE}{edges[0] // size}{SPACE}{unit}"
+    low = edges[column - 1]
+    size, unit = _unit(low)
     if column == len(edges):
-        return f">{SPACE}{_edge(edges[-1])}"
-    low, high = _edge(edges[column - 1]), _edge(edges[column])
-    number, unit = low.split(SPACE)
-    return f"{number}–{JOINER}{high}" if high.endswith(SPACE + unit) else f"{low}–{high}"
+        return f">{SPACE}{low // size}{SPACE}{unit}"
+    return f"{low // size}–{JOINER}{edges[column] // size} {unit}"
 
 
-def _edge(seconds: int) -> str:
-    """A round time in its own unit."""
-    for size, unit in ((3600, "h"), (60, "m")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds // size}{SPACE}{unit}"
-    return f"{seconds}{SPACE}s"
+def _unit(seconds: int) -> tuple[int, str]:
+    """The largest unit that a time is a multiple of: its seconds and its sign."""
+    units = ((3_600, "h"), (60, "min"), (1, "s"))
+    return next((size, unit) for size, unit in units if seconds % size == 0)
 
 
 # --- Sentences about a buffer, given as the page has it: nested mappings ---------

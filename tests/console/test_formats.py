@@ -114,7 +114,7 @@ def test_prefixes_keep_numbers_short_and_true(value: float, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "column, text", list(enumerate(["< 1 s", "1–10 s", "10 s–1 m", "1–10 m", "10 m–1 h", "> 1 h"]))
+    "column, text", list(enumerate(["< 1 s", "1–10 s", "10–60 s", "1–10 min", "10–60 min", "> 1 h"]))
 )
 def test_idle_times_between_edges(column: int, text: str) -> None:
     shown = formats.idle([1, 10, 60, 600, 3_600], column)

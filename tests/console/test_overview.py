@@ -391,7 +391,7 @@ def test_thresholds_that_differ_are_shown_at_each_buffer_only(show: Render, plai
 
 def test_the_census_is_a_table_with_shades(plain: Document) -> None:
     table = plain.one("table", class_="heat")
-    assert table.text.replace("\u2060", "") == "State< 1 s1 s–1 m1–10 m> 10 m ESTABLISHED123994"
+    assert table.text.replace("\u2060", "") == "State< 1 s1–60 s1–10 min> 10 min ESTABLISHED123994"
     shades = [each.attributes["data-shade"] for each in plain.all("td") if "data-shade" in each.attributes]
     assert shades == ["1", "1", "1", "4"]
     assert plain.one("span", id="census-at").text == "07:59:59"

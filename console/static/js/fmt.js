@@ -137,11 +137,14 @@ export const down = (value) => (known(value) ? across(1 - value) : '0%');
 /** How dark a heat table's cell is, 0 to 7, logarithmic: one step per factor of 7. @param {Figure} value */
 export const shade = (value) => (value ? String(Math.min(SHADES, 1 + Math.floor(Math.log10(value) * 1.18))) : '0');
 
-/** A round time in its own unit. @param {number} seconds */
-function edge(seconds) {
-  if (seconds >= 3600 && seconds % 3600 === 0) return `${seconds / 3600}${SPACE}h`;
-  if (seconds >= 60 && seconds % 60 === 0) return `${seconds / 60}${SPACE}m`;
-  return `${seconds}${SPACE}s`;
+/**
+ * The largest unit that a time is a multiple of: its seconds and its sign.
+ * @param {number} seconds
+ * @returns {[size: number, unit: string]}
+ */
+function unitOf(seconds) {
+  if (seconds % 3600 === 0) return [3600, 'h'];
+  return seconds % 60 === 0 ? [60, 'min'] : [1, 's'];
 }
 
 /**
@@ -150,12 +153,11 @@ function edge(seconds) {
  * @param {number} column
  */
 export function idle(edges, column) {
-  if (column === 0) return `<${SPACE}${edge(edges[0])}`;
-  if (column === edges.length) return `>${SPACE}${edge(edges[edges.length - 1])}`;
-  const low = edge(edges[column - 1]);
-  const high = edge(edges[column]);
-  const [number, unit] = low.split(SPACE);
-  return high.endsWith(SPACE + unit) ? `${number}–${JOINER}${high}` : `${low}–${high}`;
+  const low = edges[Math.max(0, column - 1)];
+  const [size, unit] = unitOf(low);
+  if (column === 0) return `<${SPACE}${low / size}${SPACE}${unit}`;
+  if (column === edges.length) return `>${SPACE}${low / size}${SPACE}${unit}`;
+  return `${low / size}–${JOINER}${Math.floor(edges[column] / size)} ${unit}`;
 }
 
 // --- Sentences about a buffer ------------------------------------------------------

@@ -80,9 +80,9 @@ ticks = st.fixed_dictionaries(
 #: What each format is for; a format that is missing here fails `test_no_format_is_left_out`.
 WRITTEN: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(["word"], texts | counts),
-    **dict.fromkeys(["integer", "short", "octets", "byterate", "milliseconds", "duration"], figures),
+    **dict.fromkeys(["integer", "short", "brief", "octets", "byterate", "milliseconds", "duration"], figures),
     **dict.fromkeys(["percent", "percent0", "percentage", "limit", "across", "down"], shares),
-    **dict.fromkeys(["shade", "times"], counts),
+    **dict.fromkeys(["shade", "times", "returns", "plural"], counts),
     **dict.fromkeys(["meter", "growth", "forecast", "outlook"], buffers),
     "largest": pools,
     "because": texts,
