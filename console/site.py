@@ -90,6 +90,15 @@ class Request(server.Request):
         super().write(data)  # type: ignore[no-untyped-call]
 
 
+class Channel(http.HTTPChannel):
+    """A connection whose answer to what is no request carries the security headers, too."""
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        transport: Any = self.transport
+        transport.write(_answer(http.BAD_REQUEST, "This is no request.\n"))
+        self.loseConnection()  # type: ignore[no-untyped-call]
+
+
 def _answer(code: int, text: str) -> bytes:
     """A whole answer, for when there is no request yet that could make one."""
     fields = {
@@ -140,6 +149,7 @@ class Site(server.Site):
     It keeps no access log, for the path of a sign-in link is a secret.
     """
 
+    protocol = Channel  # type: ignore[assignment]  # typed for what may become HTTP/2
     displayTracebacks = False
     noisy = False
 

@@ -138,6 +138,8 @@ def test_events_are_numbered_and_ticks_are_not(world: World) -> None:
     assert re.findall(r"^id: (.+)$", written, re.MULTILINE) == [f"{BOOT}-1", f"{BOOT}-2"]
     assert re.search(r"^event: tick$", written, re.MULTILINE)
     assert not re.search(r"id: .*\nevent: tick", written)
+    world.figures.publish("three")
+    assert re.findall(r"^id: (.+)$", taken(wire).decode(), re.MULTILINE) == [f"{BOOT}-3"]
 
 
 @pytest.mark.parametrize(
