@@ -14,7 +14,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, Literal
 
 #: Pressure states, the calmest first (architecture: "Pressure").
@@ -189,7 +189,7 @@ class Tick:
     @cached_property
     def plain(self) -> dict[str, Any]:
         """As nested dictionaries."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return _fields(self)
 
     @cached_property
     def json(self) -> bytes:
@@ -244,9 +244,20 @@ class View:
     events: tuple[Event, ...]
 
 
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+
+
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return _fields(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

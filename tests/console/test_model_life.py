@@ -9,6 +9,8 @@ import pytest
 from support.net import MakeNet, Net
 from support.watched import EPOCH, Filler, Watched
 
+from xtcp_twisted.config import KiB
+
 
 @pytest.fixture
 def watched(net: Net) -> Watched:
@@ -49,10 +51,19 @@ def test_what_an_engine_starts_with_is_no_news(net: Net) -> None:
     assert event.detail == "1 pool · 1 group · room for 1,024 connections"
 
 
-def test_an_engine_that_starts_under_pressure_says_so(net: Net) -> None:
+def test_an_engine_that_starts_under_pressure_says_so(make_net: MakeNet) -> None:
+    net = make_net(transmit_buffer=64 * KiB)
+    group = net.group(9)
+    while net.transmit_used < 33 * KiB:
+        group.send(net.client(group).established().cd, b"a" * 1_000)
+        net.turn()
     Filler(net).fill(200)
     watched = Watched(net)
-    assert watched.texts() == ["The engine started", "Pool im came under pressure: withholding"]
+    assert watched.texts() == [
+        "The engine started",
+        "Pool im came under pressure: withholding",
+        "The transmit buffer came under pressure: frozen",
+    ]
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["closed", "gone"])
