@@ -21,8 +21,8 @@ from .peer import Client
 CHUNK = 244
 #: Chunks of the crowd's pool.
 CHUNKS = 1_024
-#: Chunks in use that are well within a state, with its neighbours far away.
-OPEN, FROZEN, WITHHOLDING, DISCARDING = 200, 650, 800, 920
+#: Chunks in use that are well within a state; a crowd that holds data cannot get far into the last one.
+OPEN, FROZEN, WITHHOLDING, DISCARDING = 200, 650, 800, 896
 #: Below this the pool is open again: 45 %.
 CALM = 460
 
@@ -35,6 +35,8 @@ class Crowd:
         self.pool = net.engine.create_pool(CHUNKS * 256)
         self.group = net.group(9, pool=self.pool, weight=64, accept_credits=UNLIMITED)
         self.members = [net.client(self.group).established() for _ in range(6)]
+        #: Clients that hold nothing yet, made while the pool still took connections.
+        self.newcomers = [net.client(self.group).established() for _ in range(30)]
         self._ports = iter(range(100, 200))
 
     def client(self, **options: Any) -> Client:

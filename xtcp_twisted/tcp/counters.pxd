@@ -53,5 +53,7 @@ cdef enum:
     C_LINK_DROPS
     C_ACKS_WITHHELD            # segments whose acknowledgement waits because of pressure
     C_PRESSURE_SYN_DROPS
+    C_PRESSURE_DROP_SEGS       # whose payload was discarded because of pressure
+    C_PRESSURE_DROP_BYTES
     C_INVALID_TRANSITIONS
     COUNTERS

@@ -50,6 +50,8 @@ NAMES = (
     "LinkDrops",
     "AcksWithheld",
     "PressureSynDrops",
+    "PressureDropSegs",
+    "PressureDropBytes",
     "InvalidTransitions",
 )
 

@@ -67,6 +67,7 @@ from xtcp_twisted.tcp.states cimport (
     LAST_ACK,
     set_state,
 )
+from xtcp_twisted.tcp.throttle cimport throttle_discard, throttle_refuses
 from xtcp_twisted.tcp.transmit cimport transmit_acknowledged, transmit_room
 from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, RST, SYN
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_le, seq_lt
@@ -348,6 +349,8 @@ cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
         c.s.counters[C_ABORT_ON_DATA] += 1
         conn_abort(c)
         return
+    if seg.length and throttle_refuses(c, seg):
+        throttle_discard(c, seg)
     if seg.length or seg.flags & FIN:
         _text_and_fin(c, seg)
         if c.r.state == FIN_WAIT_2 and c.r.flags & RECORD_FIN_RECEIVED:

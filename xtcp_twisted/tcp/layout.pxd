@@ -312,6 +312,7 @@ cdef enum:
     ACTIVE_ACK_NOW = 1         # an acknowledgement leaves with the next flush
     ACTIVE_ACK_HELD = 2        # acknowledge_at holds
     ACTIVE_TRANSMIT = 4        # transmit_at holds
+    ACTIVE_DISCARDED = 8       # payload of it was discarded because of pressure
     ACTIVE_FIN_PENDING = 16    # fin_seq holds
     ACTIVE_LINGER = 32         # linger_at holds
     ACTIVE_CLOSE_DUE = 64      # CLOSED is reported when everything was received

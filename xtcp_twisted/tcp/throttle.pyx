@@ -1,4 +1,10 @@
-"""The way back from pressure (architecture section 8; P29).
+"""What a discarding pool refuses, and the way back from pressure (architecture section 8; P27 to P30).
+
+A discarding pool takes no more of connections that hold data of it: the peer
+keeps what is discarded and sends it again.  Its acknowledgements are processed
+before that, for they make room in the transmit buffer (variant 3).  One that
+holds only data behind a gap may still fill the gap, else that data would stay
+for ever.  The last sixteenth is for the others, in order.
 
 A connection that the pressure of its pool held back is in the pool's list.
 Each fall of the pressure starts a walk over that list, a bounded part in each
@@ -8,9 +14,11 @@ nobody waits for a timer of the peer; who is held back still goes to the list's 
 
 from libc.stdint cimport uint32_t
 
+from xtcp_twisted.memory.slab cimport NONE, slab_free_rows
 from xtcp_twisted.tcp.acknowledge cimport window_frozen, window_reopens
 from xtcp_twisted.tcp.connection cimport (
     conn_ack_now,
+    conn_holds,
     conn_load,
     conn_pressure,
     conn_settle,
@@ -18,16 +26,47 @@ from xtcp_twisted.tcp.connection cimport (
     conn_throttle,
     conn_unthrottle,
 )
-from xtcp_twisted.tcp.counters cimport C_WINDOW_UPDATES
+from xtcp_twisted.tcp.counters cimport C_PRESSURE_DROP_BYTES, C_PRESSURE_DROP_SEGS, C_WINDOW_UPDATES
 from xtcp_twisted.tcp.groups cimport pool_row_t
-from xtcp_twisted.tcp.layout cimport ACTIVE_ACK_HELD, RECORD_ENDED, active_at
-from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING
+from xtcp_twisted.tcp.layout cimport ACTIVE_ACK_HELD, ACTIVE_DISCARDED, RECORD_ENDED, active_at
+from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, PRESSURE_WITHHOLDING
+from xtcp_twisted.wire.segment cimport FIN
+from xtcp_twisted.wire.sequence cimport seq_le
+
+cdef enum:
+    LAST_SHARE = 16            # of the buffer: only data in order of those who hold nothing
+
+
+cdef bint throttle_refuses(const conn_t *c, const segment_t *seg) noexcept nogil:
+    cdef bint in_order = seq_le(seg.seq, c.r.rcv_nxt), holds = False
+    if c.p.pressure.state < PRESSURE_WITHHOLDING:
+        return False
+    if c.a != NULL:
+        holds = c.a.rx_head != NONE if in_order else c.a.rx_chunks != 0
+    if holds and conn_pressure(c) >= PRESSURE_DISCARDING:
+        return True
+    if c.p.pressure.state < PRESSURE_DISCARDING:
+        return False
+    return slab_free_rows(&c.p.chunks) <= c.p.chunks.capacity // LAST_SHARE and (holds or not in_order)
+
+
+cdef void throttle_discard(conn_t *c, segment_t *seg) noexcept nogil:
+    c.s.counters[C_PRESSURE_DROP_SEGS] += 1
+    c.s.counters[C_PRESSURE_DROP_BYTES] += seg.length
+    seg.length = 0
+    seg.flags &= ~FIN
+    if conn_holds(c):
+        c.a.flags |= ACTIVE_DISCARDED
+        conn_throttle(c)
 
 
 cdef void _visit(conn_t *c) noexcept nogil:
     conn_unthrottle(c)
     if not c.r.flags & RECORD_ENDED:
         if c.a.flags & ACTIVE_ACK_HELD and conn_pressure(c) < PRESSURE_WITHHOLDING:
+            conn_ack_now(c)
+        if c.a.flags & ACTIVE_DISCARDED and conn_pressure(c) < PRESSURE_DISCARDING:
+            c.a.flags &= ~ACTIVE_DISCARDED
             conn_ack_now(c)
         if window_reopens(c):
             c.s.counters[C_WINDOW_UPDATES] += 1
