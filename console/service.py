@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from typing import Any, TextIO
+from typing import Any
 
 import attrs
 from twisted.application import service
@@ -44,26 +44,16 @@ class ConsoleService(service.Service):
     :param settings: where it listens and what opens it.
     :param source: what it shows.
     :param reactor: None for the global one.
-    :param terminal: where a sign-in link may be shown; the process's own standard output
-        if that is None.
     :ivar settings: with the port that it really has, once it listens.
     """
 
     name = "console"
     _log = Logger()
 
-    def __init__(
-        self,
-        settings: ConsoleSettings,
-        source: Source,
-        reactor: Any = None,
-        terminal: TextIO | None = None,
-    ) -> None:
+    def __init__(self, settings: ConsoleSettings, source: Source, reactor: Any = None) -> None:
         self.settings = settings
         self._source = source
         self._reactor = reactor
-        # twistd takes sys.stdout for its log, and a link must not get into a log.
-        self._terminal = terminal or sys.__stdout__
         self._site: Any = None
         self._port: Any = None
         self._threads: Threads | None = None
@@ -128,9 +118,11 @@ class ConsoleService(service.Service):
             url=url,
             command=invitation.command(self.settings),
         )
-        if self._terminal is not None and self._terminal.isatty():
-            self._terminal.write(f"\n  Sign in to the console, once: {invitation.link(self.settings)}\n\n")
-            self._terminal.flush()
+        # twistd takes sys.stdout for its log, and a link must not get into a log.
+        terminal = sys.__stdout__
+        if terminal is not None and terminal.isatty():
+            terminal.write(f"\n  Sign in to the console, once: {invitation.link(self.settings)}\n\n")
+            terminal.flush()
 
     def _giveUp(self, why: str) -> None:
         """Say why in one line and leave, as `XTCPService` does."""

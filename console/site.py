@@ -14,7 +14,6 @@ from threading import Thread
 from typing import Any, Final
 
 from twisted.internet import defer
-from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.python.threadpool import ThreadPool
 from twisted.web import http, resource, server
 from twisted.web.wsgi import WSGIResource
@@ -78,7 +77,7 @@ class Request(server.Request):
         transport.write(_answer(http.REQUEST_ENTITY_TOO_LARGE, "The request is too large.\n"))
         transport.loseWriteConnection()
         abort = self.channel.callLater(LINGER_S, transport.abortConnection)
-        self.notifyFinish().addErrback(lambda _: _cancel(abort))
+        self.notifyFinish().addErrback(lambda _: abort.cancel() if abort.active() else None)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the answer; before the first one, complete the headers."""
@@ -111,13 +110,6 @@ def _answer(code: int, text: str) -> bytes:
     lines = [f"HTTP/1.1 {code} {http.RESPONSES[code].decode()}"]
     lines += [f"{name}: {value}" for name, value in fields.items()]
     return "\r\n".join([*lines, "", text]).encode()
-
-
-def _cancel(call: Any) -> None:
-    try:
-        call.cancel()
-    except (AlreadyCalled, AlreadyCancelled):
-        pass  # the time was up
 
 
 class Root(resource.Resource):
