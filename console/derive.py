@@ -29,8 +29,8 @@ def derive(tick: Plain) -> dict[str, Any]:
     `worst`: the buffer in the highest pressure state, the clearly fuller one of two.
     `verdict`: "stopped", or the kind of the worst buffer, or None while all is open.
     `thresholds`: those of all buffers, or None when they differ.
-    `pressed`: how many buffers are not open; `lost`: what the counters of losses count,
-    `losses` each of them; all None instead of 0.
+    `pressed`: how many buffers are not open; `counted`: the sum of the counters of
+    pressure and losses, `counts` each of them; all None instead of 0.
     """
     buffers = list(_buffers(tick))
     worst = max(buffers, key=_severity)
@@ -43,8 +43,8 @@ def derive(tick: Plain) -> dict[str, Any]:
         "verdict": "stopped" if engine["state"] == "stopped" else worst["kind"] if pressed else None,
         "thresholds": limits if alike else None,
         "pressed": pressed or None,
-        "losses": {name: count or None for name, count in tick["counters"].items()},
-        "lost": sum(tick["counters"].values()) or None,
+        "counts": {name: count or None for name, count in tick["counters"].items()},
+        "counted": sum(tick["counters"].values()) or None,
         "pools": len(tick["pools"]),
         "connections": engine["connections"] / engine["max_connections"],
     }

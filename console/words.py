@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from xtcp_console.figures import PRESSURES
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -16,25 +18,35 @@ class Verdict:
 
     subject: str  #: `{name}` stands for the pool
     buffer: str
-    outcome: str  #: what comes of it if it goes on
+    outcomes: Mapping[str, str]  #: by state: what it does to whom
 
+
+#: The transmit buffer's states have one outcome.
+_SENDS_WAIT: Final = "When it is full, sends wait until peers acknowledge what they have; nothing is lost."
 
 #: By the kind of the worst buffer, as in `derive`.
 VERDICTS: Final[Mapping[str, Verdict]] = {
     "receive": Verdict(
         "Pool {name} is under pressure",
         "its receive buffer",
-        "If it fills up, data that finds no room is dropped unacknowledged, and its clients send it again.",
+        {
+            "frozen": "Connections with unread data are offered no more room; no data is lost.",
+            "withholding": "Connections with unread data wait longer for their acknowledgements, "
+            "and no new ones are opened; no data is lost.",
+            "discarding": "Data that finds no room is dropped unacknowledged, and its clients send it again.",
+        },
     ),
     "transmit": Verdict(
         "The transmit buffer is under pressure",
         "it",
-        "If it fills up, sends wait until peers acknowledge what they have.",
+        dict.fromkeys(PRESSURES[1:], _SENDS_WAIT),
     ),
 }
 
-#: What the engine's counters of losses count, in few words.
+#: What the engine's counters of pressure and losses count, in few words.
 COUNTERS: Final[Mapping[str, str]] = {
+    "AcksWithheld": "ACKs withheld",
+    "PressureSynDrops": "SYNs left unanswered",
     "ListenDrops": "Requests without room",
     "TCPReqQFull": "Requests over the limit",
     "AcceptTimeouts": "Requests not accepted in time",

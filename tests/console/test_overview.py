@@ -19,6 +19,7 @@ from xtcp_console.derive import derive
 from xtcp_console.figures import PRESSURES, Event, Series, Span, Thresholds, View
 from xtcp_console.links import Links
 from xtcp_console.sessions import Sessions
+from xtcp_console.words import VERDICTS
 
 VOID = {"meta", "link", "input", "br"}
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -26,7 +27,7 @@ MIB = 1 << 20
 
 
 class Element:
-    """An element of a page: its attributes and the text in it."""
+    """An element of a page: its attributes and the text in it that is not hidden."""
 
     def __init__(self, tag: str, attributes: dict[str, str], parents: list[Element]) -> None:
         self.tag = tag
@@ -66,8 +67,10 @@ class Document(HTMLParser):
         assert self._open.pop().tag == tag
 
     def handle_data(self, data: str) -> None:
-        for element in self._open:
+        for element in reversed(self._open):
             element.pieces.append(data)
+            if "hidden" in element.attributes:
+                break
 
     def all(self, tag: str | None = None, **attributes: str) -> list[Element]:
         wanted = {name.strip("_").replace("_", "-"): value for name, value in attributes.items()}
@@ -196,7 +199,7 @@ def test_a_figure_of_the_view(binding: str, plain: Document) -> None:
 
 def test_every_binding_leads_to_a_figure_in_a_known_format(plain: Document) -> None:
     live = page.Live({**views.tick().plain, "now": derive(views.tick().plain)})
-    unknown = {"engine.reason", "now.verdict", "now.pressed", "now.lost"}
+    unknown = {"engine.reason", "now.verdict", "now.pressed", "now.counted"}
     specs = {spec for each in plain.elements for spec in each.attributes.get("data-bind", "").split()}
     assert len(specs) > 100
     for spec in specs:
@@ -234,19 +237,19 @@ def test_the_unknown_is_a_dash_or_left_out(show: Render) -> None:
         assert document.figures(binding) == {"–"}
     for binding in ("pools.0:largest", "pools.0.receive:growth", "pools.0.receive:forecast"):
         assert document.figures(binding) == {""}
-    (loss,) = document.bound("if:now.losses.LinkDrops")
-    assert loss.hidden
-    (none,) = document.bound("unless:now.lost")
+    (counter,) = document.bound("if:now.counts.LinkDrops")
+    assert counter.hidden
+    (none,) = document.bound("unless:now.counted")
     assert not none.hidden
 
 
-def test_losses_that_happened_are_shown(show: Render) -> None:
+def test_only_counters_that_counted_are_shown(show: Render) -> None:
     document = show(with_tick(counters={"LinkDrops": 12, "TCPOFODrop": 0}))
-    (loss,) = document.bound("if:now.losses.LinkDrops")
-    assert loss.text == "Packets the link refused12"
-    assert not loss.hidden
-    assert document.bound("if:now.losses.TCPOFODrop")[0].hidden
-    assert document.bound("unless:now.lost")[0].hidden
+    (counter,) = document.bound("if:now.counts.LinkDrops")
+    assert counter.text == "Packets the link refused12"
+    assert not counter.hidden
+    assert document.bound("if:now.counts.TCPOFODrop")[0].hidden
+    assert document.bound("unless:now.counted")[0].hidden
 
 
 # --- Empty ------------------------------------------------------------------------
@@ -350,7 +353,8 @@ def test_no_verdict_while_all_is_open(plain: Document) -> None:
 def test_the_verdict_names_the_pool_and_its_state(state: str, show: Render) -> None:
     document = show(pressed(state, used=0.8))
     (banner,) = document.banners
-    assert banner.startswith(f"Pool main is under pressure: {state} — its receive buffer is 80.0 % full.")
+    outcome = VERDICTS["receive"].outcomes[state]
+    assert banner == f"Pool main is under pressure: {state} — its receive buffer is 80.0 % full. {outcome}"
     step = document.one("li", aria_current="step")
     assert step.attributes["data-state"] == state
     assert document.figures("now.pressed:word") == {"1"}

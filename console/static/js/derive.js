@@ -72,8 +72,8 @@ export function derive(tick) {
     verdict: tick.engine.state === 'stopped' ? 'stopped' : pressed ? worst.kind : null,
     thresholds: buffers.every((each) => same(each.buffer.pressure.thresholds, limits)) ? limits : null,
     pressed: pressed || null,
-    losses: Object.fromEntries(counters.map(([name, count]) => [name, count || null])),
-    lost: counters.reduce((sum, [, count]) => sum + count, 0) || null,
+    counts: Object.fromEntries(counters.map(([name, count]) => [name, count || null])),
+    counted: counters.reduce((sum, [, count]) => sum + count, 0) || null,
     pools: Object.keys(tick.pools).length,
     connections: tick.engine.connections / tick.engine.max_connections,
   };
