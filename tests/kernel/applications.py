@@ -1,6 +1,9 @@
-"""Applications that go wrong."""
+"""Applications that go wrong, and one that lets its clients wait."""
 
 from __future__ import annotations
+
+import hashlib
+from typing import ClassVar
 
 from twisted.internet.protocol import Protocol
 
@@ -31,3 +34,40 @@ class BatchFails(GroupProtocol):
 
     def messagesReceived(self, messages: list[tuple[int, bytes]]) -> None:
         raise ZeroDivisionError(len(messages))
+
+
+class Dam(GroupProtocol):
+    """Takes nothing until the gate opens; answers each stream by the SHA-256 of all of it."""
+
+    groups: ClassVar[list[Dam]] = []
+
+    def __init__(self) -> None:
+        self.open = False
+        self.sums: dict[int, hashlib._Hash] = {}
+        self.groups.append(self)
+
+    def connectionMade(self, cd: int) -> None:
+        self.sums[cd] = hashlib.sha256()
+        if not self.open:
+            self.group.pause(cd)
+
+    def messageReceived(self, cd: int, data: bytes) -> None:
+        self.sums[cd].update(data)
+
+    def connectionsHalfClosed(self, cds: list[int]) -> None:
+        for cd in cds:
+            self.group.send(cd, self.sums.pop(cd).digest())
+            self.group.shutdown(cd)
+
+    def release(self) -> None:
+        self.open = True
+        for cd in self.sums:
+            self.group.resume(cd)
+
+
+class Gate(Protocol):
+    """Opens the dams for whoever connects."""
+
+    def connectionMade(self) -> None:
+        for dam in Dam.groups:
+            dam.release()

@@ -29,6 +29,9 @@ arena_limit = "512 MiB"
 [[pool]]
 name = "im"
 receive_buffer = "32 MiB"
+[[pool]]
+name = "small"
+receive_buffer = "256 KiB"
 """
 
 GROUPS = {
@@ -39,6 +42,11 @@ GROUPS = {
     "fails": (9001, 'protocol = "tests.kernel.applications.Fails"'),
     "groupfails": (9002, 'protocol = "tests.kernel.applications.GroupFails"'),
     "batchfails": (9003, 'protocol = "tests.kernel.applications.BatchFails"'),
+    "dam": (
+        9004,
+        'protocol = "tests.kernel.applications.Dam"\npool = "small"\noptions = { weight = 64 }',
+    ),
+    "gate": (9005, 'protocol = "tests.kernel.applications.Gate"'),
 }
 
 
