@@ -196,7 +196,9 @@ cdef class State:
         cdef stack_t *s = &self.stack
         cdef int64_t due = self.link.next_time_us(), timer
         cdef uint32_t when = 0
-        if s.output.count or s.reply_count or s.sweeping or throttle_due(s):
+        if s.falls_seen != s.pressure.falls:
+            return s.now_us
+        if s.output.count or s.reply_count or s.sweeping or s.to_wake or throttle_due(s):
             return s.now_us
         if s.started and timers_due(s, &when):
             # Millisecond ticks: due when the tick begins.

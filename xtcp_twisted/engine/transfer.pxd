@@ -10,7 +10,7 @@ from xtcp_twisted.tcp.layout cimport stack_t
 cdef bytes take_data(conn_t *c, uint32_t most)
 # Queues what fits of an answer; a short count is remembered for WRITABLE.
 cdef uint32_t answer_queue(conn_t *c, bytes data) except? 4294967295
-# The payloads of a broadcast, as [(first chunk, bytes)]; empty when the buffer is full.
+# The payloads of a broadcast, as [(first chunk, bytes)]; empty when the buffer is full, or withholding.
 cdef list payloads_store(stack_t *s, bytes data)
 # The broadcast's own reference to them; the connections that took them have theirs.
 cdef int payloads_drop(stack_t *s, list payloads) except -1

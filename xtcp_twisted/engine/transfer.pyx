@@ -23,7 +23,13 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_SHORT,
 )
 from xtcp_twisted.tcp.receive cimport receive_copy
-from xtcp_twisted.tcp.transmit cimport payload_drop, payload_store, transmit_queue, transmit_room
+from xtcp_twisted.tcp.transmit cimport (
+    payload_drop,
+    payload_store,
+    transmit_paused,
+    transmit_queue,
+    transmit_room,
+)
 from xtcp_twisted.wire.sequence cimport seq_max
 
 
@@ -76,6 +82,8 @@ cdef uint32_t answer_queue(conn_t *c, bytes data) except? 4294967295:
 cdef list payloads_store(stack_t *s, bytes data):
     cdef uint32_t done = 0, taken = 0, payload
     cdef list payloads = []
+    if transmit_paused(s):
+        return payloads
     while done < len(data):
         payload = payload_store(s, <const uint8_t *>data + done, <uint32_t>len(data) - done, &taken)
         if taken:

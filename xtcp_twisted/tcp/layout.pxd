@@ -394,6 +394,8 @@ cdef struct stack_t:
 
     uint32_t hand              # next row of the clock hand
     uint32_t hand_at           # ms: its next slice
+    uint32_t falls_seen        # pressure.falls when the present walk over short sends began
+    uint32_t to_wake           # records that this walk has still to visit
     uint32_t keepalive_groups
 
     uint32_t state_counts[11]

@@ -59,6 +59,7 @@ cdef enum:
     SLICES = 64                # of one turn of the clock hand
     TS_LIFETIME_MS = 2_073_600_000  # 24 days
     MAX_BACKOFF = 16
+    WOKEN_AT_ONCE = 65_536     # records that one poll visits after a fall of the pressure
 
 
 cdef uint32_t _backed_off(const conn_t *c) noexcept nogil:
@@ -104,6 +105,30 @@ cdef void _fire(conn_t *c) noexcept nogil:
     conn_settle(c)
 
 
+cdef void _wake(conn_t *c) noexcept nogil:
+    """A send was short because others had filled the buffer: no ACK of its own will tell this one."""
+    if c.r.flags & RECORD_SHORT and c.r.snd_lbb == c.r.snd_una and transmit_room(c):
+        c.r.flags &= ~<uint32_t>RECORD_SHORT
+        conn_report(c, EVENT_WRITABLE)
+
+
+cdef void _wake_all(stack_t *s) noexcept nogil:
+    """Each fall of the transmit buffer's pressure: one walk over the records, a slice in each poll."""
+    cdef uint32_t left = WOKEN_AT_ONCE
+    cdef record_t *r
+    cdef conn_t c
+    if s.falls_seen != s.pressure.falls:
+        s.falls_seen = s.pressure.falls
+        s.to_wake = s.records.fresh
+    while left and s.to_wake:
+        left -= 1
+        s.to_wake -= 1
+        r = record_at(s, s.to_wake)
+        if r.generation & 1 and not r.flags & (RECORD_ENDED | RECORD_PROMISED):
+            conn_load(&c, s, s.to_wake)
+            _wake(&c)
+
+
 cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
     """The clock hand at one record: at most one keepalive probe a turn."""
     cdef record_t *r = record_at(s, slot)
@@ -116,10 +141,7 @@ cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
     if not s.keepalive_groups and not r.flags & RECORD_SHORT:
         return
     conn_load(&c, s, slot)
-    if r.flags & RECORD_SHORT and r.snd_lbb == r.snd_una and transmit_room(&c):
-        # Its send was short because others had filled the buffer: no ACK of its own will tell it.
-        r.flags &= ~<uint32_t>RECORD_SHORT
-        conn_report(&c, EVENT_WRITABLE)
+    _wake(&c)
     if c.g.keepalive_ms == 0 or idle < c.g.keepalive_ms + r.probes * c.g.keepalive_interval_ms:
         return
     if c.a != NULL and c.a.flags & ACTIVE_TRANSMIT:
@@ -160,6 +182,7 @@ cdef void timers_fire(stack_t *s) noexcept nogil:
             break
         conn_load(&c, s, active_at(s, row).slot)
         _fire(&c)
+    _wake_all(s)
     _sweep(s)
 
 

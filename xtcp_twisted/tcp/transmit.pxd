@@ -8,6 +8,8 @@ from xtcp_twisted.tcp.layout cimport extent_t, stack_t
 
 # Bytes that a connection may add to its queue now.
 cdef uint32_t transmit_room(const conn_t *c) noexcept nogil
+# Whether the pressure of the transmit buffer keeps broadcasts out.
+cdef bint transmit_paused(const stack_t *s) noexcept nogil
 # Copies bytes into a payload of its own; returns its first chunk, or NONE, and the bytes taken.
 cdef uint32_t payload_store(stack_t *s, const uint8_t *data, uint32_t length, uint32_t *taken) noexcept nogil
 cdef void payload_hold(stack_t *s, uint32_t payload) noexcept nogil

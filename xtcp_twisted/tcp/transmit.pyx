@@ -4,6 +4,11 @@ A payload is a chain of at most EXTENT_CHUNKS chunks with a reference count in
 its first one, so a broadcast stores its bytes once.  An extent is one
 connection's use of a payload.
 
+Under pressure (architecture section 8) the buffer's state limits what is queued:
+frozen halves the quotas above the guaranteed eight chunks, withholding takes
+nothing of groups with low priority and no broadcast, discarding takes only of
+connections with nothing queued.
+
 The engine's totals of sent and unsent bytes change here and nowhere else.  They
 are the connections' bytes: what a broadcast stores once counts for each receiver.
 """
@@ -22,7 +27,13 @@ from xtcp_twisted.tcp.layout cimport (
     extent_at,
     payload_at,
 )
-from xtcp_twisted.tcp.pressure cimport pressure_update
+from xtcp_twisted.tcp.pressure cimport (
+    PRESSURE_DISCARDING,
+    PRESSURE_FROZEN,
+    PRESSURE_WITHHOLDING,
+    PRIORITY_LOW,
+    pressure_update,
+)
 from xtcp_twisted.wire.checksum cimport checksum_add
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_min
 
@@ -33,12 +44,23 @@ cdef enum:
 cdef uint32_t transmit_room(const conn_t *c) noexcept nogil:
     cdef uint32_t free = slab_free_rows(&c.s.payloads)
     cdef uint32_t quota = free // 64 * c.g.weight, used = c.a.tx_chunks if c.a != NULL else 0
+    cdef int pressure = c.s.pressure.state
+    if pressure >= PRESSURE_FROZEN:
+        quota //= 2
+    if pressure >= PRESSURE_WITHHOLDING and c.g.priority == PRIORITY_LOW:
+        return 0
+    if pressure == PRESSURE_DISCARDING and used:
+        return 0
     if quota < LEAST_CHUNKS:
         quota = LEAST_CHUNKS
     if used >= quota or slab_free_rows(&c.s.extents) == 0:
         return 0
     quota -= used
     return (quota if quota < free else free) * CHUNK_BYTES
+
+
+cdef bint transmit_paused(const stack_t *s) noexcept nogil:
+    return s.pressure.state >= PRESSURE_WITHHOLDING
 
 
 cdef uint32_t payload_store(stack_t *s, const uint8_t *data, uint32_t length, uint32_t *taken) noexcept nogil:
