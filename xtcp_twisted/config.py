@@ -137,7 +137,11 @@ _SHARE = _check("a share above 0, at most 1", lambda v: _number(v, 0, 1) and v >
 
 @attrs.frozen(kw_only=True)
 class PressureThresholds:
-    """Shares of a buffer at which its pressure state rises (P27 to P30)."""
+    """Shares of a buffer at which its pressure state rises (P27 to P30).
+
+    What each state does to a pool and to the transmit buffer stands in
+    docs/architecture.md, "Under pressure".
+    """
 
     #: In use from here on: frozen.
     frozen: float = attrs.field(default=0.5, validator=_SHARE)
@@ -252,7 +256,8 @@ class GroupOptions:
             lambda v: isinstance(v, int) and (v == 0 or _number(v, MIN_SEND_MSS, 65_495)),
         ),
     )
-    #: Order of delivery, and of throttling under pressure (P30).
+    #: Order of throttling: from frozen on, a pool seems one pressure state further to `low`, one less to
+    #: `high`; a withholding transmit buffer takes nothing of `low` (P30).
     priority: str = attrs.field(default="normal", validator=_one_of(*PRIORITIES))
     #: Share of the pool's receive buffer that one connection may hold.
     weight: int = attrs.field(default=1, validator=_integer(1, 64))
