@@ -5,6 +5,7 @@
 #            [CONSOLE=[ADDRESS:]PORT|off]        where its console listens (127.0.0.1:8088)
 #   make test [TESTS=tests/tcp] [PYTEST_ARGS=]   the test suite
 #   make debug-test                              the suite on the debug build
+#   make screenshots                             the pictures of the console in docs/images
 #   make lint | bench | develop | wheel | clean
 #
 # Another Python: make test PYTHON=python3.13 VENV=.venv-3.13
@@ -30,10 +31,10 @@ LINKED_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>
   $(shell find console/static console/templates -type f 2>/dev/null))
 
 # Folders with Python that is typed strictly: all but the tests.
-TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples,$(if \
+TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples tools,$(if \
   $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
-.PHONY: run test debug-test lint bench develop wheel clean FORCE
+.PHONY: run test debug-test lint bench screenshots develop wheel clean FORCE
 .DELETE_ON_ERROR:
 
 # setpriv (util-linux): whoever kills make ends the job, too.
@@ -64,6 +65,10 @@ lint: $(INSTALLED) $(VENV)/.extra-lint
 
 bench: $(INSTALLED) $(VENV)/.extra-bench
 	@exec $(BIN)/python -m benchmarks
+
+screenshots: $(INSTALLED) $(VENV)/.extra-screenshots
+	@tools/debian-packages browser
+	@exec $(BIN)/python -m tools.screenshots
 
 develop: $(INSTALLED)
 

@@ -130,11 +130,18 @@ class Console:
                 listener.join()
             assert fleet.finish().errors == {}
 
-    def connect(self, port: int) -> socket.socket:
-        """A kernel client that never waits; closing it gives up what it has sent."""
+    def connect(self, port: int, kernel_bytes: int | None = None) -> socket.socket:
+        """A kernel client that never waits; closing it gives up what it has sent.
+
+        :param kernel_bytes: what its kernel may keep for it each way; None: as much as it likes.
+        """
 
         def make() -> socket.socket:
-            made = socket.create_connection((ENGINE, port), 10)
+            made = socket.socket()
+            made.settimeout(10)
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF) if kernel_bytes else ():
+                made.setsockopt(socket.SOL_SOCKET, option, kernel_bytes)
+            made.connect((ENGINE, port))
             made.setblocking(False)
             # A reset instead of a FIN, whatever the engine has not taken in.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
