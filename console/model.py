@@ -216,7 +216,7 @@ class Model:
             pending=sum(group.pending for group in groups),
             readable=sum(group.readable for group in groups),
             census=run.census.latest,
-            counters=ticks.loss_counters(sample.snapshot.counters),
+            counters=ticks.counters(sample.snapshot.counters),
         )
         if run.engine is not None:
             self._past.add(tick, sample.pools.values(), shown)

@@ -6,11 +6,15 @@ Knows samples and figures; must not know clocks, engines or history.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from xtcp_console.figures import PRESSURES, Buffer, Group, Pool, Pressure, Thresholds, Transmit
 from xtcp_console.losses import LOSSES
 from xtcp_console.rates import Sample, Window
 from xtcp_twisted.engine.snapshot import BufferSnapshot, GroupSnapshot, PoolSnapshot, PressureSnapshot
+
+#: What pressure made the engine do.
+PRESSURE_COUNTERS: Final = ("AcksWithheld", "PressureSynDrops", "PressureDropSegs", "PressureDropBytes")
 
 
 def pools(window: Window) -> dict[str, Pool]:
@@ -129,6 +133,6 @@ def _group(window: Window, group: GroupSnapshot, pool: PoolSnapshot) -> Group:
     )
 
 
-def loss_counters(counters: Mapping[str, int]) -> dict[str, int]:
-    """The counters that should stand still."""
-    return {name: counters[name] for name in LOSSES}
+def counters(every: Mapping[str, int]) -> dict[str, int]:
+    """Of all counters of the engine those of pressure, and those that should stand still."""
+    return {name: every[name] for name in (*PRESSURE_COUNTERS, *LOSSES)}

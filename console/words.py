@@ -33,7 +33,8 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
             "frozen": "Connections with unread data are offered no more room; no data is lost.",
             "withholding": "Connections with unread data wait longer for their acknowledgements, "
             "and no new ones are opened; no data is lost.",
-            "discarding": "Data that finds no room is dropped unacknowledged, and its clients send it again.",
+            "discarding": "What connections with unread data get is dropped unacknowledged, "
+            "and their clients send it again.",
         },
     ),
     "transmit": Verdict(
@@ -47,6 +48,8 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
 COUNTERS: Final[Mapping[str, str]] = {
     "AcksWithheld": "ACKs withheld",
     "PressureSynDrops": "SYNs left unanswered",
+    "PressureDropSegs": "Segments discarded",
+    "PressureDropBytes": "Bytes discarded",
     "ListenDrops": "Requests without room",
     "TCPReqQFull": "Requests over the limit",
     "AcceptTimeouts": "Requests not accepted in time",

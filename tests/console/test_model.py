@@ -220,6 +220,7 @@ def test_the_duration_of_a_state_goes_on_while_the_engine_rests(watched: Watched
 def test_the_counters_that_should_stand_still(watched: Watched) -> None:
     counters = watched.tick.counters
     assert counters["ListenDrops"] == counters["InvalidTransitions"] == 0
+    assert counters["AcksWithheld"] == counters["PressureDropSegs"] == 0
     assert "InSegs" not in counters
     watched.net.inject(b"\x45\x00")
     watched.net.turn()

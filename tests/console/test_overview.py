@@ -18,8 +18,10 @@ from xtcp_console.app import create_app
 from xtcp_console.derive import derive
 from xtcp_console.figures import PRESSURES, Event, Series, Span, Thresholds, View
 from xtcp_console.links import Links
+from xtcp_console.losses import LOSSES
 from xtcp_console.sessions import Sessions
-from xtcp_console.words import VERDICTS
+from xtcp_console.ticks import PRESSURE_COUNTERS
+from xtcp_console.words import COUNTERS, VERDICTS
 
 VOID = {"meta", "link", "input", "br"}
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -477,3 +479,7 @@ def test_a_spark_ends_at_the_right_edge_and_rests_on_the_ground() -> None:
     assert charts.spark([0.0, 5.0]).line == "M58.0,22.00 59.0,2.00"
     assert charts.spark([1_000.0, 1_000.0]).line == "M58.0,12.00 59.0,12.00"
     assert charts.spark([7.0]).line == ""
+
+
+def test_every_counter_of_a_tick_has_a_name_for_people() -> None:
+    assert set(COUNTERS) == {*PRESSURE_COUNTERS, *LOSSES}

@@ -58,7 +58,9 @@ export class Chart {
     this.labels = [...figure.querySelectorAll('.x-label')];
     this.cursor = figure.querySelector('.cursor');
     this.times = new History(KEPT, seed.times);
-    this.series = [...figure.querySelectorAll('[data-line]')].map((line) => new Series(figure, line, seed.columns));
+    this.series = [...figure.querySelectorAll('[data-line]')].map(
+      (line) => new Series(figure, line, seed.columns),
+    );
     this.#listen();
     this.draw();
   }

@@ -5,7 +5,9 @@ const REACHED_PX = 140;
 
 /** @param {Element} nav */
 export function followSections(nav) {
-  const links = new Map([...nav.querySelectorAll('a[data-section]')].map((a) => [a.getAttribute('data-section'), a]));
+  const links = new Map(
+    [...nav.querySelectorAll('a[data-section]')].map((link) => [link.getAttribute('data-section'), link]),
+  );
   const sections = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
   document.addEventListener('scroll', mark, { passive: true });
   mark();
