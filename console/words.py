@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from xtcp_console.figures import PRESSURES
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -20,9 +18,6 @@ class Verdict:
     buffer: str
     outcomes: Mapping[str, str]  #: by state: what it does to whom
 
-
-#: The transmit buffer's states have one outcome.
-_SENDS_WAIT: Final = "When it is full, sends wait until peers acknowledge what they have; nothing is lost."
 
 #: By the kind of the worst buffer, as in `derive`.
 VERDICTS: Final[Mapping[str, Verdict]] = {
@@ -40,7 +35,11 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
     "transmit": Verdict(
         "The transmit buffer is under pressure",
         "it",
-        dict.fromkeys(PRESSURES[1:], _SENDS_WAIT),
+        {
+            "frozen": "A connection may queue half as much as before; nothing is lost.",
+            "withholding": "Broadcasts and groups of low priority wait; nothing is lost.",
+            "discarding": "Only connections with nothing queued may send; nothing is lost.",
+        },
     ),
 }
 
