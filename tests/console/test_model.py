@@ -112,7 +112,7 @@ def test_a_pool_and_who_holds_most_of_its_buffer(watched: Watched) -> None:
     holder = net.client(second).established()
     watched.seconds(1)
     empty = watched.tick.pools[str(filler.pool.row)]
-    assert (empty.name, empty.connections, empty.groups) == ("im", 2, 2)
+    assert (empty.name, empty.connections, empty.groups) == ("im", 9, 2)
     assert (empty.largest, empty.largest_share) == (None, None)
     filler.fill(3)
     holder.send(b"r" * CHUNK)

@@ -16,6 +16,7 @@ from xtcp_console.figures import Event, Tick, View
 from xtcp_console.model import Model, Usage
 from xtcp_twisted.config import KiB
 from xtcp_twisted.engine import Engine, Group, Pool
+from xtcp_twisted.engine.snapshot import BufferSnapshot
 
 from .net import Net
 from .peer import Client
@@ -92,32 +93,48 @@ class Watched:
 
 
 class Filler:
-    """A client that fills a pool of 64 KiB, 256 chunks, and an application that empties it."""
+    """Clients that fill a pool of 64 KiB, 256 chunks, and an application that empties it."""
 
     def __init__(self, net: Net, name: str = "im", port: int = 7) -> None:
         self.net = net
         self.pool: Pool = net.engine.create_pool(64 * KiB, name=name)
         self.group: Group = net.group(port, pool=self.pool, weight=64, ack_policy="immediate")
         self.client: Client = net.client(self.group).established()
+        #: A discarding pool takes data only of those who hold none.
+        self.newcomers = [net.client(self.group).established() for _ in range(7)]
 
     @property
     def chunks(self) -> int:
         """In use now."""
+        return self._buffer.used // 256
+
+    @property
+    def _buffer(self) -> BufferSnapshot:
         [buffer] = [p.receive_buffer for p in self.net.engine.snapshot().pools if p.row == self.pool.row]
-        return buffer.used // 256
+        return buffer
+
+    def _held(self, client: Client) -> int:
+        """Bytes."""
+        return self.group.info(client.cd).held
 
     def fill(self, chunks: int) -> None:
         """Until so many chunks are in use."""
         while (missing := chunks - self.chunks) > 0:
-            self.client.send(b"r" * CHUNK * min(missing, 5), seq=self.client.judge.last_ack)
+            sender = self.client
+            if self._buffer.pressure.state == "discarding":
+                sender = next(client for client in self.newcomers if not self._held(client))
+            sender.send(b"r" * CHUNK * min(missing, 5))
             self.net.turn()
-            self.client.take()
+            sender.take()
+            assert self.chunks > chunks - missing, f"the pool takes no more than {self.chunks} chunks"
 
     def drain(self, chunks: int) -> None:
-        """The application acknowledges all but so many chunks."""
+        """The application acknowledges, the newcomers' first, all but so many chunks."""
+        clients = [*self.newcomers, self.client]
         with self.net.in_turn():
             while self.group.recv(65_536):
                 pass
-            held = self.group.info(self.client.cd).delivered
-            self.group.send(self.client.cd, b"", ackd=max(held - chunks * CHUNK, 0))
-        self.client.take()
+            for client in clients:
+                self.group.send(client.cd, b"", ackd=min(self._held(client), (self.chunks - chunks) * CHUNK))
+        for client in clients:
+            client.take()
