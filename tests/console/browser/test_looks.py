@@ -41,7 +41,8 @@ def test_a_chosen_theme_stays(enter: Enter) -> None:
     """The button goes round: the system's, light, dark; other tabs and reloads have the choice, too."""
     visitor = enter(color_scheme="dark")
     page = visitor.open()
-    page.locator("#theme button").click()
+    with page.expect_response("**/theme"):
+        page.locator("#theme button").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
     assert not is_dark(page)
     page.reload()

@@ -21,6 +21,7 @@ def assert_lost(page: Page) -> None:
     """It says so within seconds, and the values look old."""
     expect(page.locator("#live-text")).to_contain_text("No data for", timeout=8_000)
     expect(page.locator("html")).to_have_class(re.compile(r"\bstale\b"))
+    expect(page.locator(".key-figures")).to_have_css("filter", re.compile("grayscale"))
     alert = page.locator("#lost")
     expect(alert).to_be_visible()
     expect(alert).to_have_attribute("role", "alert")
@@ -30,6 +31,7 @@ def assert_lost(page: Page) -> None:
 def assert_live(page: Page) -> None:
     expect(page.locator("#live-text")).to_have_text("Live", timeout=15_000)
     expect(page.locator("html")).not_to_have_class(re.compile(r"\bstale\b"))
+    expect(page.locator(".key-figures")).to_have_css("filter", "none")
     expect(page.locator("#lost")).to_be_hidden()
 
 

@@ -50,9 +50,9 @@ def test_a_wrong_token(visitors: Visitors, console: Console) -> None:
     visitor = visitors(console)
     visitor.expect(REFUSED)
     page = visitor.open()
-    enter(page, "x" + console.token[1:])
+    enter(page, console.token[:-1])
     expect(page.get_by_role("alert")).to_be_visible()
-    expect(page.get_by_role("alert")).not_to_contain_text(console.token[1:])
+    expect(page.locator("body")).not_to_contain_text(console.token[:-1])
     enter(page, console.token)
     assert_overview(page, console)
 
