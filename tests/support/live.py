@@ -139,8 +139,9 @@ class Console:
         def make() -> socket.socket:
             made = socket.socket()
             made.settimeout(10)
-            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF) if kernel_bytes else ():
-                made.setsockopt(socket.SOL_SOCKET, option, kernel_bytes)
+            if kernel_bytes is not None:
+                for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                    made.setsockopt(socket.SOL_SOCKET, option, kernel_bytes)
             made.connect((ENGINE, port))
             made.setblocking(False)
             # A reset instead of a FIN, whatever the engine has not taken in.
