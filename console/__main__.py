@@ -33,7 +33,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         " one; it is good for some minutes, and only for a console that was started before.",
     )
     made.add_argument(
-        "--config", metavar="FILE", help="of the server (without --token-file: looked for as there)"
+        "--config", metavar="FILE", help="of the server (without any option: looked for as there)"
     )
     made.add_argument(
         "--console", metavar="[ADDRESS:]PORT", help="of the console, if not the configuration's"
@@ -47,13 +47,22 @@ def settings(given: argparse.Namespace) -> ConsoleSettings:
 
     :raises ConfigurationError: there is no configuration, or it is wrong.
     """
-    found = None
-    if given.config is not None or given.token_file is None:
-        found = load(given.config or find()).console
-    found = found or ConsoleSettings()
+    found = _configured(given) or ConsoleSettings()
     if given.console is not None:
         found = found.moved(given.console)
     return attrs.evolve(found, token_file=given.token_file or found.token_file)
+
+
+def _configured(given: argparse.Namespace) -> ConsoleSettings | None:
+    """The console of the configuration; None if there is none, and none is needed."""
+    path = given.config
+    if path is None and given.token_file is None:
+        try:
+            path = find()
+        except ConfigurationError:
+            if given.console is None:
+                raise
+    return None if path is None else load(path).console
 
 
 def link(console: ConsoleSettings) -> str:

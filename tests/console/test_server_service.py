@@ -17,10 +17,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.console import CONFIG, PATIENCE_S, ROOT, TWISTD, Console
 
+from xtcp_console import tokenfile
 from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab import Lab
 
@@ -114,14 +116,14 @@ def test_no_console_is_no_port(tmp_path: Path) -> None:
 # -- the sign-in link ----------------------------------------------------------------------------
 
 
-def link(*arguments: str) -> subprocess.CompletedProcess[str]:
+def link(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "xtcp_console", "link", *arguments],
-        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
         check=False,
+        **{"cwd": ROOT, **options},
     )
 
 
@@ -167,6 +169,15 @@ def test_on_a_terminal_a_link_is_shown_beside_the_log(tmp_path: Path) -> None:
         os.close(ours)
     assert "/login/" not in log.read_text()
     assert "python -m xtcp_console link" in log.read_text()
+
+
+def test_its_place_is_enough_where_nothing_is_configured(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "XTCP_CONFIG": ""}
+    tokenfile.token(tmp_path / "xtcp" / "console-token")
+    done = link("--console", "9000", cwd=tmp_path, env=environment)
+    assert done.stdout.startswith("http://127.0.0.1:9000/login/"), done.stderr
+    done = link(cwd=tmp_path, env=environment)
+    assert "no configuration: give --config FILE" in done.stderr
 
 
 @pytest.mark.parametrize(
