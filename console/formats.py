@@ -213,7 +213,7 @@ def forecast(buffer: Mapping[str, Any]) -> str:
     higher = next_state(buffer["pressure"]["state"])
     if not known(seconds) or higher is None or seconds > FORECAST_LIMIT_S:
         return ""
-    return f"{higher} in {duration(seconds)}"
+    return f"{higher} in {duration(max(seconds, 1))}"
 
 
 def outlook(buffer: Mapping[str, Any]) -> str:

@@ -180,7 +180,7 @@ export function forecast(buffer) {
   const seconds = buffer.next_state_s;
   const higher = nextState(buffer.pressure.state);
   if (!known(seconds) || higher === null || seconds > FORECAST_LIMIT_S) return '';
-  return `${higher} in ${duration(seconds)}`;
+  return `${higher} in ${duration(Math.max(seconds, 1))}`;
 }
 
 /** The forecast as a sentence; empty without one. @param {Buffer} buffer */
