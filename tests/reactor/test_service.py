@@ -227,8 +227,8 @@ def test_without_a_device_a_configuration_can_be_tried(tmp_path: Path) -> None:
                 assert process.poll() is None
                 time.sleep(0.02)
             assert status_at(status)["pid"] == process.pid
-            process.send_signal(signal.SIGINT)
-            assert process.wait(20) == -signal.SIGINT
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == -signal.SIGTERM
         finally:
             process.kill()
 
