@@ -57,6 +57,15 @@ def test_a_listening_port_answers_a_stray_ack_alike(net: Net) -> None:
     assert (segment.flags, segment.seq) == (frozenset("R"), 77)
 
 
+@pytest.mark.parametrize("flags", ["", "F", "PU"])
+def test_a_listening_port_answers_nothing_but_syn_and_ack(net: Net, flags: str) -> None:
+    """RFC 9293 3.10.7.2, LISTEN: fourth, other data or control is dropped; a closed port resets it."""
+    net.group(7)
+    net.inject(build(PEER_V4, V4, 999, 7, seq=1, flags=flags, data=b"who is there?"))
+    net.turn()
+    net.expect_nothing()
+
+
 def test_the_rate_is_limited(make_net: MakeNet) -> None:
     """No reflector: at most `resets_per_second`, whoever asks."""
     net = make_net(resets_per_second=50)

@@ -161,13 +161,15 @@ cdef void _new_entry(stack_t *s, uint32_t group_row, const segment_t *seg, uint3
 
 
 cdef void listen_segment(stack_t *s, const segment_t *seg, uint32_t tag) noexcept nogil:
-    """RFC 9293 section 3.10.7.2: first RST, second ACK, third SYN."""
+    """RFC 9293 section 3.10.7.2: first RST, second ACK, third SYN, fourth nothing else."""
     cdef uint32_t group_row
     if seg.flags & RST:
         return
     group_row = listener_of(s, seg)
-    if group_row == MAX_GROUPS or seg.flags & ACK or not seg.flags & SYN:
+    if group_row == MAX_GROUPS or seg.flags & ACK:
         reply_reset(s, seg)
+        return
+    if not seg.flags & SYN:
         return
     if s.records.used >= s.records.capacity:
         s.counters[C_LISTEN_DROPS] += 1
