@@ -224,6 +224,18 @@ class TestAfterFinish:
         assert "R" in client.take()[-1].flags
         assert gone(net)
 
+    def test_the_reset_has_the_number_that_the_peer_expects(self, net: Net) -> None:
+        """Data that crosses our FIN: only SEQ=SEG.ACK is exact for a peer without it (RFC 5961 3.2)."""
+        group = net.group(7)
+        client = net.client(group).established()
+        group.finish(client.cd)
+        net.flush()
+        client.expect("FA", seq=1)
+        client.send(b"I was on my way", ack=1)
+        net.turn()
+        client.expect("R", seq=1)
+        assert gone(net)
+
     def test_undelivered_data_makes_finish_a_reset(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).established()

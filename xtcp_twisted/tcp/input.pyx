@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, uint32_t
 from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_paced, ack_received
-from xtcp_twisted.tcp.close cimport conn_abort, conn_fail, conn_finished
+from xtcp_twisted.tcp.close cimport conn_fail, conn_finished, conn_free
 from xtcp_twisted.tcp.congestion cimport (
     congestion_acknowledged,
     retransmission_timeout,
@@ -57,7 +57,7 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_TS_STALE,
 )
 from xtcp_twisted.tcp.receive cimport receive_append, receive_keep
-from xtcp_twisted.tcp.reply cimport reply_acknowledgement
+from xtcp_twisted.tcp.reply cimport reply_acknowledgement, reply_reset
 from xtcp_twisted.tcp.states cimport (
     CLOSE_WAIT,
     CLOSING,
@@ -346,8 +346,10 @@ cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
     if not _check_ack(c, seg) or _fin_acknowledged(c):
         return
     if _late_data(c, seg):
+        # SEQ=SEG.ACK is what the peer expects next, also when our FIN has not come to it yet (RFC 5961 3.2).
         c.s.counters[C_ABORT_ON_DATA] += 1
-        conn_abort(c)
+        reply_reset(c.s, seg)
+        conn_free(c)
         return
     if seg.length and throttle_refuses(c, seg):
         throttle_discard(c, seg)
