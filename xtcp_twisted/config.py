@@ -34,8 +34,9 @@ UNLIMITED: Final = 0xFFFF_FFFF
 #: RFC 6298 (2.1): until a round-trip time measurement has been made, the sender
 #: SHOULD set RTO <- 1 second.
 INITIAL_RTO_MS: Final = 1_000
-#: RFC 6298 (2.4) says SHOULD be rounded up to 1 second.  200 ms is a deliberate
-#: deviation, the one Linux makes, because a lost answer costs its user a second.
+#: RFC 6298 (2.4) says SHOULD be rounded up to 1 second.  200 ms above SRTT is a
+#: deliberate deviation, the one Linux makes, because a lost answer costs its user
+#: a second.
 MIN_RTO_MS: Final = 200
 #: RFC 6298 (2.5): a maximum value MAY be placed on RTO provided it is at least
 #: 60 seconds.

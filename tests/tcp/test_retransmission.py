@@ -65,6 +65,14 @@ class TestTimes:
         net.advance(0.310)
         assert client.times() == pytest.approx([0.100, 0.400], abs=0.005)
 
+    def test_the_floor_stands_above_the_round_trip(self, net: Net) -> None:
+        """RFC 6298 (2.3), 200 ms as its G: a peer may hold its ACK for a while on any path."""
+        client = established_with_rtt(net, 0.020)
+        assert client.group is not None
+        info = client.group.info(client.cd)
+        assert info.srtt_us == pytest.approx(20_000, abs=1_100)
+        assert info.rto_ms == pytest.approx(220, abs=2)
+
     def test_the_next_measurement(self, net: Net) -> None:
         """RFC 6298 (2.3): RTTVAR = 3/4 RTTVAR + 1/4 |SRTT - R'|, SRTT = 7/8 SRTT + 1/8 R'."""
         client = established_with_rtt(net, 0.100)

@@ -23,14 +23,16 @@ cdef uint32_t segment_size(const record_t *r) noexcept nogil:
 
 
 cdef uint32_t retransmission_timeout(const record_t *r) noexcept nogil:
-    cdef uint32_t ms
+    cdef uint32_t ms, variation
     if r.srtt == 0:
         # Not measured; after a lost SYN-ACK rttvar holds the 3 s of RFC 6298 (5.7).
         return r.rttvar // 1000 if r.rttvar else INITIAL_RTO_MS
-    # (2.3) RTO = SRTT + max(G, 4 RTTVAR)
-    ms = (r.srtt + 4 * r.rttvar + 999) // 1000
-    if ms < MIN_RTO_MS:
-        return MIN_RTO_MS
+    # (2.3) RTO = SRTT + max(G, 4 RTTVAR).  The floor stands in place of G, as in Linux:
+    # one on the sum would leave no time for a peer's delayed ACK once SRTT comes near it.
+    variation = 4 * r.rttvar
+    if variation < 1_000 * MIN_RTO_MS:
+        variation = 1_000 * MIN_RTO_MS
+    ms = (r.srtt + variation + 500) // 1000
     return ms if ms < MAX_RTO_MS else MAX_RTO_MS
 
 
