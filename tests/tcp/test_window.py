@@ -110,6 +110,20 @@ def test_a_reset_is_obeyed_with_a_closed_window(make_net: MakeNet) -> None:
     assert net.receive_used == 0
 
 
+def test_room_that_cannot_be_shown_is_no_update(make_net: MakeNet) -> None:
+    """Without window scaling 65,535 is all that can be shown: a second ACK would be a duplicate one."""
+    net = make_net()
+    group = net.group(7, pool=net.engine.create_pool(64 * MiB), ack_policy="immediate")
+    client = net.client(group, wscale=None).established()
+    client.send(b"request")
+    net.turn()
+    client.expect("A", ack=8)
+    assert group.recv(100) == (client.cd, b"request")
+    group.send(client.cd, b"", ALL)
+    net.flush()
+    client.expect_nothing()
+
+
 def test_no_silly_windows(make_net: MakeNet) -> None:
     """RFC 9293 MUST-39: a reader of single bytes does not advance the edge by single bytes."""
     net, group = small_pool(make_net)

@@ -169,7 +169,8 @@ cdef bint window_reopens(const conn_t *c) noexcept nogil:
     cdef uint32_t quota = _quota(c), shown = c.r.rcv_adv - c.r.rcv_nxt, step = 2 * c.r.mss
     if step > quota // 2:
         step = quota // 2
-    return shown < quota // 2 and _room(c) >= shown + step
+    # What can be shown, not what there is room for: else the update would be a duplicate ACK.
+    return shown < quota // 2 and _edge(c) - c.r.rcv_nxt >= shown + step
 
 
 cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil:
