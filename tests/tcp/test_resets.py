@@ -115,6 +115,16 @@ class TestReset:
         assert net.kinds() == [EventKind.RESET]
 
 
+@pytest.mark.parametrize("wscale", [None, 7])
+def test_a_challenge_before_the_handshake_ends_keeps_the_window(net: Net, wscale: int | None) -> None:
+    """RFC 5961 3.2 in SYN-RECEIVED: a closed window would silence a peer that is established already."""
+    client = net.client(net.group(7), wscale=wscale).syn_received()
+    client.rst(seq=30_000)
+    net.turn()
+    challenge = client.expect("A", seq=1, ack=1)
+    assert challenge.window << (wscale or 0) > 60_000
+
+
 class TestSynInAConnection:
     """RFC 5961 section 4."""
 

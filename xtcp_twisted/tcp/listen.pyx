@@ -371,8 +371,15 @@ cdef bint _establish(stack_t *s, uint32_t row, const segment_t *seg, uint32_t ta
 
 
 cdef void _challenge(stack_t *s, const half_open_t *h, const segment_t *seg) noexcept nogil:
+    cdef group_row_t *g = &s.groups[h.group_row]
+    cdef uint32_t window = first_window(s.pools[g.pool_row].chunks.capacity, g.weight)
+    cdef uint32_t shift = WINDOW_SCALE if h.has & HAS_SCALE else 0
     cdef segment_t *reply = reply_to(s, seg, ACK, h.iss + 1, h.irs + 1)
-    if reply != NULL and h.has & HAS_TIMESTAMPS:
+    if reply == NULL:
+        return
+    # What the SYN-ACK has shown, scaled now, and rounded up so that its edge stays.
+    reply.window = <uint16_t>(window + (1U << shift) - 1 >> shift)
+    if h.has & HAS_TIMESTAMPS:
         reply.has = HAS_TIMESTAMPS
         reply.ts_val = s.now_ms + timestamp_offset(s, seg)
         reply.ts_ecr = h.ts_recent
