@@ -4,6 +4,7 @@
 #   make run [CLIENTS=1000] [DURATION=seconds]   the main job; ends at Ctrl-C
 #            [CONSOLE=[ADDRESS:]PORT|off]        where its console listens (127.0.0.1:8088)
 #   make test [TESTS=tests/tcp] [PYTEST_ARGS=]   the test suite
+#   make packet-scripts [ROOT=folder LIST=file] [JSON=file]   scripts of others
 #   make debug-test                              the suite on the debug build
 #   make screenshots                             the pictures of the console in docs/images
 #   make lint | bench | develop | wheel | clean
@@ -16,6 +17,9 @@ CLIENTS ?= 1000
 DURATION ?=
 CONSOLE ?=
 TESTS ?=
+ROOT ?= .
+LIST ?=
+JSON ?=
 PYTEST_ARGS ?=
 
 BIN := $(abspath $(VENV))/bin
@@ -34,7 +38,7 @@ LINKED_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>
 TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples tools,$(if \
   $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
-.PHONY: run test debug-test lint bench screenshots develop wheel clean FORCE
+.PHONY: run test packet-scripts debug-test lint bench screenshots develop wheel clean FORCE
 .DELETE_ON_ERROR:
 
 # setpriv (util-linux): whoever kills make ends the job, too.
@@ -46,6 +50,11 @@ test: $(INSTALLED) $(VENV)/.extra-test
 	@PYTHON=$(PYTHON) tools/debian-packages test
 	@tools/debian-packages browser || true   # the tests themselves say what they miss
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+
+# Without LIST: the project's own scripts.
+packet-scripts: $(INSTALLED) $(VENV)/.extra-test
+	@PYTHONPATH=tests exec $(BIN)/python -m tests.packet_scripts $(if $(JSON),--json $(JSON)) \
+	  $(if $(LIST),--root $(ROOT) --list $(LIST),tests/packet_scripts/scripts/*.pkt)
 
 # The debug build has its own tree as well as its own environment: modules lie
 # beside their sources, and the two kinds must never be taken for each other.

@@ -1,0 +1,297 @@
+"""The verdicts: a run that does not fit its script fails, for the right reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.packets import fix_checksums
+
+from tests.packet_scripts import verdicts
+from tests.packet_scripts.__main__ import main
+from tests.packet_scripts.player import Player
+from tests.packet_scripts.reader import read_text
+from tests.packet_scripts.script import Mismatch
+from tests.packet_scripts.sockets import Sockets
+from tests.packet_scripts.verdicts import Verdict, judge, judge_apart
+
+# Other tests of the same run may have left threads, which the children do without.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+
+OPENING = """
+0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0   bind(3, ..., ...) = 0
++0   listen(3, 1) = 0
++0   < S 0:0(0) win 65535 <mss 1000,nop,nop,TS val 700 ecr 0>
++0   > S. 0:0(0) ack 1 <mss 1460,nop,nop,TS val 100 ecr 700>
++.1  < . 1:1(0) ack 1 win 65535 <nop,nop,TS val 800 ecr 100>
++0   accept(3, ..., ...) = 4
+"""
+REQUEST = "+0 < P. 1:11(10) ack 1 win 65535 <nop,nop,TS val 900 ecr 100>\n"
+ACK = "+0 > . 1:1(0) ack 11 <...>\n"
+ANSWER = "+.5 write(4, ..., 1500) = 1500\n+0 > P. 1:1501(1500) ack 11 <...>\n"
+WHOLE = OPENING + REQUEST + ACK + "+0 read(4, ..., 100) = 10\n" + ANSWER
+
+
+@pytest.fixture
+def verdict(tmp_path: Path) -> Callable[..., Verdict]:
+    """Plays a script that is given as text."""
+
+    def play(text: str, **how: bool) -> Verdict:
+        path = tmp_path / "script.pkt"
+        path.write_text(text)
+        return judge(str(path), **how)
+
+    return play
+
+
+Play = Callable[..., Verdict]
+
+
+def test_a_script_that_fits(verdict: Play) -> None:
+    for elastic in (True, False):
+        found = verdict(WHOLE, elastic=elastic)
+        assert (found.status, found.reason, found.warnings) == ("PASS", "", [])
+
+
+@pytest.mark.parametrize(
+    "right,wrong,reason",
+    [
+        ("ack 1 <mss 1460", "ack 2 <mss 1460", "ack: expected 2, got 1"),
+        ("> S. 0:0", "> . 0:0", "flags: expected A, got AS"),
+        ("P. 1:1501(1500)", "F. 1:1501(1500)", "flags: expected AF, got A"),
+        ("P. 1:1501(1500)", "P. 2:1502(1500)", "seq: expected 2, got 1"),
+        ("P. 1:1501(1500)", "P. 1:1401(1400)", "payload: expected 1400 bytes, got 1500"),
+        ("P. 1:1501(1500)", "P. 1:1601(1600)", "no packet by"),
+        ("mss 1460,nop", "mss 1460,sackOK,nop", "options: expected TS, mss, sackOK, got TS, mss"),
+        ("mss 1460,nop,nop,TS", "nop,nop,TS", "options: expected TS, got TS, mss"),
+        ("ecr 700>", "ecr 701>", "TS ecr: expected 701, got 700"),
+        ("read(4, ..., 100) = 10", "read(4, ..., 100) = 11", "read returned 10, expected 11"),
+        ("read(4, ..., 100) = 10", "read(4, ..., 100) = -1 EAGAIN", "read returned 10, expected -1 EAGAIN"),
+        ("+0   accept(3", "+0   read(3", "read returned ENOTCONN"),
+        ("= 4\n", "= 4\n+0 accept(3, ..., ...) = 5\n", "accept blocks"),
+        ("+0 > P. 1:1501", "+.3 > P. 1:1501", "timing: expected"),
+        ("+0 > P. 1:1501", "+0 > [ect0] P. 1:1501", "ECN: expected ect0, got 0"),
+        ("+0 > P. 1:1501", "+0 > (ttl 3) P. 1:1501", "TTL: expected 3, got 64"),
+        ("+0 > P. 1:1501", "+0 > (tos 8) P. 1:1501", "TOS: expected 8, got 0"),
+    ],
+)  # fmt: skip
+def test_a_wrong_expectation_fails(verdict: Play, right: str, wrong: str, reason: str) -> None:
+    assert right in WHOLE
+    found = verdict(WHOLE.replace(right, wrong), elastic=False)
+    assert found.status == "FAIL"
+    assert reason in found.reason
+
+
+class TamperedLink:
+    """A link whose packets are changed, or lost (None), on their way out."""
+
+    def __init__(self, link: object, change: Callable[[bytes], bytes | None]) -> None:
+        self.link, self.change = link, change
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.link, name)
+
+    def take(self) -> list[tuple[float, bytes]]:
+        changed = [(when, self.change(raw)) for when, raw in self.link.take()]  # type: ignore[attr-defined]
+        return [(when, raw) for when, raw in changed if raw is not None]
+
+
+def tampered(change: Callable[[bytes], bytes | None]) -> Mismatch:
+    """What the run of the whole script fails with when the engine's packets are changed."""
+
+    class Tampering(Player):
+        def open_sockets(self) -> Sockets:
+            sockets = super().open_sockets()
+            sockets.net.link = TamperedLink(sockets.net.link, change)  # type: ignore[assignment]
+            return sockets
+
+    with pytest.raises(Mismatch) as failure:
+        Tampering(read_text(WHOLE)).play()
+    return failure.value
+
+
+def is_data(raw: bytes) -> bool:
+    return len(raw) > 500
+
+
+def with_byte(raw: bytes, at: int, change: int) -> bytes:
+    return raw[:at] + bytes((raw[at] ^ change,)) + raw[at + 1 :]
+
+
+def test_a_wrong_checksum_fails() -> None:
+    assert "TCP checksum is wrong" in str(
+        tampered(lambda raw: with_byte(raw, 36, 1) if is_data(raw) else raw)
+    )
+    assert "header checksum is wrong" in str(tampered(lambda raw: with_byte(raw, 10, 1)))
+
+
+def test_a_wrong_byte_of_the_payload_fails() -> None:
+    found = tampered(lambda raw: fix_checksums(with_byte(raw, len(raw) - 1, 1)) if is_data(raw) else raw)
+    assert "the bytes at stream offset 0 are not those that were written" in str(found)
+
+
+def test_a_lost_packet_fails() -> None:
+    assert "no packet by" in str(tampered(lambda raw: None if is_data(raw) else raw))
+
+
+def test_a_closed_window_fails() -> None:
+    def closed(raw: bytes) -> bytes:
+        return fix_checksums(raw[:34] + bytes(2) + raw[36:])
+
+    text = WHOLE.replace("ack 11 <...>\n+0 read", "ack 11 win 999 <...>\n+0 read")
+    assert "win 999" in text
+
+    class Closing(Player):
+        def open_sockets(self) -> Sockets:
+            sockets = super().open_sockets()
+            sockets.net.link = TamperedLink(sockets.net.link, closed)  # type: ignore[assignment]
+            return sockets
+
+    with pytest.raises(Mismatch, match="window: expected 999, got 0"):
+        Closing(read_text(text)).play()
+
+
+def test_wrong_bytes_read_fail(verdict: Play) -> None:
+    """The script says that the connection's first byte is its eleventh."""
+    found = verdict(WHOLE.replace("read(4, ..., 100) = 10", "xtcp_recv(4, 10, 100) = 10"))
+    assert found.status == "FAIL"
+    assert "the bytes at stream offset 10 are not those that were sent" in found.reason
+
+
+class TestElastic:
+    """Pure ACKs may come at other moments; what else there is may not."""
+
+    BOUNDED = "--group_ack_policy=bounded\n"
+
+    def test_an_extra_ack_is_passed_over(self, verdict: Play) -> None:
+        text = WHOLE.replace(ACK, "")
+        assert verdict(text).status == "PASS"
+        assert verdict(text).extra_acks == 1
+        assert verdict(text, elastic=False).status == "FAIL"
+
+    def test_a_held_ack_may_ride_on_the_answer(self, verdict: Play) -> None:
+        text = self.BOUNDED + WHOLE.replace("+.5 write(4, ..., 1500)", "+.01 xtcp_send(4, ..., 1500, 10)")
+        found = verdict(text)
+        assert (found.status, found.deferred_acks) == ("PASS", 1)
+        assert verdict(text, elastic=False).status == "FAIL"
+
+    def test_a_duplicate_ack_is_mandatory(self, verdict: Play) -> None:
+        old, answer = REQUEST, "+0 > . 1501:1501(0) ack 11 <...>\n"
+        assert verdict(WHOLE + old + answer).status == "PASS"
+        found = verdict(WHOLE + answer)
+        assert (found.status, found.line) == ("FAIL", len((WHOLE + answer).splitlines()))
+
+    def test_a_script_may_insist(self, verdict: Play) -> None:
+        assert verdict("--acks=strict\n" + WHOLE.replace(ACK, "")).status == "FAIL"
+
+
+def test_an_active_open_is_made_passive(verdict: Play) -> None:
+    text = """
+0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0   fcntl(3, F_SETFL, O_RDWR | O_NONBLOCK) = 0
++0   connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0   > S 0:0(0) <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>
++.1  < S. 0:0(0) ack 1 win 5000 <mss 1000,TS val 700 ecr 100>
++0   > . 1:1(0) ack 1 <nop,nop,TS val 200 ecr 700>
++0   read(3, ..., 10) = -1 EAGAIN
++0   < P. 1:11(10) ack 1 win 5000 <nop,nop,TS val 701 ecr 200>
++0   > . 1:1(0) ack 11 <...>
++0   read(3, ..., 10) = 10
+"""
+    found = verdict(text)
+    assert (found.status, found.passive) == ("PASS", True), found.reason
+    assert verdict(text.replace("(10) ack 1 win", "(10) ack 9 win")).status == "FAIL"
+
+
+def test_what_cannot_be_played_is_skipped(verdict: Play) -> None:
+    for text in ("0 epoll_create(1) = 3", "0 socket(..., SOCK_DGRAM, 0) = 3", "0 > S 0:0(0) <...>"):
+        assert verdict(text).status == "SKIP"
+    found = verdict(WHOLE + "+0 setsockopt(4, SOL_TCP, TCP_CORK, [1], 4) = 0")
+    assert (found.status, found.reason) == ("SKIP", "setsockopt TCP_CORK")
+
+
+def test_code_is_counted_and_not_run(verdict: Play) -> None:
+    found = verdict(WHOLE + "+0 %{ assert False }%")
+    assert (found.status, found.unchecked) == ("PASS", 1)
+
+
+def test_a_broken_script_is_an_error(verdict: Play) -> None:
+    assert verdict("0 what?").status == "ERROR"
+    assert judge("/no/such/script.pkt").status == "ERROR"
+
+
+def test_a_process_that_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts, "judge", lambda *_, **__: os._exit(3))
+    found = judge_apart(str(tmp_path))
+    assert found.status == "ERROR"
+    assert found.reason == "the process ended without a verdict (exit status 3)"
+
+
+def test_a_run_without_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts, "judge", lambda *_, **__: time.sleep(60))
+    found = judge_apart(str(tmp_path), limit=0.2)
+    assert (found.status, found.reason) == ("ERROR", "not done after 0.2 seconds")
+
+
+def test_time_wait_is_counted(verdict: Play) -> None:
+    """As the scripts of FreeBSD ask for a state."""
+    close = """
++0   close(4) = 0
++0   > F. 1501:1501(0) ack 11 <...>
++0   < F. 11:11(0) ack 1502 win 65535 <nop,nop,TS val 999 ecr 100>
++0   > . 1502:1502(0) ack 12 <...>
++.1 `sockstat -4 -s | grep packetdril | grep -c TIME_WAIT | grep 1`
+"""
+    text = WHOLE + "+0 < . 11:11(0) ack 1501 win 65535 <nop,nop,TS val 950 ecr 100>\n" + close
+    assert verdict(text).status == "PASS"
+    found = verdict(text.replace("grep 1`", "grep 2`"))
+    assert (found.status, found.reason) == ("FAIL", "1 connections in TIME_WAIT, expected 2")
+
+
+def test_a_blocking_call_returns_when_the_script_says(verdict: Play) -> None:
+    text = (
+        OPENING
+        + "+0...0.3 read(4, ..., 10) = 10\n+.2 < P. 1:11(10) ack 1 win 9 <nop,nop,TS val 900 ecr 100>\n"
+    )
+    assert verdict(text.replace("+0...0.3", "+0...0.2")).status == "PASS"
+    early = verdict(text)
+    assert (early.status, early.line) == ("FAIL", 9)
+    assert "read returns at 0.3000, expected to return at 0.4000" in early.reason
+    late = verdict(text.replace("+.2 <", "+.5 <"))
+    assert "read waits at" in late.reason
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: bool) -> None:
+    """Exit status 0 only when nothing failed; skipped scripts do not count."""
+    (tmp_path / "good.pkt").write_text(WHOLE)
+    (tmp_path / "odd.pkt").write_text("0 epoll_create(1) = 3")
+    (tmp_path / "bad.pkt").write_text(WHOLE.replace("= 10", "= 11"))
+    names = ["good.pkt\tpassive\tcore", "odd.pkt\tpassive\tcc"] + ["bad.pkt\tpassive\tcore"] * wrong
+    (tmp_path / "list.tsv").write_text("\n".join(["# path\tmode\ttier", *names, ""]))
+    status = main(
+        ["--root", str(tmp_path), "--list", str(tmp_path / "list.tsv"), "--json", str(tmp_path / "out.json")]
+    )
+    assert status == int(wrong)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"PASS  {tmp_path}/good.pkt"
+    assert lines[1] == f"SKIP  {tmp_path}/odd.pkt  system call epoll_create (line 1)"
+    assert [line.split() for line in lines[-4:]] == [
+        ["tier", "PASS", "FAIL", "SKIP", "ERROR"],
+        ["cc", "0", "0", "1", "0"],
+        ["core", "1", str(int(wrong)), "0", "0"],
+        ["all", "1", str(int(wrong)), "1", "0"],
+    ]
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [(entry["status"], entry["tier"]) for entry in written][:2] == [("PASS", "core"), ("SKIP", "cc")]
+    assert written[0]["log"]
+
+
+def test_a_command_without_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "no script was named" in capsys.readouterr().err
