@@ -43,6 +43,19 @@ MIN_RTO_MS: Final = 200
 MAX_RTO_MS: Final = 120_000
 #: RFC 6298 (5.7): a connection whose SYN-ACK was lost starts with 3 seconds.
 RTO_AFTER_LOST_SYN_MS: Final = 3_000
+#: RFC 8985 section 7.2, TLP.max_ack_delay: how long the peer may hold the
+#: acknowledgement of a single segment.
+TAIL_ACK_DELAY_MS: Final = 200
+#: RFC 8985 section 7.2: the PTO without a measured round trip.
+INITIAL_PROBE_MS: Final = 1_000
+#: Ticks of the clock that a loss probe waits beyond two round trips, so that an
+#: acknowledgement on its way is not overtaken on a path of less than a tick.
+PROBE_SLACK_MS: Final = 2
+#: RFC 8985 section 6.2, step 4: RACK.reo_wnd_persist, in recoveries.
+REORDERING_PERSIST: Final = 16
+#: Extents that one acknowledgement may visit (attacks: SACK slowness,
+#: CVE-2019-11478); what lies behind them waits for the next one.
+MAX_SCOREBOARD_VISITS: Final = 4_096
 #: RFC 9293 SHLD-11: R2 SHOULD correspond to at least 100 s.
 USER_TIMEOUT_S: Final = 100.0
 #: RFC 9293 MUST-23 asks three minutes for a SYN; five tries (63 s) is the
@@ -89,6 +102,7 @@ KEEPALIVE_INTERVAL_S: Final = 30.0
 KEEPALIVE_PROBES: Final = 3
 
 ACK_POLICIES: Final = ("bounded", "application", "immediate")
+CONGESTION_CONTROLS: Final = ("cubic", "reno")
 PRIORITIES: Final = ("high", "normal", "low")
 REFUSALS: Final = ("reset", "silent")
 
@@ -269,3 +283,7 @@ class GroupOptions:
     timestamps: bool = attrs.field(
         default=True, validator=_check("true or false", lambda v: isinstance(v, bool))
     )
+    #: Offer selective acknowledgement (RFC 2018); RACK-TLP (RFC 8985) comes with it.
+    sack: bool = attrs.field(default=True, validator=_check("true or false", lambda v: isinstance(v, bool)))
+    #: How the congestion window grows after a loss: `cubic` (RFC 9438) or `reno` (RFC 5681).
+    congestion: str = attrs.field(default="cubic", validator=_one_of(*CONGESTION_CONTROLS))

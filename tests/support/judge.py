@@ -8,7 +8,7 @@ relative: 0 is the SYN, 1 the first byte of data.
 
 from __future__ import annotations
 
-from .packets import SACK, SACK_OK, TIMESTAMPS, WSCALE, Segment
+from .packets import SACK_OK, TIMESTAMPS, WSCALE, Segment
 
 MIN_SEND_MSS = 216
 DEFAULT_MSS = {4: 536, 6: 1220}
@@ -163,12 +163,24 @@ class Judge:
             assert step < 2**31, "TSecr moved back (RFC 7323 4.3)"
         self.last_tsecr, self.last_tsecr_time = segment.tsecr, segment.time
 
+    def _blocks(self, segment: Segment) -> None:
+        """RFC 2018 section 4 and RFC 2883 section 4: what a block reports, the peer has sent."""
+        assert not segment.sack or self._agreed(SACK_OK), "SACK blocks that were not agreed on"
+        for number, (left, right) in enumerate(segment.sack):
+            start, end = (unwrap(edge, self.iss, self.last_ack) for edge in (left, right))
+            assert start < end, f"an empty SACK block {start}:{end}"
+            assert start != self.last_ack, "a SACK block that starts at the ACK number"
+            assert start > self.last_ack or number == 0, f"a block {start}:{end} below the ACK number"
+            reach = start
+            for first, last in sorted(self.ranges):
+                if first <= reach:
+                    reach = max(reach, last)
+            assert end <= reach, f"the SACK block {start}:{end} reports what was never sent"
+
     def _payload(self, seq: int, segment: Segment) -> None:
         """Size, window, and the same bytes at each transmission."""
         data = segment.data
-        if SACK in segment.options:
-            left = int.from_bytes(segment.options[SACK][:4])
-            assert left != segment.ack, "a SACK block that starts at the ACK number"
+        self._blocks(segment)
         if not data:
             return
         assert self.confirmed, "data before the handshake is complete"

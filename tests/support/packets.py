@@ -7,6 +7,7 @@ of `support.judge` and of the tests.
 from __future__ import annotations
 
 import ipaddress
+import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,6 +56,12 @@ class Segment:
     @property
     def wscale(self) -> int | None:
         return self.options[WSCALE][0] if WSCALE in self.options else None
+
+    @property
+    def sack(self) -> list[tuple[int, int]]:
+        """The SACK blocks in their order."""
+        edges = struct.unpack(f"!{len(self.options.get(SACK, b'')) // 4}I", self.options.get(SACK, b""))
+        return list(zip(edges[::2], edges[1::2], strict=True))
 
     @property
     def tsval(self) -> int | None:

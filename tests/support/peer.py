@@ -192,6 +192,12 @@ class Client:
         """A pure ACK of `ack`, by default of all that has come in order."""
         self.send(b"", "A", ack=ack, **fields)
 
+    def sack(self, *blocks: tuple[int, int], ack: int | None = None, **fields: Any) -> None:
+        """A pure ACK that reports blocks of what the engine sent (relative numbers, the latest first)."""
+        edges = tuple(((self.judge.irs or 0) + edge) % 2**32 for block in blocks for edge in block)
+        options = [*self._options(), ("NOP", None), ("NOP", None), ("SAck", edges)]
+        self.send(b"", "A", ack=ack, options=options, **fields)
+
     def fin(self, data: bytes = b"", **fields: Any) -> None:
         self.send(data, "FA", **fields)
 
@@ -214,6 +220,10 @@ class Client:
         if seq <= self.rcv_nxt and "R" not in segment.flags:
             self.rcv_nxt = max(self.rcv_nxt, seq + segment.length)
         self.inbox.append((segment, seq, ack))
+
+    def blocks(self, segment: Segment) -> list[tuple[int, int]]:
+        """The SACK blocks of a segment of the engine, in the peer's relative numbers."""
+        return [((a - self.iss) % 2**32, (b - self.iss) % 2**32) for a, b in segment.sack]
 
     @property
     def received(self) -> bytes:

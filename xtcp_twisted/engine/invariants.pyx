@@ -6,9 +6,15 @@ from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.memory.slab cimport NONE, slab_t
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
 from xtcp_twisted.tcp.counters cimport C_ENDED, C_PASSIVE_OPENS
+from xtcp_twisted.tcp.disorder cimport recovery_of, recovery_t
 from xtcp_twisted.tcp.layout cimport (
+    EXTENT_AGAIN,
+    EXTENT_LOST,
+    EXTENT_SACKED,
+    EXTENT_SENT,
     RECORD_ENDED,
     RECORD_PROMISED,
+    RECORD_SACK,
     extent_at,
     extent_t,
     record_at,
@@ -16,7 +22,7 @@ from xtcp_twisted.tcp.layout cimport (
     stack_t,
 )
 from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, pressure_t
-from xtcp_twisted.wire.sequence cimport seq_le, seq_min
+from xtcp_twisted.wire.sequence cimport seq_le, seq_lt, seq_min
 
 cdef struct totals_t:
     uint64_t unacked
@@ -34,8 +40,6 @@ cdef int _check_record(const conn_t *c) except -1:
         return 0
     assert c.a.slot == c.slot, "the active block names its record"
     assert seq_le(c.a.wire_ack, r.rcv_nxt), "wire_ack =< RCV.NXT"
-    assert seq_le(r.snd_una, c.a.resend_nxt), "SND.UNA =< resend_nxt"
-    assert seq_le(c.a.resend_nxt, r.snd_nxt), "resend_nxt =< SND.NXT"
     assert (c.a.tx_head == NONE) == (c.a.tx_chunks == 0), "queued extents and their chunks"
     return 0
 
@@ -59,6 +63,37 @@ cdef int _add_transmit_queue(const conn_t *c, totals_t *totals) except -1:
     return 0
 
 
+cdef int _check_scoreboard(const conn_t *c) except -1:
+    """The sums of the recovery row are those of the extents' marks; its blocks lie behind RCV.NXT."""
+    cdef const recovery_t *x = recovery_of(c)
+    cdef uint32_t row = c.a.tx_head, sacked = 0, lost = 0, again = 0, end
+    cdef const extent_t *extent
+    cdef bint due = False
+    while row != NONE:
+        extent = extent_at(c.s, row)
+        end = extent.seq + extent.length
+        assert row != c.a.tx_next or seq_le(c.r.snd_nxt, end), "tx_next has bytes unsent"
+        if extent.flags & (EXTENT_SACKED | EXTENT_LOST | EXTENT_AGAIN):
+            assert extent.flags & EXTENT_SENT, "only what was sent is marked"
+            assert not (extent.flags & EXTENT_SACKED and extent.flags & EXTENT_LOST), "held and lost"
+        sacked += extent.length if extent.flags & EXTENT_SACKED else 0
+        lost += extent.length if extent.flags & EXTENT_LOST else 0
+        again += extent.length if extent.flags & EXTENT_AGAIN else 0
+        due = due or x != NULL and row == x.resend
+        assert due or not extent.flags & EXTENT_LOST or extent.flags & EXTENT_AGAIN, "lost before the hint"
+        row = extent.next
+    if x == NULL:
+        assert sacked == lost == again == 0, "marks without a recovery row"
+        return 0
+    assert sacked == x.sacked or not c.r.flags & RECORD_SACK, f"sacked: {sacked} bytes, {x.sacked} counted"
+    assert lost == x.lost, f"lost: {lost} bytes, {x.lost} counted"
+    assert again == x.again, f"sent again: {again} bytes, {x.again} counted"
+    for row in range(x.blocks):
+        assert seq_lt(c.r.rcv_nxt, x.block[2 * row]), "a SACK block lies behind RCV.NXT"
+        assert seq_lt(x.block[2 * row], x.block[2 * row + 1]), "a SACK block is not empty"
+    return 0
+
+
 cdef int _check_transmit_totals(const stack_t *s, const totals_t *totals) except -1:
     assert totals.sending == s.sending, f"sending: {totals.sending} connections, {s.sending} counted"
     assert totals.unacked == s.unacked_bytes, f"unacked: {totals.unacked} bytes, {s.unacked_bytes} counted"
@@ -74,7 +109,7 @@ cdef int _check_pressure(const pressure_t *p, const slab_t *chunks) except -1:
 
 
 cdef int check_invariants(State state) except -1:
-    cdef uint32_t slot, in_use = 0, promised = 0, active = 0, chunks = 0, held = 0, states = 0
+    cdef uint32_t slot, in_use = 0, promised = 0, active = 0, leased = 0, chunks = 0, held = 0, states = 0
     cdef uint32_t throttled = 0, listed = 0
     cdef totals_t totals = totals_t(0, 0, 0)
     cdef conn_t c
@@ -93,7 +128,9 @@ cdef int check_invariants(State state) except -1:
             active += 1
             chunks += c.a.rx_chunks
             throttled += c.a.throttled.next != UNLINKED
+            leased += c.a.recovery != NONE
             _add_transmit_queue(&c, &totals)
+            _check_scoreboard(&c)
     _check_transmit_totals(&state.stack, &totals)
     for i in range(11):
         states += state.stack.state_counts[i]
@@ -108,6 +145,9 @@ cdef int check_invariants(State state) except -1:
     )
     assert throttled == listed == state.stack.throttled, (
         f"throttled: {throttled} connections, {listed} in the pools' lists, {state.stack.throttled} counted"
+    )
+    assert leased == state.stack.recoveries.used, (
+        f"recovery rows: {leased} leased, {state.stack.recoveries.used} counted"
     )
     assert chunks == held, f"receive chunks: {chunks} held, {held} counted"
     assert states == in_use - promised, f"states: {states} counted, {in_use} records, {promised} promised"

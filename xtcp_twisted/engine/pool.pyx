@@ -19,7 +19,9 @@ from xtcp_twisted.memory.slab cimport NONE, slab_open, slab_take
 from xtcp_twisted.tcp.connection cimport group_return
 from xtcp_twisted.tcp.groups cimport (
     GROUP_ANY_ADDRESS,
+    GROUP_CUBIC,
     GROUP_OPEN,
+    GROUP_SACK,
     GROUP_SCALING,
     GROUP_SILENT,
     GROUP_TIMESTAMPS,
@@ -217,6 +219,10 @@ cdef int _fill_row(group_row_t *g, options) except -1:
         g.flags |= GROUP_SCALING
     if options.timestamps:
         g.flags |= GROUP_TIMESTAMPS
+    if options.sack:
+        g.flags |= GROUP_SACK
+    if options.congestion == "cubic":
+        g.flags |= GROUP_CUBIC
     g.eventfd = -1
     g.unreported = END
     list_clear(&g.pending)

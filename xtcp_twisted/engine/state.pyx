@@ -16,6 +16,7 @@ from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_t
 from xtcp_twisted.memory.wheel cimport wheel_open
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t, group_return
 from xtcp_twisted.tcp.counters cimport C_LINK_DROPS
+from xtcp_twisted.tcp.disorder cimport recovery_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.layout cimport (
     REPLIES,
@@ -260,6 +261,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     arena_open(arena, config.arena_limit)
     _open_table(arena, &s.records, sizeof(record_t), rows, 24)
     _open_table(arena, &s.actives, sizeof(active_t), rows, 0)
+    _open_table(arena, &s.recoveries, sizeof(recovery_t), rows, 0)
     _open_table(arena, &s.half_opens, sizeof(half_open_t), half, 24)
     _open_table(arena, &s.payloads, sizeof(chunk_t), chunks, 0)
     pressure_configure(&s.pressure, chunks, config.pressure, 0)

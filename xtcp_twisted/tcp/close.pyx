@@ -79,8 +79,7 @@ cdef void _end_queues(conn_t *c) noexcept nogil:
     """Nothing is sent any more; timers and held acknowledgements are void."""
     transmit_clear(c)
     c.r.snd_lbb = c.r.snd_nxt = c.r.snd_una
-    conn_lease(c).resend_nxt = c.r.snd_una
-    c.a.wire_ack = c.r.rcv_nxt
+    conn_lease(c).wire_ack = c.r.rcv_nxt
     c.a.flags &= ACTIVE_CLOSE_DUE
 
 

@@ -1,4 +1,4 @@
-"""Round-trip time (RFC 6298) and slow start with congestion avoidance (RFC 5681).
+"""Round-trip time (RFC 6298), segment size and initial window (RFC 6928).
 
 The values of config.py are compiled in at import.
 """
@@ -58,21 +58,3 @@ cdef uint32_t initial_window(const record_t *r) noexcept nogil:
     if floor < INITIAL_BYTES:
         floor = INITIAL_BYTES
     return INITIAL_SEGMENTS * mss if INITIAL_SEGMENTS * mss < floor else floor
-
-
-cdef void congestion_acknowledged(record_t *r, uint32_t acked) noexcept nogil:
-    cdef uint32_t mss = segment_size(r), step
-    if r.cwnd < r.ssthresh:
-        r.cwnd += acked if acked < 2 * mss else 2 * mss
-    else:
-        step = <uint32_t>(<unsigned long long>mss * acked // r.cwnd)
-        r.cwnd += step if step else 1
-    if r.cwnd > 0x3FFFFFFF:
-        r.cwnd = 0x3FFFFFFF
-
-
-cdef void congestion_timeout(record_t *r, bint first) noexcept nogil:
-    cdef uint32_t mss = segment_size(r), half = (r.snd_nxt - r.snd_una) // 2
-    if first:
-        r.ssthresh = half if half > 2 * mss else 2 * mss
-    r.cwnd = mss

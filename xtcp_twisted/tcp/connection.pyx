@@ -69,7 +69,7 @@ cdef active_t *conn_lease(conn_t *c) noexcept nogil:
     a.tx_head = a.tx_tail = NONE
     a.delivered = a.read_nxt = c.r.rcv_ackd
     a.wire_ack = c.r.rcv_nxt
-    a.resend_nxt = c.r.snd_nxt
+    a.tx_next = a.recovery = NONE
     a.progress = c.s.now_ms
     c.a = a
     return a
@@ -110,6 +110,8 @@ cdef void conn_release(conn_t *c) noexcept nogil:
     if c.a.ready.next != UNLINKED:
         list_remove(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
         group_signal(c.g)
+    if c.a.recovery != NONE:
+        slab_return(&c.s.recoveries, c.a.recovery)
     slab_return(&c.s.actives, c.r.active)
     c.r.active = NONE
     c.a = NULL

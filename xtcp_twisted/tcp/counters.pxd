@@ -36,6 +36,21 @@ cdef enum:
     C_TIME_WAIT_OVERFLOW
     C_SYN_RETRANS
     C_BAD_OPTIONS
+    C_SACK_RECOVERY
+    C_RENO_RECOVERY
+    C_FAST_RETRANS
+    C_SLOW_START_RETRANS
+    C_LOSS_PROBES
+    C_LOSS_PROBE_RECOVERY
+    C_FULL_UNDO
+    C_DSACK_UNDO
+    C_SPURIOUS_RTOS
+    C_SACK_RENEGING
+    C_SACK_DISCARD
+    C_SACK_REORDER
+    C_DSACK_OLD_SENT
+    C_DSACK_OFO_SENT
+    C_DSACK_RECV
     # our own
     C_ENDED                    # connections that were established and whose record is free again
     C_ACCEPT_TIMEOUTS

@@ -8,13 +8,9 @@ from libc.stdint cimport int32_t, uint32_t
 
 from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.memory.slab cimport NONE
-from xtcp_twisted.tcp.acknowledge cimport ack_paced, ack_received
+from xtcp_twisted.tcp.acknowledge cimport ack_number, ack_paced, ack_received
 from xtcp_twisted.tcp.close cimport conn_fail, conn_finished, conn_free
-from xtcp_twisted.tcp.congestion cimport (
-    congestion_acknowledged,
-    retransmission_timeout,
-    round_trip_sample,
-)
+from xtcp_twisted.tcp.congestion cimport round_trip_sample
 from xtcp_twisted.tcp.connection cimport (
     EVENT_DATA,
     EVENT_EOF,
@@ -41,23 +37,31 @@ from xtcp_twisted.tcp.counters cimport (
     C_RCV_Q_DROP,
     C_SYN_CHALLENGE,
 )
+from xtcp_twisted.tcp.disorder cimport delivery_t, recovery_of
 from xtcp_twisted.tcp.groups cimport G_DATA_IN, G_IN_BYTES, G_IN_SEGMENTS
 from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_ACK_NOW,
     ACTIVE_FIN_PENDING,
     ACTIVE_LINGER,
+    ACTIVE_REORDER,
+    ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
     RECORD_DETACHED,
     RECORD_FIN_QUEUED,
     RECORD_FIN_RECEIVED,
     RECORD_FIN_SENT,
     RECORD_PAUSED,
+    RECORD_SACK,
     RECORD_SCALING,
     RECORD_SHORT,
     RECORD_TIMESTAMPS,
     RECORD_TS_STALE,
 )
-from xtcp_twisted.tcp.receive cimport receive_append, receive_keep
+from xtcp_twisted.tcp.receive cimport overlap_t, receive_append, receive_keep
+from xtcp_twisted.tcp.recovery cimport recovery_acknowledged, recovery_window_opened
 from xtcp_twisted.tcp.reply cimport reply_acknowledgement, reply_reset
+from xtcp_twisted.tcp.sackblocks cimport sack_advance, sack_duplicate, sack_keep
+from xtcp_twisted.tcp.scoreboard cimport scoreboard_sack
 from xtcp_twisted.tcp.states cimport (
     CLOSE_WAIT,
     CLOSING,
@@ -69,7 +73,7 @@ from xtcp_twisted.tcp.states cimport (
 )
 from xtcp_twisted.tcp.throttle cimport throttle_discard, throttle_refuses
 from xtcp_twisted.tcp.transmit cimport transmit_acknowledged, transmit_room
-from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, RST, SYN
+from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_SACK, HAS_TIMESTAMPS, RST, SYN
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_le, seq_lt
 
 cdef enum:
@@ -136,39 +140,55 @@ cdef bint _check_rst_and_syn(conn_t *c, const segment_t *seg) noexcept nogil:
     return seg.flags & ACK != 0
 
 
-cdef void _sample_round_trip(conn_t *c, const segment_t *seg, bint resent, uint32_t sent_at) noexcept nogil:
+cdef void _sample_round_trip(conn_t *c, const segment_t *seg, const delivery_t *d) noexcept nogil:
     """Karn's algorithm: no sample from what was sent twice, unless timestamps tell (RFC 7323 4.1)."""
-    if not resent and sent_at:
-        round_trip_sample(c.r, <uint32_t>c.s.now_us - sent_at)
+    if d.timed:
+        round_trip_sample(c.r, <uint32_t>c.s.now_us - d.sent_at)
     elif seg.has & HAS_TIMESTAMPS and c.r.flags & RECORD_TIMESTAMPS and seg.ts_ecr:
         round_trip_sample(c.r, (c.s.now_ms + c.r.ts_offset - seg.ts_ecr) * 1000)
 
 
-cdef void _new_acknowledgement(conn_t *c, const segment_t *seg) noexcept nogil:
-    """SND.UNA < SEG.ACK =< SND.NXT: purge the cache (P19), time the trip, restart the timer (RFC 6298)."""
-    cdef bint resent = False
-    cdef uint32_t sent_at = 0, acked = seg.ack - c.r.snd_una
+cdef void _new_acknowledgement(conn_t *c, const segment_t *seg, delivery_t *d) noexcept nogil:
+    """SND.UNA < SEG.ACK =< SND.NXT: purge the cache (P19), time the trip."""
+    d.acked = seg.ack - c.r.snd_una
     conn_lease(c)
-    transmit_acknowledged(c, seg.ack, &resent, &sent_at)
-    _sample_round_trip(c, seg, resent, sent_at)
+    transmit_acknowledged(c, seg, d)
+    _sample_round_trip(c, seg, d)
     c.r.snd_una = seg.ack
-    if seq_lt(c.a.resend_nxt, seg.ack):
-        c.a.resend_nxt = seg.ack
-    congestion_acknowledged(c.r, acked)
     c.a.backoff = 0
     c.r.resends = 0
     c.a.progress = c.s.now_ms
-    if c.r.snd_una == c.r.snd_nxt:
-        c.a.flags &= ~ACTIVE_TRANSMIT
-    else:
-        c.a.flags |= ACTIVE_TRANSMIT
-        c.a.transmit_at = c.s.now_ms + retransmission_timeout(c.r)
     if c.a.flags & ACTIVE_LINGER:
         c.a.linger_at = c.s.now_ms + LINGER_MS
     if c.r.flags & RECORD_SHORT and transmit_room(c):
         c.r.flags &= ~<uint32_t>RECORD_SHORT
         conn_report(c, EVENT_WRITABLE)
     conn_queue_output(c)
+
+
+cdef bint _is_repeated(const conn_t *c, const segment_t *seg) noexcept nogil:
+    """RFC 5681 section 2: a duplicate acknowledgement, (a) to (e); with SACK the blocks tell more."""
+    cdef uint32_t window = seg.window
+    if c.r.flags & RECORD_SACK or seg.ack != c.r.snd_una or c.r.snd_una == c.r.snd_nxt:
+        return False
+    if c.r.flags & RECORD_SCALING:
+        window <<= c.r.scales & 15
+    return seg.length == 0 and not seg.flags & FIN and window == c.r.snd_wnd
+
+
+cdef void _acknowledgement(conn_t *c, const segment_t *seg) noexcept nogil:
+    """An acceptable SEG.ACK; an old one, overtaken on its way, may still carry news in its SACK blocks."""
+    cdef delivery_t d = delivery_t(0, 0, 0, False, False, False, False)
+    if seq_gt(seg.ack, c.r.snd_una):
+        _new_acknowledgement(c, seg, &d)
+    elif c.r.snd_una == c.r.snd_nxt and recovery_of(c) == NULL:
+        return
+    elif seg.ack != c.r.snd_una and not seg.has & HAS_SACK:
+        return
+    if seg.has & HAS_SACK and c.r.flags & RECORD_SACK:
+        scoreboard_sack(c, seg, &d)
+    d.repeated = _is_repeated(c, seg)
+    recovery_acknowledged(c, seg, &d)
 
 
 cdef void _update_window(conn_t *c, const segment_t *seg) noexcept nogil:
@@ -192,8 +212,8 @@ cdef void _update_window(conn_t *c, const segment_t *seg) noexcept nogil:
         if before == 0:
             # The window opens: probing is over, what was probed is sent again as data.
             c.a.backoff = 0
-            c.a.resend_nxt = c.r.snd_una
-            c.a.flags &= ~ACTIVE_TRANSMIT
+            recovery_window_opened(c)
+            c.a.flags &= ~(ACTIVE_TRANSMIT | ACTIVE_REORDER | ACTIVE_TAIL)
         conn_queue_output(c)
 
 
@@ -203,9 +223,8 @@ cdef bint _check_ack(conn_t *c, const segment_t *seg) noexcept nogil:
         if ack_paced(c):
             c.s.counters[C_CHALLENGE_ACKS] += 1
         return False
-    if seq_gt(seg.ack, c.r.snd_una):
-        _new_acknowledgement(c, seg)
-    if seq_ge(seg.ack, c.r.snd_una):
+    _acknowledgement(c, seg)
+    if seg.ack == c.r.snd_una:
         _update_window(c, seg)
     return True
 
@@ -227,30 +246,57 @@ cdef bint _fin_acknowledged(conn_t *c) noexcept nogil:
     return False
 
 
-cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
-    """Seventh step: trim to the window, keep; in order, or behind a gap."""
-    cdef uint32_t cut, kept, before = c.r.rcv_nxt
-    cdef bint gap, whole
-    if seq_lt(seg.seq, c.r.rcv_nxt):
+cdef void _keep_text(conn_t *c, const segment_t *seg) noexcept nogil:
+    """Bytes behind a gap: kept, told by SACK, and acknowledged at once (RFC 5681 section 4.2)."""
+    cdef uint32_t reached = seg.seq
+    cdef overlap_t twice
+    cdef uint32_t kept = receive_keep(c, seg.seq, seg.payload, seg.length, &reached, &twice)
+    c.s.counters[C_OFO_QUEUE if kept else C_OFO_DROP] += 1
+    if twice.start != twice.end:
+        sack_duplicate(c, twice.start, twice.end)
+    if reached != seg.seq:
+        sack_keep(c, seg.seq, reached)
+    if c.a.flags & ACTIVE_ACK_NOW and not c.r.flags & RECORD_SACK and ack_number(c) == c.r.rcv_nxt:
+        # Without SACK the peer counts duplicates: one for each segment, though a batch is answered once.
+        reply_acknowledgement(c.s, c.r)
+    conn_ack_now(c)
+
+
+cdef bint _trim_text(conn_t *c, segment_t *seg) noexcept nogil:
+    """To the window; true: its head had been acknowledged before (RFC 2883 section 4.1)."""
+    cdef uint32_t cut
+    cdef bint old = seq_lt(seg.seq, c.r.rcv_nxt)
+    if old:
         cut = c.r.rcv_nxt - seg.seq
+        if ack_number(c) == c.r.rcv_nxt:
+            sack_duplicate(c, seg.seq, c.r.rcv_nxt)
         seg.seq += cut
         seg.payload += cut
         seg.length -= cut
     if seq_gt(seg.seq + seg.length, c.r.rcv_adv):
         seg.length = c.r.rcv_adv - seg.seq
         seg.flags &= ~FIN
+    return old
+
+
+cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
+    """Seventh step: trim to the window, keep; in order, or behind a gap."""
+    cdef uint32_t before = c.r.rcv_nxt
+    cdef bint prompt, whole, old = _trim_text(c, seg)
+    cdef overlap_t twice
     conn_lease(c)
     c.g.counters[G_IN_BYTES] += seg.length
     c.s.counters[C_IN_BYTES] += seg.length
     c.s.counters[C_DATA_SEGS_IN] += 1
     c.g.counters[G_DATA_IN] += 1
     if seg.seq != c.r.rcv_nxt:
-        kept = receive_keep(c, seg.seq, seg.payload, seg.length)
-        c.s.counters[C_OFO_QUEUE if kept else C_OFO_DROP] += 1
-        conn_ack_now(c)
+        _keep_text(c, seg)
         return
-    gap = c.a.ooo_head != NONE
-    c.r.rcv_nxt = receive_append(c, c.r.rcv_nxt, seg.payload, seg.length, &whole)
+    prompt = c.a.ooo_head != NONE or old
+    c.r.rcv_nxt = receive_append(c, c.r.rcv_nxt, seg.payload, seg.length, &whole, &twice)
+    sack_advance(c)
+    if twice.start != twice.end and not old and ack_number(c) == c.r.rcv_nxt:
+        sack_duplicate(c, twice.start, twice.end)
     if not whole:
         # Over quota: the tail was not received and is not acknowledged.
         c.s.counters[C_RCV_Q_DROP] += 1
@@ -258,7 +304,7 @@ cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
     if c.r.rcv_nxt != before:
         # What was delivered and not acknowledged comes again, with what is new (section 5).
         c.a.read_nxt = c.r.rcv_ackd
-        ack_received(c, gap or not whole)
+        ack_received(c, prompt or not whole)
     else:
         conn_ack_now(c)
 
@@ -317,8 +363,8 @@ cdef void _unacceptable(conn_t *c, const segment_t *seg) noexcept nogil:
     if seg.seq == c.r.rcv_nxt:
         # A probe of our closed window: always answered (MUST-37 of the other side).
         conn_ack_now(c)
-    else:
-        ack_paced(c)
+    elif ack_paced(c) and seg.length and seq_le(seg.seq + seg.length, ack_number(c)):
+        sack_duplicate(c, seg.seq, seg.seq + seg.length)
     _fin_acknowledged(c)
 
 

@@ -61,7 +61,7 @@ cdef extern from *:
         uint16_t challenged;      /* 122  when, in units of 8 ms */
         uint8_t  probes;          /* 124  keepalive probes unanswered */
         uint8_t  resends;         /* 125  of the oldest segment */
-        uint16_t reserved;        /* 126 */
+        uint16_t last_sent;       /* 126  when data left last, in units of 8 ms; 0: long ago */
     };
     _Static_assert(sizeof(struct record) == 128, "the record is two cache lines");
 
@@ -85,7 +85,7 @@ cdef extern from *:
         uint32_t delivered;       /*  68  after the last byte given to the application */
         uint32_t wire_ack;        /*  72  last acknowledgement sent */
         uint32_t need;            /*  76  bytes */
-        uint32_t resend_nxt;      /*  80  next to send again; snd_nxt when nothing is */
+        uint32_t tx_next;         /*  80  first extent with bytes never sent, or NONE */
         uint32_t transmit_at;     /*  84  ms: resend or probe */
         uint32_t acknowledge_at;  /*  88  ms: the held acknowledgement */
         uint32_t progress;        /*  92  ms: the peer last acknowledged something, or we began to wait */
@@ -98,7 +98,7 @@ cdef extern from *:
         uint8_t  held;            /* 111  segments whose acknowledgement is held */
         uint32_t read_nxt;        /* 112  next byte that recv returns */
         struct link throttled;    /* 116  pool's list: hears of it when the pressure falls */
-        uint32_t reserved;        /* 124 */
+        uint32_t recovery;        /* 124  row of disorder.pxd, or NONE */
     };
     _Static_assert(sizeof(struct active) == 128, "the active block is two cache lines");
 
@@ -197,6 +197,7 @@ cdef extern from *:
         uint16_t challenged
         uint8_t probes
         uint8_t resends
+        uint16_t last_sent
 
     ctypedef struct raw_node_t "struct node":
         uint32_t deadline
@@ -223,7 +224,7 @@ cdef extern from *:
         uint32_t delivered
         uint32_t wire_ack
         uint32_t need
-        uint32_t resend_nxt
+        uint32_t tx_next
         uint32_t transmit_at
         uint32_t acknowledge_at
         uint32_t progress
@@ -236,6 +237,7 @@ cdef extern from *:
         uint8_t held
         uint32_t read_nxt
         raw_link_t throttled
+        uint32_t recovery
 
     ctypedef struct half_open_t "struct half_open":
         uint8_t remote[16]
@@ -307,6 +309,7 @@ cdef enum:
     RECORD_SHORT = 512         # a send was short: report WRITABLE
     RECORD_TS_STALE = 1024     # ts_recent is older than 24 days (RFC 7323 section 5.5)
     RECORD_PROMISED = 2048     # accepted, handshake not complete
+    RECORD_SACK = 4096         # agreed in the handshake (RFC 2018)
 
     # active_t.flags
     ACTIVE_ACK_NOW = 1         # an acknowledgement leaves with the next flush
@@ -317,6 +320,9 @@ cdef enum:
     ACTIVE_LINGER = 32         # linger_at holds
     ACTIVE_CLOSE_DUE = 64      # CLOSED is reported when everything was received
     ACTIVE_PROBE = 128         # send one byte or FIN into a closed window
+    ACTIVE_LIMITED = 256       # the congestion window, nothing else, held the last output back
+    ACTIVE_REORDER = 512       # transmit_at is the reordering timer's (RFC 8985 section 6.3)
+    ACTIVE_TAIL = 1024         # transmit_at is the tail loss probe's (RFC 8985 section 7)
 
     # half_open_t.flags
     HALF_REPORTED = 1
@@ -324,6 +330,9 @@ cdef enum:
     # extent_t.flags
     EXTENT_RESENT = 1          # Karn: no round-trip time from it
     EXTENT_SENT = 2
+    EXTENT_SACKED = 4          # the peer holds it behind a gap
+    EXTENT_LOST = 8
+    EXTENT_AGAIN = 16          # sent again, and not known to be lost a second time
 
     REPLIES = 4096             # answers that belong to no record, queued for one flush
 
@@ -355,6 +364,7 @@ cdef struct stack_t:
     slab_t records             # record_t
     slab_t actives             # active_t
     slab_t half_opens          # half_open_t
+    slab_t recoveries          # recovery_t
     slab_t extents             # extent_t
     slab_t payloads            # chunk_t: the transmit buffer
     pressure_t pressure        # of `payloads`
@@ -399,7 +409,7 @@ cdef struct stack_t:
     uint32_t keepalive_groups
 
     uint32_t state_counts[11]
-    uint64_t counters[64]
+    uint64_t counters[128]
 
 
 cdef inline record_t *record_at(const stack_t *s, uint32_t slot) noexcept nogil:

@@ -43,6 +43,7 @@ from xtcp_twisted.tcp.layout cimport (
     HALF_REPORTED,
     RECORD_PAUSED,
     RECORD_PROMISED,
+    RECORD_SACK,
     RECORD_SCALING,
     RECORD_SHORT,
     RECORD_TIMESTAMPS,
@@ -69,6 +70,7 @@ from xtcp_twisted.tcp.tuples cimport (
 from xtcp_twisted.wire.segment cimport (
     ACK,
     HAS_MSS,
+    HAS_SACK_PERMITTED,
     HAS_SCALE,
     HAS_TIMESTAMPS,
     RST,
@@ -323,6 +325,8 @@ cdef void _complete(record_t *r, const half_open_t *h, const segment_t *seg, uin
     r.flags &= RECORD_PAUSED | RECORD_SHORT
     if h.has & HAS_SCALE:
         r.flags |= RECORD_SCALING
+    if h.has & HAS_SACK_PERMITTED:
+        r.flags |= RECORD_SACK
     if h.has & HAS_TIMESTAMPS:
         r.flags |= RECORD_TIMESTAMPS
         r.ts_recent = seg.ts_val

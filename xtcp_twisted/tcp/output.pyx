@@ -4,50 +4,86 @@ Every segment is made anew from the connection's state at the moment it leaves:
 acknowledgement, window and timestamps are those of now, for a retransmission
 too.  What may leave is what lies in both windows:
 
-         snd_una         resend_nxt          snd_nxt           snd_lbb
-    --------+----------------+-----------------+-----------------+----
-            |   in flight    |  to send again  |   never sent    |
-            |<------- min(cwnd, snd_wnd) ------------->|
+         snd_una                             snd_nxt           snd_lbb
+    --------+----------------------------------+-----------------+----
+            | in flight, held or lost (flags)  |   never sent    |
+            |<----------------- snd_wnd ------------------>|
 
-`resend_nxt` equals `snd_nxt` except after a timeout, when everything in flight
-is sent again under the congestion window (RFC 5681 section 3.1).
+and what of it is in the network must stay below cwnd.  First goes what is lost,
+then what was never sent (RFC 6675 section 4, NextSeg).
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_number, ack_sent, window_field
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout, segment_size
 from xtcp_twisted.tcp.connection cimport conn_arm, conn_settle, conn_unqueue_output
+from xtcp_twisted.tcp.control cimport control_restart
 from xtcp_twisted.tcp.counters cimport (
     C_DATA_SEGS_OUT,
+    C_FAST_RETRANS,
     C_OUT_BYTES,
     C_OUT_SEGS,
     C_RETRANS_SEGS,
+    C_SLOW_START_RETRANS,
     C_WINDOW_PROBES,
+)
+from xtcp_twisted.tcp.disorder cimport (
+    PHASE_LOSS,
+    RECOVERY_FIN_LOST,
+    RECOVERY_TAIL_DUE,
+    RECOVERY_TAIL_OUT,
+    RECOVERY_TAIL_RESENT,
+    recovery_of,
+    recovery_t,
 )
 from xtcp_twisted.tcp.groups cimport G_DATA_OUT, G_OUT_BYTES, G_OUT_SEGMENTS, G_RESENDS
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_NOW,
+    ACTIVE_LIMITED,
     ACTIVE_PROBE,
     ACTIVE_TRANSMIT,
     RECORD_ENDED,
     RECORD_FIN_QUEUED,
     RECORD_FIN_SENT,
     RECORD_TIMESTAMPS,
+    extent_at,
     local_at,
 )
+from xtcp_twisted.tcp.recovery cimport recovery_sent
 from xtcp_twisted.tcp.reply cimport reply_pop
+from xtcp_twisted.tcp.sackblocks cimport sack_fill, sack_length
+from xtcp_twisted.tcp.scoreboard cimport (
+    scoreboard_last,
+    scoreboard_next,
+    scoreboard_pipe,
+    scoreboard_run,
+)
+from xtcp_twisted.tcp.tailprobe cimport tailprobe_schedule
 from xtcp_twisted.tcp.transmit cimport transmit_copy, transmit_sent
 from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, PSH, segment_t
-from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt
+from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt, seq_min
 from xtcp_twisted.wire.tcp cimport headers_length, write_headers
 
 
 cdef struct plan_t:
     uint32_t seq
     uint32_t length
+    uint32_t row               # extent of the first byte
     uint8_t flags
+
+
+cdef uint32_t _text_size(const conn_t *c) noexcept nogil:
+    """Payload of a full segment; SACK blocks that are due take their part of it (RFC 6691)."""
+    return segment_size(c.r) - sack_length(c)
+
+
+cdef uint32_t _window_left(const conn_t *c, uint32_t seq) noexcept nogil:
+    """Bytes from `seq` on that the peer's window takes."""
+    cdef uint32_t used = seq - c.r.snd_una
+    return c.r.snd_wnd - used if c.r.snd_wnd > used else 0
 
 
 cdef bint _plan_probe(conn_t *c, plan_t *plan) noexcept nogil:
@@ -55,8 +91,9 @@ cdef bint _plan_probe(conn_t *c, plan_t *plan) noexcept nogil:
     if not c.a.flags & ACTIVE_PROBE:
         return False
     c.a.flags &= ~ACTIVE_PROBE
-    plan.seq = c.r.snd_una if c.r.snd_una != c.r.snd_nxt else c.r.snd_nxt
-    plan.length = 1 if plan.seq != c.r.snd_lbb and seq_lt(plan.seq, c.r.snd_lbb) else 0
+    plan.seq = c.r.snd_una
+    plan.row = c.a.tx_head
+    plan.length = 1 if seq_lt(plan.seq, c.r.snd_lbb) else 0
     plan.flags = 0
     if plan.length == 0:
         if not c.r.flags & RECORD_FIN_QUEUED:
@@ -66,41 +103,90 @@ cdef bint _plan_probe(conn_t *c, plan_t *plan) noexcept nogil:
     return True
 
 
-cdef bint _plan_data(conn_t *c, plan_t *plan) noexcept nogil:
-    """The next segment that both windows allow, or none."""
-    cdef uint32_t window = c.r.cwnd if c.r.cwnd < c.r.snd_wnd else c.r.snd_wnd
-    cdef uint32_t mss = segment_size(c.r), used, left, length
-    cdef bint again = seq_lt(c.a.resend_nxt, c.r.snd_nxt)
-    plan.seq = c.a.resend_nxt if again else c.r.snd_nxt
-    plan.flags = 0
-    used = plan.seq - c.r.snd_una
-    left = window - used if window > used else 0
-    if seq_gt(plan.seq, c.r.snd_lbb):
+cdef void _end_flags(conn_t *c, plan_t *plan) noexcept nogil:
+    """PSH with the last byte queued (MUST-61), and the FIN when it is due and fits."""
+    if plan.seq + plan.length != c.r.snd_lbb:
+        return
+    if plan.length:
+        plan.flags = PSH
+    if c.r.flags & RECORD_FIN_QUEUED and _window_left(c, plan.seq) > plan.length:
+        plan.flags |= FIN
+
+
+cdef bint _plan_lost(conn_t *c, plan_t *plan) noexcept nogil:
+    """RFC 6675 section 4, NextSeg (1): what is lost goes first."""
+    cdef recovery_t *x = recovery_of(c)
+    cdef uint32_t pipe, left
+    if x == NULL or not x.lost and not x.flags & RECOVERY_FIN_LOST:
         return False
-    length = c.r.snd_lbb - plan.seq
-    if again and seq_lt(c.r.snd_nxt, c.r.snd_lbb):
-        length = c.r.snd_nxt - plan.seq
-    if length == 0:
-        # Only a FIN may be left; it takes one byte of the window.
-        if not c.r.flags & RECORD_FIN_QUEUED or left == 0:
+    plan.flags = 0
+    plan.length = 0
+    plan.row = scoreboard_next(c, x)
+    plan.seq = extent_at(c.s, plan.row).seq if plan.row != NONE else c.r.snd_lbb
+    left = _window_left(c, plan.seq)
+    pipe = scoreboard_pipe(c)
+    if plan.row != NONE:
+        plan.length = seq_min(
+            plan.seq + scoreboard_run(c, plan.row, min(_text_size(c), left)), c.r.snd_nxt
+        ) - plan.seq
+        if plan.length == 0 or pipe and pipe + plan.length > c.r.cwnd:
             return False
-        if c.r.flags & RECORD_FIN_SENT and not again:
-            return False
-        plan.length = 0
-        plan.flags = FIN
-        return True
-    plan.length = length if length < left else left
-    if plan.length > mss:
-        plan.length = mss
-    if plan.length == 0:
+    elif not x.flags & RECOVERY_FIN_LOST or left == 0:
+        return False
+    _end_flags(c, plan)
+    if plan.flags & FIN:
+        x.flags &= ~RECOVERY_FIN_LOST
+    c.s.counters[C_SLOW_START_RETRANS if x.phase == PHASE_LOSS else C_FAST_RETRANS] += 1
+    return True
+
+
+cdef bint _plan_new(conn_t *c, plan_t *plan, bint probe) noexcept nogil:
+    """RFC 6675 section 4, NextSeg (2): what was never sent; a loss probe asks no congestion window."""
+    cdef uint32_t mss = _text_size(c), left = _window_left(c, c.r.snd_nxt), pipe, queued
+    if c.r.flags & RECORD_FIN_SENT or left == 0:
+        return False
+    plan.seq = c.r.snd_nxt
+    plan.row = c.a.tx_next
+    plan.flags = 0
+    queued = c.r.snd_lbb - plan.seq
+    plan.length = min(queued, min(left, mss))
+    if plan.length == 0 and not c.r.flags & RECORD_FIN_QUEUED:
         return False
     # Sender's silly window avoidance (section 3.8.6.2.1): full, or all there is, or half the largest window.
-    if plan.length < mss and plan.length < length and plan.length < c.r.max_snd_wnd // 2:
+    if plan.length < mss and plan.length < queued and plan.length < c.r.max_snd_wnd // 2:
         return False
-    if plan.length == c.r.snd_lbb - plan.seq:
-        plan.flags = PSH
-        if c.r.flags & RECORD_FIN_QUEUED and left > plan.length:
-            plan.flags |= FIN
+    pipe = scoreboard_pipe(c)
+    if pipe and pipe + plan.length > c.r.cwnd and not probe:
+        c.a.flags |= ACTIVE_LIMITED
+        return False
+    _end_flags(c, plan)
+    return True
+
+
+cdef bint _plan_tail(conn_t *c, plan_t *plan) noexcept nogil:
+    """RFC 8985 section 7.3: new data as a loss probe, else the last segment again."""
+    cdef recovery_t *x = recovery_of(c)
+    if x == NULL or not x.flags & RECOVERY_TAIL_DUE:
+        return False
+    x.flags &= ~(RECOVERY_TAIL_DUE | RECOVERY_TAIL_RESENT)
+    if c.r.snd_una == c.r.snd_nxt:
+        return False
+    if _plan_new(c, plan, True):
+        x.flags |= RECOVERY_TAIL_OUT
+        x.tail_end = plan.seq + plan.length + (plan.flags & FIN != 0)
+        return True
+    plan.row = scoreboard_last(c)
+    plan.seq = extent_at(c.s, plan.row).seq if plan.row != NONE else c.r.snd_lbb
+    plan.length = 0
+    plan.flags = 0
+    if plan.row != NONE:
+        plan.length = min(seq_min(c.r.snd_nxt, c.r.snd_lbb) - plan.seq, _text_size(c))
+    if _window_left(c, plan.seq) < max(plan.length, 1):
+        # The peer has taken its window back since.
+        return False
+    x.flags |= RECOVERY_TAIL_OUT | RECOVERY_TAIL_RESENT
+    x.tail_end = c.r.snd_nxt
+    _end_flags(c, plan)
     return True
 
 
@@ -122,26 +208,25 @@ cdef void _fill_fields(
         fields.has = HAS_TIMESTAMPS
         fields.ts_val = c.s.now_ms + c.r.ts_offset
         fields.ts_ecr = c.r.ts_recent
+    sack_fill(c, fields)
 
 
-cdef void _emit(conn_t *c, out_t *out, uint32_t seq, uint8_t flags, uint32_t length) noexcept nogil:
+cdef void _emit(conn_t *c, out_t *out, const plan_t *plan) noexcept nogil:
     cdef segment_t fields
     cdef uint64_t total = 0
     cdef uint8_t *data = out.frames[out.count].data
-    _fill_fields(c, &fields, seq, flags, length)
-    if length:
-        transmit_copy(c, seq, data + headers_length(&fields), length, &total)
+    _fill_fields(c, &fields, plan.seq, plan.flags, plan.length)
+    if plan.length:
+        transmit_copy(c, plan.row, plan.seq, data + headers_length(&fields), plan.length, &total)
     out.frames[out.count].length = write_headers(data, &fields, total)
     out.count += 1
     c.s.counters[C_OUT_SEGS] += 1
     c.g.counters[G_OUT_SEGMENTS] += 1
-    ack_sent(c, fields.ack, length != 0 or flags & FIN)
+    ack_sent(c, fields.ack, plan.length != 0 or plan.flags & FIN)
 
 
-cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
-    """Sequence variables, counters and the retransmission timer after a segment left (RFC 6298 5.1)."""
-    cdef uint32_t text_end = plan.seq + plan.length, end = text_end + (plan.flags & FIN != 0)
-    if seq_lt(plan.seq, c.r.snd_nxt):
+cdef void _count(conn_t *c, const plan_t *plan, bint again) noexcept nogil:
+    if again:
         # TCP-MIB: tcpOutSegs does not count what carries only retransmitted bytes.
         c.s.counters[C_RETRANS_SEGS] += 1
         c.s.counters[C_OUT_SEGS] -= 1
@@ -151,17 +236,25 @@ cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
         c.s.counters[C_OUT_BYTES] += plan.length
         c.g.counters[G_DATA_OUT] += 1
         c.g.counters[G_OUT_BYTES] += plan.length
-    if seq_gt(text_end, c.r.snd_nxt):
-        transmit_sent(c, text_end - c.r.snd_nxt)
+
+
+cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
+    """Sequence variables, marks and the retransmission timer after a segment left (RFC 6298 5.1)."""
+    cdef uint32_t end = plan.seq + plan.length + (plan.flags & FIN != 0)
+    cdef bint again = seq_lt(plan.seq, c.r.snd_nxt)
+    _count(c, plan, again)
+    if plan.length:
+        transmit_sent(c, plan.row, plan.seq, plan.length)
+        recovery_sent(c, plan.length, again)
+        c.r.last_sent = <uint16_t>(c.s.now_ms >> 3)
+        if c.r.last_sent == 0:
+            c.r.last_sent = 1
     if plan.flags & FIN:
         c.r.flags |= RECORD_FIN_SENT
     if c.r.snd_una == c.r.snd_nxt:
         c.a.progress = c.s.now_ms
-    if seq_lt(c.a.resend_nxt, c.r.snd_nxt):
-        c.a.resend_nxt = end
     if seq_gt(end, c.r.snd_nxt):
         c.r.snd_nxt = end
-        c.a.resend_nxt = end
     if not c.a.flags & ACTIVE_TRANSMIT:
         c.a.flags |= ACTIVE_TRANSMIT
         c.a.transmit_at = c.s.now_ms + retransmission_timeout(c.r)
@@ -178,18 +271,42 @@ cdef void _wait_for_window(conn_t *c) noexcept nogil:
         c.a.transmit_at = c.s.now_ms + retransmission_timeout(c.r)
 
 
+cdef bint _plan(conn_t *c, plan_t *plan) noexcept nogil:
+    """The next segment that may leave, or none."""
+    return _plan_probe(c, plan) or _plan_tail(c, plan) or _plan_lost(c, plan) or _plan_new(c, plan, False)
+
+
+cdef void _note_limit(conn_t *c, uint32_t before) noexcept nogil:
+    """Whether the congestion window is in use, after data left (RFC 7661 section 4.3)."""
+    cdef uint32_t flight = c.r.snd_nxt - c.r.snd_una
+    if c.r.snd_nxt == before or c.a.flags & ACTIVE_LIMITED:
+        return
+    # A burst of slow start may take half a round trip to fill what it doubles.
+    if flight >= c.r.cwnd or (c.r.cwnd < c.r.ssthresh and 2 * flight > c.r.cwnd):
+        c.a.flags |= ACTIVE_LIMITED
+
+
 cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
     cdef plan_t plan
+    cdef uint32_t before = c.r.snd_nxt
+    if c.r.snd_una == c.r.snd_nxt and c.r.snd_nxt != c.r.snd_lbb:
+        control_restart(c)
     while not c.r.flags & RECORD_ENDED:
         if out.count == OUT_FRAMES:
             return False
-        if not _plan_probe(c, &plan) and not _plan_data(c, &plan):
+        if not _plan(c, &plan):
             break
-        _emit(c, out, plan.seq, plan.flags, plan.length)
+        if plan.seq == c.r.snd_nxt:
+            c.a.flags &= ~ACTIVE_LIMITED
+        _emit(c, out, &plan)
         _account(c, &plan)
     if not c.r.flags & RECORD_ENDED:
         if c.a.flags & ACTIVE_ACK_NOW:
-            _emit(c, out, c.r.snd_nxt, 0, 0)
+            plan = plan_t(c.r.snd_nxt, 0, 0, 0)
+            _emit(c, out, &plan)
+        if c.r.snd_nxt != before:
+            _note_limit(c, before)
+            tailprobe_schedule(c)
         _wait_for_window(c)
     conn_unqueue_output(c)
     conn_arm(c)

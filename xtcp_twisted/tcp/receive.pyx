@@ -12,6 +12,7 @@ from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_ta
 from xtcp_twisted.tcp.connection cimport conn_lease
 from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, chunk_at, chunk_t
 from xtcp_twisted.tcp.pressure cimport pressure_update
+from xtcp_twisted.tcp.sackblocks cimport sack_evicted
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_le, seq_lt, seq_min
 
 cdef enum:
@@ -106,6 +107,7 @@ cdef bint _evict(conn_t *c) noexcept nogil:
         c.a.ooo_head = NONE
     else:
         chunk_at(c.p, before).next = NONE
+    sack_evicted(c, chunk_at(c.p, at).seq)
     _free_chunk(c, at)
     return True
 
@@ -154,10 +156,21 @@ cdef uint32_t _insert(
     return kept
 
 
-cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil:
+cdef void _note_twice(overlap_t *twice, uint32_t start, uint32_t end) noexcept nogil:
+    """The first run; chunks that touch make one."""
+    if twice.start == twice.end:
+        twice.start = start
+    if twice.start == start or twice.end == start:
+        twice.end = end
+
+
+cdef uint32_t receive_keep(
+    conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length, uint32_t *reached, overlap_t *twice
+) noexcept nogil:
     cdef uint32_t end = seq + length, before = NONE, at, until, kept, total = 0
     cdef chunk_t *chunk
     conn_lease(c)
+    twice[0] = overlap_t(0, 0)
     at = c.a.ooo_head
     while seq_lt(seq, end):
         # The first chunk that ends behind `seq`, and the one before it.
@@ -168,6 +181,7 @@ cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_
         if at != NONE:
             chunk = chunk_at(c.p, at)
             if seq_le(chunk.seq, seq):
+                _note_twice(twice, seq, seq_min(end, chunk.seq + chunk.length))
                 data += chunk.seq + chunk.length - seq
                 seq = chunk.seq + chunk.length
                 continue
@@ -175,9 +189,11 @@ cdef uint32_t receive_keep(conn_t *c, uint32_t seq, const uint8_t *data, uint32_
         kept = _insert(c, &before, at, seq, data, until - seq)
         total += kept
         if kept < until - seq:
+            seq += kept
             break
         data += kept
         seq = until
+    reached[0] = seq_min(seq, end)
     _note_use(c)
     return total
 
@@ -222,11 +238,12 @@ cdef uint32_t _join(conn_t *c, uint32_t rcv_nxt) noexcept nogil:
 
 
 cdef uint32_t receive_append(
-    conn_t *c, uint32_t rcv_nxt, const uint8_t *data, uint32_t length, bint *whole
+    conn_t *c, uint32_t rcv_nxt, const uint8_t *data, uint32_t length, bint *whole, overlap_t *twice
 ) noexcept nogil:
     cdef uint32_t end = rcv_nxt + length, until, kept, joined
     conn_lease(c)
     whole[0] = True
+    twice[0] = overlap_t(0, 0)
     while seq_lt(rcv_nxt, end):
         # Bytes that are held already came first, and stay.
         until = end
@@ -238,6 +255,8 @@ cdef uint32_t receive_append(
             rcv_nxt += kept
             break
         joined = _join(c, until)
+        if until != end and joined != until:
+            _note_twice(twice, until, seq_min(end, joined))
         data += joined - rcv_nxt
         rcv_nxt = joined
     _note_use(c)

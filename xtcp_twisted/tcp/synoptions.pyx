@@ -1,21 +1,21 @@
-"""What the options of a SYN agree on: segment size, window scale, timestamps.
+"""What the options of a SYN agree on: segment size, window scale, timestamps, SACK.
 
 RFC 9293 section 3.7.1 and MUST-14 to -16 for the size, RFC 7323 sections 2.2 and
-3.2 for the others: an option is in use when both SYNs carry it.
+3.2 and RFC 2018 section 2 for the others: an option is in use when both SYNs carry it.
 """
 
 from libc.stdint cimport uint16_t, uint32_t
 
 from xtcp_twisted import config
-from xtcp_twisted.tcp.groups cimport GROUP_SCALING, GROUP_TIMESTAMPS
-from xtcp_twisted.wire.segment cimport HAS_MSS, HAS_SCALE, HAS_TIMESTAMPS, is_mapped
+from xtcp_twisted.tcp.groups cimport GROUP_SACK, GROUP_SCALING, GROUP_TIMESTAMPS
+from xtcp_twisted.wire.segment cimport HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, is_mapped
 
 cdef uint32_t DEFAULT_MSS_V4 = config.DEFAULT_MSS_V4
 cdef uint32_t DEFAULT_MSS_V6 = config.DEFAULT_MSS_V6
 cdef uint32_t MIN_SEND_MSS = config.MIN_SEND_MSS
 
 cdef enum:
-    SYN_OPTIONS = HAS_SCALE | HAS_TIMESTAMPS
+    SYN_OPTIONS = HAS_SCALE | HAS_TIMESTAMPS | HAS_SACK_PERMITTED
 
 
 cdef uint32_t own_mss(const stack_t *s, const group_row_t *g, const uint8_t *remote) noexcept nogil:
@@ -45,5 +45,7 @@ cdef void syn_options_agree(
         h.has &= ~HAS_SCALE
     if not g.flags & GROUP_TIMESTAMPS:
         h.has &= ~HAS_TIMESTAMPS
+    if not g.flags & GROUP_SACK:
+        h.has &= ~HAS_SACK_PERMITTED
     h.scale = seg.scale if h.has & HAS_SCALE else 0
     h.ts_recent = seg.ts_val if h.has & HAS_TIMESTAMPS else 0

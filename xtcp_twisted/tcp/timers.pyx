@@ -1,4 +1,4 @@
-"""Timers: retransmission (RFC 6298), persist, held acknowledgements, lingering, and the clock hand.
+"""Timers: retransmission (RFC 6298), loss probes and reordering (RFC 8985), persist, and the clock hand.
 
 A connection with something pending has one node in the wheel, at the earliest
 of its deadlines; one that became later is found out when the node fires.  Idle
@@ -7,13 +7,13 @@ one turn in SWEEP_S, for keepalive (RFC 9293 section 3.8.4) and for timestamps
 that grew too old (RFC 7323 section 5.5).
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 
 from xtcp_twisted import config
 from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.memory.wheel cimport wheel_next, wheel_pop
 from xtcp_twisted.tcp.close cimport conn_fail, conn_free
-from xtcp_twisted.tcp.congestion cimport congestion_timeout, retransmission_timeout
+from xtcp_twisted.tcp.congestion cimport retransmission_timeout
 from xtcp_twisted.tcp.connection cimport (
     EVENT_DOWN,
     EVENT_WRITABLE,
@@ -35,6 +35,8 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_LINGER,
     ACTIVE_PROBE,
+    ACTIVE_REORDER,
+    ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
     RECORD_ENDED,
     RECORD_PROMISED,
@@ -47,7 +49,9 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
 )
 from xtcp_twisted.tcp.listen cimport half_open_due, half_open_timers
+from xtcp_twisted.tcp.recovery cimport recovery_reordering_over, recovery_timeout
 from xtcp_twisted.tcp.reply cimport reply_probe
+from xtcp_twisted.tcp.tailprobe cimport tailprobe_fire
 from xtcp_twisted.tcp.timewait cimport time_wait_age
 from xtcp_twisted.tcp.transmit cimport transmit_room
 
@@ -59,6 +63,7 @@ cdef enum:
     SLICES = 64                # of one turn of the clock hand
     TS_LIFETIME_MS = 2_073_600_000  # 24 days
     MAX_BACKOFF = 16
+    LONG_AGO_MS = 240_000      # longer than any RTO; the unit of last_sent turns over at 524 s
     WOKEN_AT_ONCE = 65_536     # records that one poll visits after a fall of the pressure
 
 
@@ -76,14 +81,23 @@ cdef void _retransmit(conn_t *c) noexcept nogil:
             c.a.progress = c.s.now_ms
     else:
         c.s.counters[C_TCP_TIMEOUTS] += 1
-        congestion_timeout(c.r, c.a.backoff == 0)
-        c.a.resend_nxt = c.r.snd_una
+        recovery_timeout(c)
     if c.r.resends < 255:
         c.r.resends += 1
     if c.a.backoff < MAX_BACKOFF:
         c.a.backoff += 1
     c.a.transmit_at = c.s.now_ms + _backed_off(c)
     conn_queue_output(c)
+
+
+cdef void _transmit_due(conn_t *c) noexcept nogil:
+    """The timer of what is in flight: for reordering, for a tail loss probe, or the last resort."""
+    if c.a.flags & ACTIVE_REORDER:
+        recovery_reordering_over(c)
+    elif c.a.flags & ACTIVE_TAIL:
+        tailprobe_fire(c)
+    else:
+        _retransmit(c)
 
 
 cdef void _fire(conn_t *c) noexcept nogil:
@@ -100,7 +114,7 @@ cdef void _fire(conn_t *c) noexcept nogil:
         c.s.counters[C_DELAYED_ACKS] += 1
         conn_ack_now(c)
     if c.a.flags & ACTIVE_TRANSMIT and not earlier(now, c.a.transmit_at):
-        _retransmit(c)
+        _transmit_due(c)
     conn_arm(c)
     conn_settle(c)
 
@@ -138,6 +152,8 @@ cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
         return
     if idle > TS_LIFETIME_MS and r.flags & RECORD_TIMESTAMPS:
         r.flags |= RECORD_TS_STALE
+    if 8 * <uint16_t>((s.now_ms >> 3) - r.last_sent) > LONG_AGO_MS:
+        r.last_sent = 0
     if not s.keepalive_groups and not r.flags & RECORD_SHORT:
         return
     conn_load(&c, s, slot)

@@ -2,7 +2,9 @@
 
 A payload is a chain of at most EXTENT_CHUNKS chunks with a reference count in
 its first one, so a broadcast stores its bytes once.  An extent is one
-connection's use of a payload.
+connection's use of a payload.  When bytes leave, the extents are split where
+the segment ends, so that each segment is one extent or several whole ones and
+the scoreboard of loss recovery (disorder.pxd) is their flags.
 
 Under pressure (architecture section 8) the buffer's state limits what is queued:
 frozen halves the quotas above the guaranteed eight chunks, withholding takes
@@ -18,13 +20,18 @@ from libc.string cimport memcpy
 
 from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take
 from xtcp_twisted.tcp.connection cimport conn_lease
+from xtcp_twisted.tcp.disorder cimport recovery_of, recovery_t
 from xtcp_twisted.tcp.layout cimport (
     CHUNK_BYTES,
+    EXTENT_AGAIN,
     EXTENT_CHUNKS,
+    EXTENT_LOST,
     EXTENT_RESENT,
+    EXTENT_SACKED,
     EXTENT_SENT,
     chunk_t,
     extent_at,
+    extent_t,
     payload_at,
 )
 from xtcp_twisted.tcp.pressure cimport (
@@ -34,8 +41,9 @@ from xtcp_twisted.tcp.pressure cimport (
     PRIORITY_LOW,
     pressure_update,
 )
+from xtcp_twisted.tcp.rack cimport rack_delivered
 from xtcp_twisted.wire.checksum cimport checksum_add
-from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_min
+from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_le, seq_lt, seq_max, seq_min
 
 cdef enum:
     LEAST_CHUNKS = 8
@@ -124,55 +132,147 @@ cdef int transmit_queue(conn_t *c, uint32_t payload, uint32_t length) noexcept n
     else:
         extent_at(c.s, c.a.tx_tail).next = row
     c.a.tx_tail = row
+    if c.a.tx_next == NONE:
+        c.a.tx_next = row
     c.a.tx_chunks += (length + CHUNK_BYTES - 1) // CHUNK_BYTES
     c.r.snd_lbb += length
     c.s.queued_bytes += length
     return 0
 
 
-cdef void transmit_sent(conn_t *c, uint32_t n) noexcept nogil:
-    c.s.queued_bytes -= n
-    c.s.unacked_bytes += n
+cdef uint32_t _chunks_of(const extent_t *extent) noexcept nogil:
+    """A trimmed extent still counts the chunks before its first byte."""
+    return (extent.length + extent.offset + CHUNK_BYTES - 1) // CHUNK_BYTES
 
 
 cdef void _free_extent(conn_t *c, uint32_t row) noexcept nogil:
     cdef extent_t *extent = extent_at(c.s, row)
-    # A trimmed extent still counts the chunks of its whole payload.
-    c.a.tx_chunks -= (extent.length + extent.offset + CHUNK_BYTES - 1) // CHUNK_BYTES
+    c.a.tx_chunks -= _chunks_of(extent)
     payload_drop(c.s, extent.payload)
     slab_return(&c.s.extents, row)
 
 
-cdef void transmit_acknowledged(conn_t *c, uint32_t ack, bint *resent, uint32_t *sent_at) noexcept nogil:
-    cdef uint32_t row
+cdef void _split(conn_t *c, uint32_t row, uint32_t cut) noexcept nogil:
+    """The bytes of an extent from `cut` on become an extent of their own.
+
+    With none free it stays whole, and what is known of its parts is less exact.
+    """
+    cdef uint32_t rest = slab_take(&c.s.extents)
+    cdef extent_t *first
+    cdef extent_t *second
+    if rest == NONE:
+        return
+    first = extent_at(c.s, row)
+    second = extent_at(c.s, rest)
+    c.a.tx_chunks -= _chunks_of(first)
+    second[0] = first[0]
+    first.next = rest
+    first.length = cut
+    second.seq += cut
+    second.length -= cut
+    second.offset += cut
+    while second.offset >= CHUNK_BYTES:
+        second.chunk = payload_at(c.s, second.chunk).next
+        second.offset -= CHUNK_BYTES
+    payload_hold(c.s, second.payload)
+    c.a.tx_chunks += _chunks_of(first) + _chunks_of(second)
+    if c.a.tx_tail == row:
+        c.a.tx_tail = rest
+
+
+cdef void _note_sent(conn_t *c, recovery_t *x, extent_t *extent) noexcept nogil:
+    """RFC 8985 section 6.1: when it was sent last, and whether that was a retransmission."""
+    if extent.flags & EXTENT_SENT:
+        extent.flags |= EXTENT_RESENT
+        if x != NULL and not extent.flags & EXTENT_AGAIN:
+            extent.flags |= EXTENT_AGAIN
+            x.again += extent.length
+    extent.flags |= EXTENT_SENT
+    extent.sent_at = <uint32_t>c.s.now_us
+
+
+cdef void transmit_sent(conn_t *c, uint32_t row, uint32_t seq, uint32_t length) noexcept nogil:
+    cdef recovery_t *x = recovery_of(c)
+    cdef uint32_t end = seq + length, fresh = seq_max(seq, c.r.snd_nxt)
     cdef extent_t *extent
-    resent[0] = False
-    sent_at[0] = 0
+    if seq_gt(end, fresh):
+        c.s.queued_bytes -= end - fresh
+        c.s.unacked_bytes += end - fresh
+    while row != NONE and seq_lt(extent_at(c.s, row).seq, end):
+        extent = extent_at(c.s, row)
+        if seq_gt(extent.seq + extent.length, end):
+            _split(c, row, end - extent.seq)
+        _note_sent(c, x, extent)
+        # An extent that could not be split has more to send.
+        if row == c.a.tx_next and seq_le(extent.seq + extent.length, end):
+            c.a.tx_next = extent.next
+        row = extent.next
+
+
+cdef void _forget_marks(recovery_t *x, uint32_t flags, uint32_t length) noexcept nogil:
+    """Bytes that leave the scoreboard."""
+    if flags & EXTENT_SACKED:
+        x.sacked -= length
+    if flags & EXTENT_LOST:
+        x.lost -= length
+    if flags & EXTENT_AGAIN:
+        x.again -= length
+
+
+cdef void _delivered(
+    conn_t *c, recovery_t *x, const segment_t *seg, extent_t *extent, uint32_t length, delivery_t *d
+) noexcept nogil:
+    """`length` bytes from the front of an extent are acknowledged in order."""
+    c.s.unacked_bytes -= length
+    if not extent.flags & EXTENT_SACKED:
+        d.delivered += length
+        d.sent_at = extent.sent_at
+        if extent.flags & EXTENT_RESENT:
+            d.timed = False
+    if x != NULL:
+        if not extent.flags & EXTENT_SACKED:
+            rack_delivered(c, x, seg, extent)
+        _forget_marks(x, extent.flags, length)
+
+
+cdef void transmit_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) noexcept nogil:
+    cdef recovery_t *x = recovery_of(c)
+    cdef uint32_t row, cut
+    cdef extent_t *extent
+    d.timed = True
     while c.a.tx_head != NONE:
         row = c.a.tx_head
         extent = extent_at(c.s, row)
-        if seq_ge(extent.seq, ack):
-            return
-        if extent.flags & EXTENT_RESENT:
-            resent[0] = True
-        sent_at[0] = extent.sent_at
-        if seq_gt(extent.seq + extent.length, ack):
+        if seq_ge(extent.seq, seg.ack):
+            break
+        if seq_gt(extent.seq + extent.length, seg.ack):
             # `offset` counts from the first chunk, so that trimming needs no walk.
-            c.s.unacked_bytes -= ack - extent.seq
-            extent.offset += ack - extent.seq
-            extent.length -= ack - extent.seq
-            extent.seq = ack
-            return
-        c.s.unacked_bytes -= extent.length
+            cut = seg.ack - extent.seq
+            _delivered(c, x, seg, extent, cut, d)
+            extent.offset += cut
+            extent.length -= cut
+            extent.seq = seg.ack
+            break
+        _delivered(c, x, seg, extent, extent.length, d)
+        if x != NULL and x.resend == row:
+            x.resend = extent.next
         c.a.tx_head = extent.next
         if c.a.tx_head == NONE:
             c.a.tx_tail = NONE
             c.s.sending -= 1
         _free_extent(c, row)
+    if d.delivered == 0:
+        d.timed = False
 
 
 cdef void _copy_extent(
-    conn_t *c, extent_t *extent, uint32_t skip, uint8_t *out, uint32_t length, uint32_t done, uint64_t *sum
+    const conn_t *c,
+    const extent_t *extent,
+    uint32_t skip,
+    uint8_t *out,
+    uint32_t length,
+    uint32_t done,
+    uint64_t *sum,
 ) noexcept nogil:
     """`length` bytes of one extent; `done` bytes stand in the frame already (odd: the sum shifts)."""
     cdef uint32_t row = extent.chunk, offset = extent.offset + skip, n
@@ -198,9 +298,11 @@ cdef void _copy_extent(
         row = chunk.next
 
 
-cdef void transmit_copy(conn_t *c, uint32_t seq, uint8_t *out, uint32_t length, uint64_t *sum) noexcept nogil:
-    cdef uint32_t row = c.a.tx_head, done = 0, skip, n
-    cdef extent_t *extent
+cdef void transmit_copy(
+    const conn_t *c, uint32_t row, uint32_t seq, uint8_t *out, uint32_t length, uint64_t *sum
+) noexcept nogil:
+    cdef uint32_t done = 0, skip, n
+    cdef const extent_t *extent
     while row != NONE and done < length:
         extent = extent_at(c.s, row)
         if seq_gt(extent.seq + extent.length, seq):
@@ -209,10 +311,6 @@ cdef void transmit_copy(conn_t *c, uint32_t seq, uint8_t *out, uint32_t length, 
             if n > length - done:
                 n = length - done
             _copy_extent(c, extent, skip, out, n, done, sum)
-            if extent.flags & EXTENT_SENT and seq_gt(c.r.snd_nxt, seq):
-                extent.flags |= EXTENT_RESENT
-            extent.flags |= EXTENT_SENT
-            extent.sent_at = <uint32_t>c.s.now_us
             done += n
             seq += n
         row = extent.next
@@ -220,6 +318,7 @@ cdef void transmit_copy(conn_t *c, uint32_t seq, uint8_t *out, uint32_t length, 
 
 cdef void transmit_clear(conn_t *c) noexcept nogil:
     cdef uint32_t row, following, sent
+    cdef recovery_t *x
     if c.a == NULL or c.a.tx_head == NONE:
         return
     # The queue holds snd_una to snd_lbb; a FIN that was sent takes the number after it.
@@ -232,4 +331,8 @@ cdef void transmit_clear(conn_t *c) noexcept nogil:
         following = extent_at(c.s, row).next
         _free_extent(c, row)
         row = following
-    c.a.tx_head = c.a.tx_tail = NONE
+    c.a.tx_head = c.a.tx_tail = c.a.tx_next = NONE
+    x = recovery_of(c)
+    if x != NULL:
+        x.sacked = x.lost = x.again = 0
+        x.resend = NONE

@@ -12,6 +12,7 @@ import ipaddress
 from xtcp_twisted.wire.checksum cimport checksum_add, checksum_fold
 from xtcp_twisted.wire.segment cimport (
     HAS_MSS,
+    HAS_SACK,
     HAS_SCALE,
     HAS_TIMESTAMPS,
     is_mapped,
@@ -89,5 +90,6 @@ def parse(bytes packet not None):
         "wscale": s.scale if s.has & HAS_SCALE else None,
         "tsval": s.ts_val if s.has & HAS_TIMESTAMPS else None,
         "tsecr": s.ts_ecr if s.has & HAS_TIMESTAMPS else None,
+        "sack": [(s.sack[2 * i], s.sack[2 * i + 1]) for i in range(s.sacks)] if s.has & HAS_SACK else [],
         "bad_options": bool(s.bad_options),
     }

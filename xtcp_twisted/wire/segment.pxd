@@ -18,6 +18,7 @@ cdef enum:
     HAS_SCALE = 2
     HAS_TIMESTAMPS = 4
     HAS_SACK_PERMITTED = 8
+    HAS_SACK = 16
 
 cdef enum:
     # Why a packet is refused; the order is that of REFUSALS in codec.pyx.
@@ -49,6 +50,8 @@ cdef struct segment_t:
     uint8_t has                # HAS_*
     uint8_t flags
     uint8_t bad_options        # an option with an impossible length was met (MUST-7)
+    uint8_t sacks              # blocks in `sack`, with HAS_SACK
+    uint32_t sack[8]           # left and right edges; four blocks fit into 40 bytes of options
     uint32_t length            # payload bytes
     const uint8_t *payload
 

@@ -1,4 +1,4 @@
-"""TCP headers and options (RFC 9293 section 3.1, RFC 7323 sections 2 and 3)."""
+"""TCP headers and options (RFC 9293 section 3.1, RFC 7323 sections 2 and 3, RFC 2018 sections 2 and 3)."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -7,6 +7,7 @@ from xtcp_twisted.wire.checksum cimport checksum_add, checksum_fold
 from xtcp_twisted.wire.ip cimport ip_header_length, parse_ip, write_ip
 from xtcp_twisted.wire.segment cimport (
     HAS_MSS,
+    HAS_SACK,
     HAS_SACK_PERMITTED,
     HAS_SCALE,
     HAS_TIMESTAMPS,
@@ -24,6 +25,7 @@ cdef enum:
     OPTION_MSS = 2
     OPTION_SCALE = 3
     OPTION_SACK_PERMITTED = 4
+    OPTION_SACK = 5
     OPTION_TIMESTAMPS = 8
     MAX_SCALE = 14
 
@@ -38,7 +40,7 @@ cdef uint64_t _pseudo_sum(const segment_t *fields, uint32_t tcp_length) noexcept
 
 cdef void _parse_option(const uint8_t *option, segment_t *out) noexcept nogil:
     """One option whose length lies within the header; a wrong length for its kind is ignored."""
-    cdef int kind = option[0], size = option[1]
+    cdef int kind = option[0], size = option[1], i
     if kind == OPTION_MSS and size == 4:
         out.mss = get16(option + 2)
         out.has |= HAS_MSS
@@ -52,6 +54,11 @@ cdef void _parse_option(const uint8_t *option, segment_t *out) noexcept nogil:
         out.ts_val = get32(option + 2)
         out.ts_ecr = get32(option + 6)
         out.has |= HAS_TIMESTAMPS
+    elif kind == OPTION_SACK and size % 8 == 2 and size > 2:
+        out.sacks = <uint8_t>(size // 8)
+        for i in range(2 * out.sacks):
+            out.sack[i] = get32(option + 2 + 4 * i)
+        out.has |= HAS_SACK
 
 
 cdef void _parse_options(const uint8_t *option, int size, segment_t *out) noexcept nogil:
@@ -100,45 +107,67 @@ cdef int parse_packet(const uint8_t *data, uint32_t size, bint verified, segment
     return PACKET_OK
 
 
-cdef int _options_length(int has) noexcept nogil:
-    cdef int size = 0
+cdef int _options_length(const segment_t *fields) noexcept nogil:
+    cdef int has = fields.has, size = 0
     if has & HAS_MSS:
         size += 4
     if has & HAS_SCALE:
         size += 4
     if has & HAS_TIMESTAMPS:
         size += 12
+    elif has & HAS_SACK_PERMITTED:
+        size += 4
+    if has & HAS_SACK:
+        size += 4 + 8 * fields.sacks
     return size
 
 
 cdef int headers_length(const segment_t *fields) noexcept nogil:
-    return ip_header_length(fields.remote) + 20 + _options_length(fields.has)
+    return ip_header_length(fields.remote) + 20 + _options_length(fields)
+
+
+cdef uint8_t *_write_pair(uint8_t *option, const segment_t *fields) noexcept nogil:
+    """Timestamps and SACK-permitted: together they fill three words without padding."""
+    option[0] = option[1] = OPTION_NOP
+    if fields.has & HAS_SACK_PERMITTED:
+        option[0] = OPTION_SACK_PERMITTED
+        option[1] = 2
+        if not fields.has & HAS_TIMESTAMPS:
+            option[2] = option[3] = OPTION_NOP
+            return option + 4
+    option[2] = OPTION_TIMESTAMPS
+    option[3] = 10
+    put32(option + 4, fields.ts_val)
+    put32(option + 8, fields.ts_ecr)
+    return option + 12
 
 
 cdef void _write_options(uint8_t *option, const segment_t *fields) noexcept nogil:
     """Each option is led by NOPs to a multiple of four, so there is no padding (MUST-69)."""
+    cdef int i
     if fields.has & HAS_MSS:
         option[0] = OPTION_MSS
         option[1] = 4
         put16(option + 2, fields.mss)
         option += 4
+    if fields.has & (HAS_TIMESTAMPS | HAS_SACK_PERMITTED):
+        option = _write_pair(option, fields)
     if fields.has & HAS_SCALE:
         option[0] = OPTION_NOP
         option[1] = OPTION_SCALE
         option[2] = 3
         option[3] = fields.scale
         option += 4
-    if fields.has & HAS_TIMESTAMPS:
-        option[0] = OPTION_NOP
-        option[1] = OPTION_NOP
-        option[2] = OPTION_TIMESTAMPS
-        option[3] = 10
-        put32(option + 4, fields.ts_val)
-        put32(option + 8, fields.ts_ecr)
+    if fields.has & HAS_SACK:
+        option[0] = option[1] = OPTION_NOP
+        option[2] = OPTION_SACK
+        option[3] = <uint8_t>(2 + 8 * fields.sacks)
+        for i in range(2 * fields.sacks):
+            put32(option + 4 + 4 * i, fields.sack[i])
 
 
 cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t payload_sum) noexcept nogil:
-    cdef uint32_t header = 20 + _options_length(fields.has)
+    cdef uint32_t header = 20 + _options_length(fields)
     cdef int ip = write_ip(data, fields, header + fields.length)
     cdef uint8_t *tcp = data + ip
     cdef uint64_t total
