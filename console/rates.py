@@ -150,7 +150,7 @@ def rates(change: Change) -> Rates:
         answers_per_s=change.rate("DataSegsOut"),
         in_bytes_per_s=change.rate("InBytes"),
         out_bytes_per_s=change.rate("OutBytes"),
-        opened_per_s=change.rate("PassiveOpens"),
+        opened_per_s=change.rate("PassiveOpens") + change.rate("ActiveOpens"),
         closed_per_s=change.rate("Ended"),
         resends_per_s=change.rate("RetransSegs"),
         acks_per_s=change.rate("PiggybackedAcks") + change.rate("PureAcks"),

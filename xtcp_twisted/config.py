@@ -61,6 +61,12 @@ USER_TIMEOUT_S: Final = 100.0
 #: RFC 9293 MUST-23 asks three minutes for a SYN; five tries (63 s) is the
 #: deviation every kernel makes for a SYN-ACK.
 SYN_ACK_TRIES: Final = 5
+#: RFC 9293 MUST-23: R2 for a SYN MUST be set large enough to provide
+#: retransmission of the segment for at least 3 minutes.
+CONNECT_TIMEOUT_S: Final = 180.0
+#: RFC 6056 section 3.2 asks for as large a range as possible; this one, that of
+#: Linux, leaves the ports of services alone.
+EPHEMERAL_PORTS: Final = (32_768, 60_999)
 
 # --- Acknowledgement, RFC 9293 section 3.8.6.3 --------------------------------
 
@@ -143,6 +149,16 @@ def _seconds(low: float, high: float, *, zero: str = "") -> Any:
     )
 
 
+def _pair(value: Any) -> Any:
+    """A list, as TOML has it, as a tuple; anything else is for the validator."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _port_range(value: Any) -> bool:
+    first, last = value if isinstance(value, tuple) and len(value) == 2 else (0, 0)
+    return isinstance(first, int) and isinstance(last, int) and 1 <= first <= last <= 65_535
+
+
 def _one_of(*names: str) -> Any:
     return _check("one of " + ", ".join(repr(n) for n in names), lambda v: v in names)
 
@@ -203,6 +219,12 @@ class EngineConfig:
     arena_limit: int = attrs.field(default=4 * GiB, validator=_integer(1 * MiB, 1 << 42))
     #: Connection requests between their SYN and the end of the handshake.
     max_half_open: int = attrs.field(default=MAX_HALF_OPEN, validator=_integer(16, 1 << 22))
+    #: First and last of the source ports that `Group.connect` chooses from (RFC 6056).
+    ephemeral_ports: tuple[int, int] = attrs.field(
+        default=EPHEMERAL_PORTS,
+        converter=_pair,
+        validator=_check("two ports from 1 to 65,535, the lower one first", _port_range),
+    )
     #: Connections in TIME-WAIT; when full, the oldest leaves first.
     max_time_wait: int = attrs.field(default=MAX_TIME_WAIT, validator=_integer(16, 1 << 22))
     #: A request that the application has not accepted after this time is answered by RST.
@@ -263,6 +285,8 @@ class GroupOptions:
     user_timeout_s: float = attrs.field(
         default=USER_TIMEOUT_S, validator=_seconds(1, 1_000_000, zero="for no limit")
     )
+    #: A connection that `connect` began and nobody has answered for this long is given up (MUST-23).
+    connect_timeout_s: float = attrs.field(default=CONNECT_TIMEOUT_S, validator=_seconds(0.001, 1_000_000))
     #: Upper bound of the MSS that is announced and used; 0 takes the MTU's.
     mss: int = attrs.field(
         default=0,

@@ -86,13 +86,19 @@ class WriteClosed(LocalError):
 
 
 class AddressInUse(LocalError):
-    """Another group has this address and port and one of the two does not share it."""
+    """Another group has this address and port, or a connection this source and destination."""
 
     errno = _errno.EADDRINUSE
 
 
 class AddressNotAvailable(LocalError):
     """The address is not one of the engine's."""
+
+    errno = _errno.EADDRNOTAVAIL
+
+
+class PortsExhausted(LocalError):
+    """Every ephemeral port of every own address has a connection with this destination."""
 
     errno = _errno.EADDRNOTAVAIL
 

@@ -10,16 +10,6 @@ from support.net import Net
 from xtcp_twisted.errors import NotSupported
 
 
-@pytest.mark.feature("P09")
-def test_connect(net: Net) -> None:
-    group = net.group(7)
-    with pytest.raises(NotSupported, match="connect"):
-        group.connect(("198.51.100.7", 80))
-    net.turn()
-    net.expect_nothing()
-    assert len(group) == 0
-
-
 @pytest.mark.feature("P06")
 def test_sharing_a_port(net: Net) -> None:
     with pytest.raises(NotSupported, match="share"):

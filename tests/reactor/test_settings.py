@@ -146,6 +146,12 @@ def test_build_refuses_a_factory_that_makes_something_else() -> None:
             "pool[0].pressure.hysteresis: 0.6 is not allowed; give less than frozen, 0.5",
         ),
         ("pool.0.pressure", 0.5, "pool[0].pressure: 0.5 is not allowed; give a table"),
+        (
+            "engine.ephemeral_ports",
+            [50_000],
+            "engine.ephemeral_ports: (50000,) is not allowed; give two ports from 1 to 65,535, the lower one",
+        ),
+        ("engine.ephemeral_ports", 5, "engine.ephemeral_ports: 5 is not allowed; give two ports"),
         ("engine.adresses", ["10.0.0.1"], "engine.adresses: is not known; did you mean 'addresses'?"),
         (
             "group.0.options.ack_polcy",

@@ -63,6 +63,7 @@ class Judge:
                 self.peer_mss = segment.mss
             self.peer_scale = min(segment.wscale or 0, 14)
             self.peer_edge = 1 + segment.window
+            self.confirmed = ack is not None and ack >= 1
         elif ack is not None:
             scale = self.peer_scale if self.scaling else 0
             self.peer_edge = max(self.peer_edge, ack + (segment.window << scale))
@@ -100,6 +101,8 @@ class Judge:
         if "S" in segment.flags:
             self._opening(segment)
         assert self.irs is not None, "the engine sends before its SYN"
+        if segment.flags == {"S"}:
+            return self._active_opening(segment)
         assert "A" in segment.flags, "a segment without ACK after the first SYN (RFC 9293 3.1)"
         seq = unwrap(segment.seq, self.irs, self.snd_max)
         ack = unwrap(segment.ack, self.iss, self.last_ack)
@@ -121,13 +124,24 @@ class Judge:
             self.opening, self.irs = segment, segment.seq
         assert segment.seq == self.irs, "the ISN changed in a retransmitted SYN-ACK"
         assert not segment.data, "data on a SYN-ACK without Fast Open"
-        for kind in (WSCALE, SACK_OK, TIMESTAMPS):
+        for kind in (WSCALE, SACK_OK, TIMESTAMPS) if "A" in segment.flags else ():
             assert kind not in segment.options or kind in self.offered, (
                 f"option {kind} in the SYN-ACK was not offered (RFC 7323 2.2, 3.2; RFC 2018 2)"
             )
         first = self.opening
-        assert segment.mss == first.mss and segment.wscale == first.wscale, "SYN-ACK options changed"
+        assert segment.mss == first.mss, "the MSS of a retransmitted SYN changed"
+        if segment.flags == first.flags:
+            assert segment.wscale == first.wscale, "the options of a retransmitted SYN changed"
         assert (segment.wscale or 0) <= 14, f"window scale {segment.wscale} (RFC 7323 2.3)"
+
+    def _active_opening(self, segment: Segment) -> tuple[int, int]:
+        """The engine's SYN of an active open: it acknowledges nothing, its ACK field is 0 (RFC 9293 3.1)."""
+        assert not self.ranges, "a SYN without ACK after the peer's SYN came"
+        assert segment.ack == 0, f"ACK field {segment.ack} without ACK"
+        assert segment.tsecr in (None, 0), f"TSecr {segment.tsecr} in a SYN (RFC 7323 3.2)"
+        self.edge = 1 + segment.window
+        self.snd_max = max(self.snd_max, 1)
+        return 0, 0
 
     def _acknowledgement(self, ack: int) -> None:
         assert ack >= self.last_ack, f"the ACK number moved back from {self.last_ack} to {ack}"

@@ -129,6 +129,20 @@ class Net:
             **behaviour,
         )
 
+    def listener(self, group: Group, **behaviour: Any) -> Client:
+        """A peer that the group can connect to; see `Client.connected_to`."""
+        sport, self._next_sport = self._next_sport, self._next_sport + 1
+        v6 = behaviour.pop("v6", group.domain == socket.AF_INET6)
+        return Client(
+            self,
+            group=group,
+            port=0,
+            ip=PEER_V6 if v6 else PEER_V4,
+            sport=sport,
+            server=V6 if v6 else V4,
+            **behaviour,
+        )
+
     # --- time -----------------------------------------------------------------
 
     def poll(self) -> int:

@@ -372,6 +372,41 @@ class Client:
         self.net.turn()
         self.expect("FA", seq=1)
 
+    # --- the engine's active open -----------------------------------------------
+
+    def connected_to(self, local: tuple[str, int] | None = None, **limits: Any) -> Self:
+        """The engine connects to this peer, which has to be made for the port that it listens on.
+
+        Its SYN has arrived and is still in the inbox.  `limits` as for `Group.connect`.
+        """
+        assert self.group is not None
+        self.cd = self.group.connect((self.ip, self.sport), local, **limits)
+        self.server, self.port = self.group.local(self.cd)
+        del self.net.clients[self.ip, self.sport, 0]
+        self.net.clients[self.ip, self.sport, self.port] = self
+        self.net.flush()
+        return self
+
+    def answer(self, data: bytes = b"", flags: str = "SA", **fields: Any) -> None:
+        """Our SYN-ACK, or our SYN for a simultaneous open, with what `syn` would offer."""
+        options: Options = [("MSS", self.mss)] if self.mss is not None else []
+        if self.offers_timestamps:
+            echoed = self.ts_recent if "A" in flags else 0
+            options += [("SAckOK", b""), ("Timestamp", (self.tsval, echoed))]
+        if self.wscale is not None:
+            options += [("NOP", None), ("WScale", self.wscale)]
+        self.send(data, flags, **({"seq": 0, "options": options} | fields))
+
+    def active_established(self, local: tuple[str, int] | None = None) -> Self:
+        """The engine has connected to this peer, in three steps."""
+        self.connected_to(local)
+        self.expect("S", seq=0)
+        self.answer()
+        self.net.turn()
+        self.expect("A", seq=1, ack=1)
+        assert self.net.kinds() == [EventKind.ESTABLISHED]
+        return self
+
     # --- an exchange ----------------------------------------------------------
 
     def request(self, data: bytes) -> bytes:

@@ -5,6 +5,7 @@ from libc.string cimport memcmp
 
 from xtcp_twisted.link.base cimport CHECKSUM_UNKNOWN
 from xtcp_twisted.memory.index cimport VACANT, index_prefetch
+from xtcp_twisted.tcp.connect cimport connect_segment
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
 from xtcp_twisted.tcp.counters cimport (
     C_BAD_OPTIONS,
@@ -19,6 +20,7 @@ from xtcp_twisted.tcp.counters cimport (
 )
 from xtcp_twisted.tcp.input cimport segment_arrives
 from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_SYN,
     REFERENCE_HALF_OPEN,
     REFERENCE_RECORD,
     REFERENCE_ROW,
@@ -90,7 +92,10 @@ cdef void _dispatch(stack_t *s, const addresses_t *own, segment_t *seg, uint32_t
         listen_segment(s, seg, tag)
     elif kind == REFERENCE_RECORD:
         conn_load(&c, s, row)
-        segment_arrives(&c, seg)
+        if c.a != NULL and c.a.flags & ACTIVE_SYN:
+            connect_segment(&c, seg)
+        else:
+            segment_arrives(&c, seg)
     elif kind == REFERENCE_HALF_OPEN:
         if half_open_segment(s, row, seg, tag, &c):
             segment_arrives(&c, seg)

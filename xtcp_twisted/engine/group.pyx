@@ -11,6 +11,7 @@ from posix.unistd cimport close as close_fd
 from xtcp_twisted.config import ALL, UNLIMITED
 from xtcp_twisted.engine.listening cimport listening_start, listening_stop
 from xtcp_twisted.engine.members cimport group_members, group_sweep, promise_refused
+from xtcp_twisted.engine.opening cimport connection_open
 from xtcp_twisted.engine.report cimport connection_info, host_and_port
 from xtcp_twisted.engine.transfer cimport (
     answer_queue,
@@ -25,7 +26,6 @@ from xtcp_twisted.errors import (
     LocalError,
     NotAcknowledgeable,
     NothingPending,
-    NotSupported,
     PoolExhausted,
     StaleConnection,
     StalePending,
@@ -212,9 +212,28 @@ cdef class Group:
         credits_spend(&self.state.stack, self.row)
         self.state.note_work()
 
-    def connect(self, remote, local=None):
-        """Active open (P09): not part of this version."""
-        raise NotSupported("connect: active opens come with a later version; accept connections instead")
+    def connect(self, remote, local=None, *, timeout_s=None):
+        """Open a connection to somebody who listens (P09): the SYN leaves with the next flush.
+
+        `send` may be called at once; what it takes leaves when the connection is established.
+
+        :param remote: (host, port), the host an IP address.
+        :param local: (host, port) of this end, one of the engine's addresses.  None, or a host of ""
+            and a port of 0, leave the choice to the engine (RFC 6056).
+        :param timeout_s: give up after so long; None is the group's `connect_timeout_s`.
+        :returns: the id of the connection.  ESTABLISHED follows, or RESET with ECONNREFUSED, or DOWN
+            with ETIMEDOUT.
+        :raises AddressNotAvailable: `local` is not the engine's, or of another family than `remote`.
+        :raises AddressInUse: `local` and `remote` are a connection already, or were one lately.
+        :raises PortsExhausted: so are all the ports that the engine may choose.
+        :raises PoolExhausted: the record table is full.
+        :raises NotSupported: `remote` is one of the engine's own addresses.
+        """
+        cdef uint32_t slot
+        self._open_row()
+        slot = <uint32_t>connection_open(self.state, self.row, self.address, remote, local, timeout_s)
+        self.state.note_work()
+        return make_id(record_at(&self.state.stack, slot).generation, slot)
 
     def listen(self):
         """Take connection requests (again) after `stop_listening`; AddressInUse if another group does."""
@@ -358,7 +377,10 @@ cdef class Group:
     # --- closing (P07, P11) --------------------------------------------------
 
     def shutdown(self, cd):
-        """Close our sending side: FIN after what is queued; receiving goes on."""
+        """Close our sending side: FIN after what is queued; receiving goes on.
+
+        Before the handshake there is nothing to close in order: the id is stale then.
+        """
         cdef conn_t c
         self._find(cd, &c)
         if not promise_refused(&c):

@@ -5,9 +5,11 @@ from libc.stdint cimport uint32_t, uint64_t
 from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.memory.slab cimport NONE, slab_t
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
-from xtcp_twisted.tcp.counters cimport C_ENDED, C_PASSIVE_OPENS
+from xtcp_twisted.tcp.counters cimport C_ACTIVE_OPENS, C_ENDED, C_PASSIVE_OPENS
 from xtcp_twisted.tcp.disorder cimport recovery_of, recovery_t
 from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_SYN,
+    ACTIVE_TRANSMIT,
     EXTENT_AGAIN,
     EXTENT_LOST,
     EXTENT_SACKED,
@@ -22,6 +24,7 @@ from xtcp_twisted.tcp.layout cimport (
     stack_t,
 )
 from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, pressure_t
+from xtcp_twisted.tcp.states cimport FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
 from xtcp_twisted.wire.sequence cimport seq_le, seq_lt, seq_min
 
 cdef struct totals_t:
@@ -41,6 +44,20 @@ cdef int _check_record(const conn_t *c) except -1:
     assert c.a.slot == c.slot, "the active block names its record"
     assert seq_le(c.a.wire_ack, r.rcv_nxt), "wire_ack =< RCV.NXT"
     assert (c.a.tx_head == NONE) == (c.a.tx_chunks == 0), "queued extents and their chunks"
+    return 0
+
+
+cdef int _check_opening(const conn_t *c) except -1:
+    """A SYN that is not acknowledged has its timer, and only the FIN of FIN-WAIT-1 goes before that."""
+    cdef bint unacknowledged = c.a != NULL and c.a.flags & ACTIVE_SYN
+    cdef int state = c.r.state
+    if state == SYN_SENT or state == SYN_RECEIVED:
+        assert unacknowledged, "a connecting connection has an active block with its SYN"
+        assert c.r.snd_una == c.r.snd_nxt, "nothing leaves before the connection is established"
+    else:
+        assert not unacknowledged or state == FIN_WAIT_1, "our SYN is acknowledged"
+    if unacknowledged:
+        assert c.a.flags & ACTIVE_TRANSMIT or c.a.output.next != UNLINKED, "a SYN waits for its timer"
     return 0
 
 
@@ -111,6 +128,7 @@ cdef int _check_pressure(const pressure_t *p, const slab_t *chunks) except -1:
 cdef int check_invariants(State state) except -1:
     cdef uint32_t slot, in_use = 0, promised = 0, active = 0, leased = 0, chunks = 0, held = 0, states = 0
     cdef uint32_t throttled = 0, listed = 0
+    cdef uint64_t opened
     cdef totals_t totals = totals_t(0, 0, 0)
     cdef conn_t c
     cdef int i
@@ -124,6 +142,7 @@ cdef int check_invariants(State state) except -1:
             continue
         conn_load(&c, &state.stack, slot)
         _check_record(&c)
+        _check_opening(&c)
         if c.a != NULL:
             active += 1
             chunks += c.a.rx_chunks
@@ -151,7 +170,8 @@ cdef int check_invariants(State state) except -1:
     )
     assert chunks == held, f"receive chunks: {chunks} held, {held} counted"
     assert states == in_use - promised, f"states: {states} counted, {in_use} records, {promised} promised"
-    assert states == state.stack.counters[C_PASSIVE_OPENS] - state.stack.counters[C_ENDED], (
+    opened = state.stack.counters[C_PASSIVE_OPENS] + state.stack.counters[C_ACTIVE_OPENS]
+    assert states == opened - state.stack.counters[C_ENDED], (
         "connections are those that were opened and have not ended"
     )
     return 0

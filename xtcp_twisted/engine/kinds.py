@@ -10,8 +10,8 @@ class EventKind(IntEnum):
 
     `PENDING` belongs to a group (its `cd` is the pending id), all others to a
     connection.  The last three end a connection: exactly one of them is
-    reported for each connection that was established, unless a call of the
-    application (`finish`, `abort`) had ended it already.
+    reported for each connection that was established or that `connect` began,
+    unless a call of the application (`finish`, `abort`) had ended it already.
     """
 
     #: A connection request waits for `accept` or `refuse` (P08).
@@ -32,9 +32,9 @@ class EventKind(IntEnum):
     SOFT_ERROR = 7
     #: Both sides have closed in order.
     CLOSED = 8
-    #: The peer sent RST.
+    #: The peer sent RST; `detail` is ECONNREFUSED if it was the answer to our SYN.
     RESET = 9
-    #: Given up: the retransmission or keepalive limit was reached (P21); `detail` is the errno.
+    #: Given up: the connect, retransmission or keepalive limit was reached (P21); `detail` is the errno.
     DOWN = 10
 
 

@@ -210,6 +210,7 @@ cdef int _fill_row(group_row_t *g, options) except -1:
     g.keepalive_ms = int(options.keepalive_s * 1000)
     g.keepalive_interval_ms = int(options.keepalive_interval_s * 1000)
     g.user_timeout_ms = int(options.user_timeout_s * 1000)
+    g.connect_timeout_ms = int(options.connect_timeout_s * 1000)
     g.credits = options.accept_credits
     g.rate = options.accept_rate
     g.tokens = 1

@@ -13,6 +13,7 @@ from xtcp_twisted.tcp.pressure cimport pressure_t
 cdef class State:
     cdef stack_t stack
     cdef addresses_t own
+    cdef list sources          # packed addresses that connections may be made from
     cdef Link link
     cdef Waiting waiting
     cdef frame_t frames_in[64]
@@ -25,6 +26,7 @@ cdef class State:
     cdef uint64_t serial       # of the pool or group that was opened last
     cdef list closing          # rows of groups whose connections are not all gone
 
+    cdef int _fill(self, void *place, size_t size, entropy) except -1
     cdef int check_open(self) except -1
     cdef int _start_pressure(self) except -1
     cdef int set_now(self, double now) except -1

@@ -50,6 +50,14 @@ cdef uint32_t _power_of_two(unsigned long long n) noexcept:
     return <uint32_t>power
 
 
+def _host_of(text):
+    """The address that a configured prefix names, or its first host: the one before stands for the subnet."""
+    interface = ipaddress.ip_interface(text)
+    if interface.ip == interface.network.network_address and interface.network.num_addresses > 2:
+        return interface.ip + 1
+    return interface.ip
+
+
 cdef class State:
     """Everything of one engine that is not policy."""
 
@@ -57,6 +65,7 @@ cdef class State:
         memset(&self.stack, 0, sizeof(stack_t))
         self.group_objects = {}
         self.closing = []
+        self.sources = []
 
     def __init__(self, Link link not None, config):
         cdef stack_t *s = &self.stack
@@ -78,13 +87,20 @@ cdef class State:
         s.limits.syn_ack_tries = config.syn_ack_tries
         s.limits.time_wait_ms = int(config.time_wait_s * 1000)
         s.limits.resets_per_second = config.resets_per_second
+        s.limits.first_port, s.limits.last_port = config.ephemeral_ports
         s.reset_tokens = config.resets_per_second
 
     def _set_keys(self, entropy):
-        cdef bytes secret = entropy(sizeof(self.stack.keys))
-        if len(secret) != sizeof(self.stack.keys):
+        self._fill(&self.stack.keys, sizeof(self.stack.keys), entropy)
+        self._fill(self.stack.port_counters, sizeof(self.stack.port_counters), entropy)
+
+    cdef int _fill(self, void *place, size_t size, entropy) except -1:
+        """Puts random bytes there."""
+        cdef bytes secret = entropy(size)
+        if len(secret) != size:
             raise ConfigurationError("entropy: it must return as many bytes as it is asked for")
-        memcpy(&self.stack.keys, <const char *>secret, sizeof(self.stack.keys))
+        memcpy(place, <const char *>secret, size)
+        return 0
 
     def _set_addresses(self, addresses):
         cdef bytes packed
@@ -101,6 +117,7 @@ cdef class State:
             memcpy(self.own.prefixes[i].address, <const uint8_t *>packed, 16)
             self.own.prefixes[i].bits = network.prefixlen + (96 if network.version == 4 else 0)
             self.own.count += 1
+            self.sources.append(pack_address(str(_host_of(text))))
 
     def _open_buffers(self):
         """Frames in and out; pages are committed as packets touch them."""
@@ -141,7 +158,7 @@ cdef class State:
             s.now_ms = <uint32_t>(us // 1000)
             s.hand_at = s.now_ms
             self._start_pressure()
-            wheel_open(&s.wheel, <char *>&active_at(s, 0).timer, sizeof(active_t), s.now_ms)
+            s.wheel.tick = s.now_ms
         elif us > s.now_us:
             slept = us - s.now_us > A_DAY_US
             s.now_us = us
@@ -262,6 +279,8 @@ cdef int _open_arena(stack_t *s, config) except -1:
     _open_table(arena, &s.records, sizeof(record_t), rows, 24)
     _open_table(arena, &s.actives, sizeof(active_t), rows, 0)
     _open_table(arena, &s.recoveries, sizeof(recovery_t), rows, 0)
+    # No timer runs before a first `now` is known, but blocks are leased: `connect` needs one.
+    wheel_open(&s.wheel, <char *>&active_at(s, 0).timer, sizeof(active_t), 0)
     _open_table(arena, &s.half_opens, sizeof(half_open_t), half, 24)
     _open_table(arena, &s.payloads, sizeof(chunk_t), chunks, 0)
     pressure_configure(&s.pressure, chunks, config.pressure, 0)

@@ -195,7 +195,7 @@ def _makeConverter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
     for kind in (int, float, str, bool, str | None, str | int | None):
         converter.register_structure_hook(kind, _asIs)
-    converter.register_structure_hook_func(lambda kind: kind == dict[str, Any], _asIs)
+    converter.register_structure_hook_func(lambda kind: kind in (dict[str, Any], tuple[int, int]), _asIs)
     converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
 
     def table(cls: type, **overrides: Any) -> None:

@@ -11,7 +11,8 @@ cdef void conn_free(conn_t *c) noexcept nogil
 cdef void conn_fail(conn_t *c, int kind, uint16_t detail) noexcept nogil
 # RST to the peer, then freed.
 cdef void conn_abort(conn_t *c) noexcept nogil
-# The CLOSE call: our FIN comes after what is queued; the state changes at once.
+# The CLOSE call: our FIN comes after what is queued; the state changes at once.  In SYN-SENT the
+# connection is freed.
 cdef void conn_shutdown(conn_t *c) noexcept nogil
 # Both FINs are acknowledged: over TIME-WAIT if `wait`, then CLOSED is reported when all was received.
 cdef void conn_finished(conn_t *c, bint wait) noexcept nogil

@@ -21,7 +21,7 @@ from xtcp_twisted.tcp.connection cimport (
     conn_reported,
     conn_update_ready,
 )
-from xtcp_twisted.tcp.counters cimport C_ABORT_ON_DATA, C_ENDED
+from xtcp_twisted.tcp.counters cimport C_ABORT_ON_DATA, C_ATTEMPT_FAILS, C_ENDED
 from xtcp_twisted.tcp.groups cimport G_ENDED
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_CLOSE_DUE,
@@ -42,6 +42,7 @@ from xtcp_twisted.tcp.states cimport (
     FIN_WAIT_1,
     LAST_ACK,
     SYN_RECEIVED,
+    SYN_SENT,
     TIME_WAIT,
     set_state,
 )
@@ -61,7 +62,13 @@ cdef void _leave_index(conn_t *c) noexcept nogil:
         local_drop(c.s, c.r.local_row)
 
 
+cdef bint _opening(const conn_t *c) noexcept nogil:
+    return c.r.state == SYN_SENT or c.r.state == SYN_RECEIVED
+
+
 cdef void conn_free(conn_t *c) noexcept nogil:
+    if _opening(c):
+        c.s.counters[C_ATTEMPT_FAILS] += 1
     _leave_index(c)
     receive_clear(c)
     transmit_clear(c)
@@ -87,6 +94,8 @@ cdef void conn_fail(conn_t *c, int kind, uint16_t detail) noexcept nogil:
     if c.r.flags & RECORD_DETACHED:
         conn_free(c)
         return
+    if _opening(c):
+        c.s.counters[C_ATTEMPT_FAILS] += 1
     receive_clear(c)
     _end_queues(c)
     _leave_index(c)
@@ -100,7 +109,8 @@ cdef void conn_fail(conn_t *c, int kind, uint16_t detail) noexcept nogil:
 
 
 cdef void conn_abort(conn_t *c) noexcept nogil:
-    if not c.r.flags & RECORD_ENDED:
+    # In SYN-SENT there is nothing to reset (section 3.10.5): the peer has not answered.
+    if not c.r.flags & RECORD_ENDED and c.r.state != SYN_SENT:
         reply_abort(c.s, c.r, c.r.snd_nxt, c.a.wire_ack if c.a != NULL else c.r.rcv_nxt)
     conn_free(c)
 
@@ -108,8 +118,13 @@ cdef void conn_abort(conn_t *c) noexcept nogil:
 cdef void conn_shutdown(conn_t *c) noexcept nogil:
     if c.r.flags & (RECORD_FIN_QUEUED | RECORD_ENDED):
         return
+    if c.r.state == SYN_SENT:
+        # Section 3.10.4: the connection block is deleted.
+        conn_free(c)
+        return
     c.r.flags |= RECORD_FIN_QUEUED
-    if c.r.state == ESTABLISHED or c.r.state == SYN_RECEIVED:
+    # In SYN-RECEIVED with data queued, the FIN waits with it until the connection is established.
+    if c.r.state == ESTABLISHED or (c.r.state == SYN_RECEIVED and c.r.snd_lbb == c.r.snd_una):
         set_state(c.s, c.r, FIN_WAIT_1)
     elif c.r.state == CLOSE_WAIT:
         set_state(c.s, c.r, LAST_ACK)
@@ -149,7 +164,7 @@ cdef uint32_t _undelivered(const conn_t *c) noexcept nogil:
 
 cdef void conn_finish(conn_t *c) noexcept nogil:
     cdef uint32_t acknowledged
-    if c.r.flags & RECORD_ENDED:
+    if c.r.flags & RECORD_ENDED or c.r.state == SYN_SENT:
         conn_free(c)
         return
     if _undelivered(c) != 0 or (c.a != NULL and c.a.ooo_head != NONE):

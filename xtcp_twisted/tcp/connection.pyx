@@ -14,6 +14,7 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_FIN_PENDING,
     ACTIVE_LINGER,
     ACTIVE_PROBE,
+    ACTIVE_SYN,
     ACTIVE_TRANSMIT,
     RECORD_DETACHED,
     RECORD_ENDED,
@@ -154,6 +155,9 @@ cdef void conn_reported(conn_t *c) noexcept nogil:
 
 cdef bint conn_times_out(const conn_t *c) noexcept nogil:
     if not c.a.flags & ACTIVE_TRANSMIT or c.g.user_timeout_ms == 0:
+        return False
+    # A SYN has a limit of its own (MUST-23): linger_at.
+    if c.a.flags & ACTIVE_SYN:
         return False
     # A closed window may stay closed for ever while probes are answered (MUST-37).
     return c.r.snd_wnd != 0 or c.r.resends != 0

@@ -2,6 +2,7 @@
 
 cdef enum:
     # TCP-MIB (RFC 4022)
+    C_ACTIVE_OPENS
     C_PASSIVE_OPENS
     C_ATTEMPT_FAILS
     C_ESTAB_RESETS
@@ -52,7 +53,7 @@ cdef enum:
     C_DSACK_OFO_SENT
     C_DSACK_RECV
     # our own
-    C_ENDED                    # connections that were established and whose record is free again
+    C_ENDED                    # connections that were opened, from either side, and whose record is free again
     C_ACCEPT_TIMEOUTS
     C_REFUSED
     C_PURE_ACKS

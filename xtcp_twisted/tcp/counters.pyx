@@ -2,6 +2,7 @@
 
 #: Names of the TCP-MIB, the IP-MIB and Linux' TcpExt where the field has one.
 NAMES = (
+    "ActiveOpens",
     "PassiveOpens",
     "AttemptFails",
     "EstabResets",

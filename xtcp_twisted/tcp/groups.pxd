@@ -61,6 +61,7 @@ cdef struct group_row_t:
     uint32_t keepalive_ms      # 0: off
     uint32_t keepalive_interval_ms
     uint32_t user_timeout_ms   # 0: none
+    uint32_t connect_timeout_ms
     uint32_t credits
     double rate                # accepts per second; 0: no limit
     double tokens

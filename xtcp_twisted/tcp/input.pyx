@@ -397,6 +397,10 @@ cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
         reply_reset(c.s, seg)
         conn_free(c)
         return
+    segment_text(c, seg)
+
+
+cdef void segment_text(conn_t *c, segment_t *seg) noexcept nogil:
     if seg.length and throttle_refuses(c, seg):
         throttle_discard(c, seg)
     if seg.length or seg.flags & FIN:

@@ -89,7 +89,7 @@ cdef extern from *:
         uint32_t transmit_at;     /*  84  ms: resend or probe */
         uint32_t acknowledge_at;  /*  88  ms: the held acknowledgement */
         uint32_t progress;        /*  92  ms: the peer last acknowledged something, or we began to wait */
-        uint32_t linger_at;       /*  96  ms: a finished connection is dropped */
+        uint32_t linger_at;       /*  96  ms: a finished connection is dropped, a connecting one given up */
         uint32_t fin_seq;         /* 100  of a FIN behind a gap */
         uint16_t flags;           /* 104  ACTIVE_* */
         uint16_t events;          /* 106  1 << EventKind */
@@ -323,6 +323,8 @@ cdef enum:
     ACTIVE_LIMITED = 256       # the congestion window, nothing else, held the last output back
     ACTIVE_REORDER = 512       # transmit_at is the reordering timer's (RFC 8985 section 6.3)
     ACTIVE_TAIL = 1024         # transmit_at is the tail loss probe's (RFC 8985 section 7)
+    ACTIVE_SYN = 2048          # active open: our SYN is not acknowledged
+    ACTIVE_SYN_NOW = 4096      # it leaves with the next flush
 
     # half_open_t.flags
     HALF_REPORTED = 1
@@ -334,6 +336,7 @@ cdef enum:
     EXTENT_LOST = 8
     EXTENT_AGAIN = 16          # sent again, and not known to be lost a second time
 
+    PORT_COUNTERS = 256        # of the choice of ephemeral ports
     REPLIES = 4096             # answers that belong to no record, queued for one flush
 
 cdef struct local_row_t:
@@ -345,6 +348,7 @@ cdef struct keys_t:
     uint64_t index[2]
     uint64_t isn[2]
     uint64_t timestamps[2]
+    uint64_t ports[2]
 
 cdef struct limits_t:
     uint32_t mtu
@@ -352,6 +356,8 @@ cdef struct limits_t:
     uint32_t syn_ack_tries
     uint32_t time_wait_ms
     uint32_t resets_per_second
+    uint32_t first_port        # of the ephemeral ones
+    uint32_t last_port
 
 cdef struct stack_t:
     arena_t arena
@@ -388,6 +394,7 @@ cdef struct stack_t:
     uint32_t pool_count
     uint32_t throttled         # connections in the pools' lists
     uint16_t *listeners        # first group row on each port, or MAX_GROUPS
+    uint32_t port_counters[PORT_COUNTERS]  # where the next search for an ephemeral port begins
 
     list_t output              # active rows with something to send
     list_t reports             # active rows with events

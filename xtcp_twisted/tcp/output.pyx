@@ -19,6 +19,7 @@ from libc.string cimport memcpy
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_number, ack_sent, window_field
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout, segment_size
+from xtcp_twisted.tcp.connect cimport connect_syn
 from xtcp_twisted.tcp.connection cimport conn_arm, conn_settle, conn_unqueue_output
 from xtcp_twisted.tcp.control cimport control_restart
 from xtcp_twisted.tcp.counters cimport (
@@ -44,6 +45,8 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_NOW,
     ACTIVE_LIMITED,
     ACTIVE_PROBE,
+    ACTIVE_SYN,
+    ACTIVE_SYN_NOW,
     ACTIVE_TRANSMIT,
     RECORD_ENDED,
     RECORD_FIN_QUEUED,
@@ -61,6 +64,7 @@ from xtcp_twisted.tcp.scoreboard cimport (
     scoreboard_pipe,
     scoreboard_run,
 )
+from xtcp_twisted.tcp.states cimport ESTABLISHED
 from xtcp_twisted.tcp.tailprobe cimport tailprobe_schedule
 from xtcp_twisted.tcp.transmit cimport transmit_copy, transmit_sent
 from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, PSH, segment_t
@@ -286,12 +290,25 @@ cdef void _note_limit(conn_t *c, uint32_t before) noexcept nogil:
         c.a.flags |= ACTIVE_LIMITED
 
 
+cdef void _emit_syn(conn_t *c, out_t *out) noexcept nogil:
+    cdef segment_t fields
+    connect_syn(c, &fields)
+    out.frames[out.count].length = write_headers(out.frames[out.count].data, &fields, 0)
+    out.count += 1
+    c.s.counters[C_OUT_SEGS] += 1
+    c.g.counters[G_OUT_SEGMENTS] += 1
+
+
 cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
     cdef plan_t plan
     cdef uint32_t before = c.r.snd_nxt
+    if c.a.flags & ACTIVE_SYN_NOW:
+        if out.count == OUT_FRAMES:
+            return False
+        _emit_syn(c, out)
     if c.r.snd_una == c.r.snd_nxt and c.r.snd_nxt != c.r.snd_lbb:
         control_restart(c)
-    while not c.r.flags & RECORD_ENDED:
+    while c.r.state >= ESTABLISHED and not c.r.flags & RECORD_ENDED:
         if out.count == OUT_FRAMES:
             return False
         if not _plan(c, &plan):
@@ -306,7 +323,9 @@ cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
             _emit(c, out, &plan)
         if c.r.snd_nxt != before:
             _note_limit(c, before)
-            tailprobe_schedule(c)
+            # With a FIN behind a SYN that is not acknowledged, the timer is the SYN's.
+            if not c.a.flags & ACTIVE_SYN:
+                tailprobe_schedule(c)
         _wait_for_window(c)
     conn_unqueue_output(c)
     conn_arm(c)

@@ -27,8 +27,13 @@ NAMES = (
 #: From each state, what may follow and why.  CLOSED may follow every state (reset, abort, timeout).
 TRANSITIONS = {
     "CLOSED": {
+        "SYN_SENT": "connect, snd SYN",
         "SYN_RECEIVED": "accept",
         "ESTABLISHED": "handshake of an accepted request completes",
+    },
+    "SYN_SENT": {
+        "ESTABLISHED": "rcv SYN,ACK, snd ACK",
+        "SYN_RECEIVED": "rcv SYN, snd SYN,ACK",
     },
     "SYN_RECEIVED": {
         "ESTABLISHED": "rcv ACK of SYN",

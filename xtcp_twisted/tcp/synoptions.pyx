@@ -4,7 +4,7 @@ RFC 9293 section 3.7.1 and MUST-14 to -16 for the size, RFC 7323 sections 2.2 an
 3.2 and RFC 2018 section 2 for the others: an option is in use when both SYNs carry it.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from xtcp_twisted import config
 from xtcp_twisted.tcp.groups cimport GROUP_SACK, GROUP_SCALING, GROUP_TIMESTAMPS
@@ -33,6 +33,15 @@ cdef uint16_t _send_mss(const stack_t *s, const group_row_t *g, const segment_t 
     if mss > own:
         mss = own
     return <uint16_t>(mss if mss > MIN_SEND_MSS else MIN_SEND_MSS)
+
+
+cdef uint8_t syn_options_offer(const group_row_t *g) noexcept nogil:
+    return <uint8_t>(
+        HAS_MSS
+        | (HAS_SCALE if g.flags & GROUP_SCALING else 0)
+        | (HAS_TIMESTAMPS if g.flags & GROUP_TIMESTAMPS else 0)
+        | (HAS_SACK_PERMITTED if g.flags & GROUP_SACK else 0)
+    )
 
 
 cdef void syn_options_agree(

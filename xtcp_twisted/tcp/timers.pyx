@@ -14,6 +14,7 @@ from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.memory.wheel cimport wheel_next, wheel_pop
 from xtcp_twisted.tcp.close cimport conn_fail, conn_free
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout
+from xtcp_twisted.tcp.connect cimport connect_again
 from xtcp_twisted.tcp.connection cimport (
     EVENT_DOWN,
     EVENT_WRITABLE,
@@ -36,6 +37,7 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_LINGER,
     ACTIVE_PROBE,
     ACTIVE_REORDER,
+    ACTIVE_SYN,
     ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
     RECORD_ENDED,
@@ -75,7 +77,9 @@ cdef uint32_t _backed_off(const conn_t *c) noexcept nogil:
 
 cdef void _retransmit(conn_t *c) noexcept nogil:
     """RFC 6298 (5.4) to (5.6), or a probe when the peer's window is closed (RFC 9293 section 3.8.6.1)."""
-    if c.r.snd_una == c.r.snd_nxt or c.r.snd_wnd == 0:
+    if c.a.flags & ACTIVE_SYN:
+        connect_again(c)
+    elif c.r.snd_una == c.r.snd_nxt or c.r.snd_wnd == 0:
         c.a.flags |= ACTIVE_PROBE
         if c.r.resends == 0:
             c.a.progress = c.s.now_ms
@@ -103,7 +107,11 @@ cdef void _transmit_due(conn_t *c) noexcept nogil:
 cdef void _fire(conn_t *c) noexcept nogil:
     cdef uint32_t now = c.s.now_ms
     if c.a.flags & ACTIVE_LINGER and not earlier(now, c.a.linger_at):
-        conn_free(c)
+        if c.a.flags & ACTIVE_SYN:
+            c.s.counters[C_ABORT_ON_TIMEOUT] += 1
+            conn_fail(c, EVENT_DOWN, ETIMEDOUT)
+        else:
+            conn_free(c)
         return
     if conn_times_out(c) and not earlier(now, c.a.progress + c.g.user_timeout_ms):
         c.s.counters[C_ABORT_ON_TIMEOUT] += 1
