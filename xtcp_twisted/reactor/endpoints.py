@@ -1,10 +1,11 @@
-"""Endpoints: how a program that knows Twisted serves a port of an XTCP stack."""
+"""Endpoints: how a program that knows Twisted uses an XTCP stack."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from twisted.internet import defer, interfaces
+from twisted.internet.endpoints import _WrappingFactory
 from zope.interface import implementer
 
 from xtcp_twisted.config import GroupOptions
@@ -49,3 +50,58 @@ class XTCPServerEndpoint:
         :return: fires with the `IListeningPort`; fails with `CannotListenError`.
         """
         return defer.execute(self._stack.listen, protocolFactory, self._binding, self._pool)
+
+
+@implementer(interfaces.IStreamClientEndpoint)
+class XTCPClientEndpoint:
+    """A server that an ordinary protocol is connected to through a stack.
+
+    :param stack: the stack, started or not.
+    :param host: an address, or a name for the reactor's resolver.
+    :param port: the server's TCP port.
+    :param timeout: seconds until `TimeoutError`; None leaves it to `options`.
+    :param bindAddress: the engine's side, ``(host, port)``; "" and 0 leave the choice to the engine.
+    :param pool: name of the connection pool; None for the stack's first.
+    :param options: preferences of the connection; those with the same ones share a group.
+    """
+
+    def __init__(
+        self,
+        stack: XTCPStack,
+        host: str,
+        port: int,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+        *,
+        pool: str | None = None,
+        options: GroupOptions | None = None,
+    ) -> None:
+        self._stack = stack
+        self._place = (host, port)
+        self._timeout = timeout
+        self._bindAddress = bindAddress
+        self._pool = pool
+        self._options = options or GroupOptions()
+
+    def connect(self, protocolFactory: Any) -> defer.Deferred[Any]:
+        """Connect.
+
+        :param protocolFactory: an `IProtocolFactory`.
+        :return: fires with the protocol; fails with what Twisted's own endpoints fail with; cancelling it
+            ends the attempt.
+        """
+        # Private, but it is what all of Twisted's client endpoints are made of.
+        wrapping: Any = _WrappingFactory(protocolFactory)
+        try:
+            self._stack.connect(
+                *self._place,
+                wrapping,
+                self._timeout,
+                self._bindAddress,
+                pool=self._pool,
+                options=self._options,
+            )
+        except BaseException:  # noqa: BLE001  # as Twisted's endpoints: connect never raises
+            return defer.fail()
+        done: defer.Deferred[Any] = wrapping._onConnection  # noqa: SLF001  # as above
+        return done

@@ -109,6 +109,13 @@ class GroupTransport:
                 rest.append((answer[0], data[taken:]))
         return rest
 
+    def connect(
+        self, remote: tuple[str, int], local: tuple[str, int] | None = None, *, timeout: float | None = None
+    ) -> int:
+        cd = self.engineGroup.connect(remote, local, timeout_s=timeout)
+        self._port.connecting(cd)
+        return cd
+
     def accept(self, pendingId: int) -> int:
         cd = self.engineGroup.accept(pendingId)
         self._port.promised(cd)
@@ -203,8 +210,10 @@ def _hasEnded(refused: LocalError) -> bool:
 class GroupPort(ListeningGroup):
     """The listening port of a group protocol."""
 
-    #: Connections that the protocol was told of and that it has not been told the end of.
+    #: Connections that the protocol knows of and that it has not been told the end of.
     live = 0
+    #: Those of them that it began itself and whose handshakes are not complete.
+    _connecting: set[int]
     _transport: GroupTransport | None = None
     _delivering = False
     _losses: list[tuple[int, Failure]]
@@ -223,7 +232,7 @@ class GroupPort(ListeningGroup):
             if kind == _ESTABLISHED:
                 made.append(cd)
             elif kind in _ENDS:
-                losses.append((cd, reasons.reasonOf(kind, detail)))
+                losses.append((cd, self._reasonOf(cd, kind, detail)))
             elif kind == _WRITABLE:
                 writable.append(cd)
             elif kind == _STALLED:
@@ -234,7 +243,8 @@ class GroupPort(ListeningGroup):
         if pending:
             self._pending()
         if made:
-            self.live += len(made)
+            self.live += len(made) - len(self._connecting.intersection(made))
+            self._connecting.difference_update(made)
             self._promised.difference_update(made)
             self._told(protocol.connectionsMade, made, unknownPay=False)
         self._delivering = True
@@ -251,6 +261,18 @@ class GroupPort(ListeningGroup):
             hand(protocol.connectionsLost, losses)
             self._closeIfEmpty()
         return more
+
+    def connecting(self, cd: int) -> None:
+        """The protocol has begun this connection: it will hear of its end in any case."""
+        self.live += 1
+        self._connecting.add(cd)
+
+    def _reasonOf(self, cd: int, kind: int, detail: int) -> Failure:
+        """The reason of an end, which for a connection that was never made is why."""
+        if cd in self._connecting:
+            self._connecting.discard(cd)
+            return reasons.refusalOf(detail)
+        return reasons.reasonOf(kind, detail)
 
     def promised(self, cd: int) -> None:
         """The protocol has accepted this connection; nobody reports a handshake that fails."""
@@ -334,6 +356,7 @@ class GroupPort(ListeningGroup):
         if cd in self._promised:
             self._promised.discard(cd)  # it was never made
             return
+        self._connecting.discard(cd)
         self._losses.append((cd, reason))
         self.reader.again(self._gd)
 
@@ -359,6 +382,7 @@ class GroupPort(ListeningGroup):
         if self._transport is None:
             self._losses = []
             self._promised = set()
+            self._connecting = set()
             self._transport = GroupTransport(self.group, self)
             self.factory.makeGroup(self._transport)
 

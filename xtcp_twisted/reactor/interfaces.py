@@ -71,6 +71,19 @@ class IGroupTransport(Interface):
             names those that could not.
         """
 
+    def connect(
+        remote: tuple[str, int], local: tuple[str, int] | None = None, *, timeout: float | None = None
+    ) -> int:
+        """Begin a connection to ``(host, port)``, from `local` or wherever the engine likes (P09).
+
+        `send` may be called at once.  `IGroupProtocol.connectionsMade` follows, or `connectionsLost` alone
+        with the reason why not (`ConnectionRefusedError`, `TCPTimedOutError`).
+
+        :param timeout: seconds until it is given up; None is the group's `connect_timeout_s`.
+        :return: the connection's id.
+        :raise LocalError: there is no such destination, or no source for it.
+        """
+
     def accept(pendingId: int) -> int:
         """Accept a connection request (P08); returns the connection's id."""
 
@@ -122,7 +135,8 @@ class IGroupProtocol(Interface):
 
     For each connection the calls come in the order `connectionsMade`,
     `messagesReceived` (any number), `connectionsHalfClosed` (at most once),
-    `connectionsLost` (exactly once, unless `groupClosed` comes first).
+    `connectionsLost` (exactly once, unless `groupClosed` comes first).  One that
+    `IGroupTransport.connect` began in vain has the last of them only.
 
     An exception costs the connection that was being served: see
     `xtcp_twisted.reactor.batches` for how that one is found.
@@ -175,7 +189,8 @@ class IGroupProtocol(Interface):
         """Connections have ended, by whichever side.
 
         :param losses: a list of ``(cd, reason)``; the reason is a `Failure` of
-            `ConnectionDone`, `ConnectionLost` or `ConnectionAborted`.
+            `ConnectionDone`, `ConnectionLost` or `ConnectionAborted`; for one that
+            `IGroupTransport.connect` began and that was never made, a `ConnectError`.
         """
 
 

@@ -13,8 +13,7 @@ configuration or group protocols.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import attrs
 from twisted.internet import defer, interfaces
@@ -25,27 +24,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xtcp_twisted.config import UNLIMITED, GroupOptions
-from xtcp_twisted.engine import Group, Pool
-from xtcp_twisted.engine.kinds import ENDS, EventKind
+from xtcp_twisted.engine import Pool
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.addresses import pack, toTwisted
 from xtcp_twisted.reactor.logctx import LazyContext
-from xtcp_twisted.reactor.reader import Event, XTCPReader
+from xtcp_twisted.reactor.reader import Event
+from xtcp_twisted.reactor.served import DrivenGroup, ServedGroup, Stage
 from xtcp_twisted.reactor.transport import XTCPTransport
-
-#: The part of a connection id that is its row in the engine's table.
-SLOT: Final = 0xFFFF_FFFF
-
-#: Most bytes that the engine gives of one connection at once; with so many, there may be more.
-CHUNK: Final = 65_536
-
-# Plain integers: an event is compared with each of them.
-_PENDING: Final = int(EventKind.PENDING)
-_ESTABLISHED: Final = int(EventKind.ESTABLISHED)
-_WRITABLE: Final = int(EventKind.WRITABLE)
-_EOF: Final = int(EventKind.EOF)
-_ENDS: Final = frozenset(int(kind) for kind in ENDS)
 
 
 @attrs.frozen(kw_only=True)
@@ -76,51 +62,8 @@ class Binding:
         return socket.AF_INET6 if ":" in self.interface else socket.AF_INET
 
 
-class TransportTable:
-    """Transports of all ports of one engine, by the row of their connection.
-
-    An array of pointers (8 bytes a row), because a dictionary entry costs 110.
-    """
-
-    __slots__ = ("rows",)
-
-    def __init__(self) -> None:
-        self.rows: list[XTCPTransport | None] = []
-
-    def put(self, transport: XTCPTransport) -> None:
-        """Enter a transport under its connection id."""
-        row = transport.cd & SLOT
-        if row >= len(self.rows):
-            self.rows.extend([None] * (row + 1 - len(self.rows)))
-        self.rows[row] = transport
-
-    def get(self, cd: int) -> XTCPTransport | None:
-        """The transport of this connection; None if it has none any more."""
-        row = cd & SLOT
-        transport = self.rows[row] if row < len(self.rows) else None
-        return transport if transport is not None and transport.cd == cd else None
-
-    def remove(self, transport: XTCPTransport) -> bool:
-        """Take it out; False when it was out already."""
-        row = transport.cd & SLOT
-        if row >= len(self.rows) or self.rows[row] is not transport:
-            return False
-        self.rows[row] = None
-        return True
-
-
-@attrs.define(eq=False)
-class Stage:
-    """What all ports of one engine share."""
-
-    reader: XTCPReader
-    table: TransportTable = attrs.field(factory=TransportTable)
-    #: Those whose groups are open.
-    ports: set[ListeningGroup] = attrs.field(factory=set)
-
-
 @implementer(interfaces.IListeningPort, interfaces.ILoggingContext)
-class ListeningGroup:
+class ListeningGroup(DrivenGroup):
     """`IListeningPort` over one group of the engine.
 
     :param stage: the reader and what else all ports of an engine share.
@@ -135,15 +78,12 @@ class ListeningGroup:
     #: For the log only; a TLS wrapper sets its own.
     _type = "XTCP"
 
-    group: Group
-
     def __init__(self, stage: Stage, pool: Pool, binding: Binding, factory: Any) -> None:
         self.reader = stage.reader
         self._stage = stage
         self.factory = factory
         self.binding = binding
         self._pool = pool
-        self._gd = -1
         self._host: IPv4Address | IPv6Address | None = None
         self._stopping: defer.Deferred[None] | None = None
 
@@ -241,15 +181,6 @@ class ListeningGroup:
 
     # -- what the stack and subclasses use ------------------------------------------
 
-    def later(self, f: Callable[..., None], *args: Any) -> None:
-        """Call in the next turn."""
-        self.reader.later(f, *args)
-
-    def again(self) -> None:
-        """Look for data in the next turn even if the engine reports none."""
-        if self._gd >= 0:
-            self.reader.again(self._gd)
-
     def stackStopped(self, reason: Failure) -> None:
         """The engine is about to go: end all connections and the port."""
         if self._gd < 0:
@@ -297,66 +228,14 @@ class ListeningGroup:
         raise NotImplementedError
 
 
-class XTCPPort(ListeningGroup):
+class XTCPPort(ServedGroup, ListeningGroup):
     """A port whose connections are served by an ordinary `IProtocolFactory`."""
 
     def __init__(self, stage: Stage, pool: Pool, binding: Binding, factory: Any) -> None:
-        super().__init__(stage, pool, binding, factory)
-        self._table = stage.table
-        self._fresh: list[XTCPTransport] = []
-        self._hosts: dict[tuple[str, int], IPv4Address | IPv6Address] = {}
-        #: Transports in the table; when none is left, a stopped port closes its group.
-        self._live = 0
+        ListeningGroup.__init__(self, stage, pool, binding, factory)
+        ServedGroup.__init__(self, stage)
         #: Connections accepted so far; their session numbers.
         self.sessionno = 0
-
-    def turn(self, events: list[Event], limit: int, context: LazyContext) -> bool:
-        """Accept, deliver, then tell of ends (each transport hears one thing a turn)."""
-        ends = []
-        more = False
-        for kind, cd, detail in events:
-            if kind == _ESTABLISHED:
-                context.current = self
-                self._established(cd)
-            elif kind == _PENDING:
-                self._pending(cd)
-            elif kind == _WRITABLE:
-                transport = self._table.get(cd)
-                if transport is not None:
-                    context.current = transport
-                    transport.writable()
-            elif kind in _ENDS:
-                ends.append((cd, reasons.reasonOf(kind, detail)))
-            elif kind == _EOF:
-                more = True
-        if self._gd >= 0:
-            more = self._deliver(limit, context) or more
-        for cd, reason in ends:
-            transport = self._table.get(cd)
-            if transport is not None:
-                self.forget(transport)
-                transport.ended(reason)
-        return more
-
-    def _deliver(self, limit: int, context: LazyContext) -> bool:
-        """One chunk for each readable connection; True when there may be more."""
-        batch = self.group.recv_batch(limit)
-        more = len(batch) == limit
-        rows = self._table.rows
-        size = len(rows)
-        served = []
-        for message in batch:
-            cd, data = message
-            row = cd & SLOT
-            transport = rows[row] if row < size else None
-            if transport is not None and transport.cd == cd:
-                context.current = transport
-                if transport.received(data):
-                    served.append(message)
-            more = more or len(data) >= CHUNK
-        if served and self._gd >= 0:
-            self.group.done(served)
-        return more
 
     def _pending(self, pendingId: int) -> None:
         """No credit was left; a factory cannot be asked before the handshake, so accept."""
@@ -381,48 +260,20 @@ class XTCPPort(ListeningGroup):
             return
         transport = XTCPTransport(self, cd, protocol, pack(peer), host, self.sessionno)
         self.sessionno += 1
-        self._live += 1
-        self._table.put(transport)
-        if not self._fresh:
-            self.later(self._settle)
-        self._fresh.append(transport)
+        self._enter(transport)
         try:
             protocol.makeConnection(transport)
         except BaseException:  # noqa: BLE001  # logged only: the connection stays, as Twisted's does
             log.err()
 
-    def _settle(self) -> None:
-        """Data may be delivered to the connections of the turn before."""
-        fresh, self._fresh = self._fresh, []
-        for transport in fresh:
-            transport.settle()
-
-    def _hostOf(self, local: tuple[str, int]) -> IPv4Address | IPv6Address:
-        host = self._hosts.get(local)
-        if host is None:
-            host = self._hosts[local] = toTwisted(local)
-        return host
-
-    def _end(self, call: Callable[[int], None], cd: int) -> None:
-        try:
-            call(cd)
-        except LocalError:
-            pass  # ended in the meantime
-
-    def forget(self, transport: XTCPTransport) -> None:
-        """A transport is about to let go of its connection, or the engine has done so."""
-        if not self._table.remove(transport):
-            return
-        self._live -= 1
-        if not self._live and not self.connected:
+    def _emptied(self) -> None:
+        if not self.connected:
             # Not now: the transport is about to close its connection.
             self.later(self._closeIfEmpty)
 
     def stackStopped(self, reason: Failure) -> None:
         """As the base class; every transport is told the reason."""
-        for transport in list(self._table.rows):
-            if transport is not None and transport.server is self:
-                transport.connectionLost(reason)
+        self._endAll(reason)
         super().stackStopped(reason)
 
     def _groupOptions(self, options: GroupOptions) -> GroupOptions:

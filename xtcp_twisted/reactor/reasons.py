@@ -25,6 +25,7 @@ ABORTED: Final = Failure(error.ConnectionAborted())
 LOST: Final = Failure(error.ConnectionLost())
 
 _down: dict[int, Failure] = {}
+_refused: dict[int, Failure] = {}
 
 
 def reasonOf(kind: int, detail: int) -> Failure:
@@ -41,3 +42,13 @@ def reasonOf(kind: int, detail: int) -> Failure:
     if number not in _down:
         _down[number] = Failure(error.ConnectionLost(os.strerror(number)))
     return _down[number]
+
+
+def refusalOf(number: int) -> Failure:
+    """Why a connection that we began was never made.
+
+    :param number: the errno in the detail of its end event.
+    """
+    if number not in _refused:
+        _refused[number] = Failure(error.getConnectError((number, os.strerror(number))))
+    return _refused[number]

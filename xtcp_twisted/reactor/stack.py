@@ -22,20 +22,23 @@ from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from xtcp_twisted.config import EngineConfig, PressureThresholds
+from xtcp_twisted.config import EngineConfig, GroupOptions, PressureThresholds
 from xtcp_twisted.engine import Engine, Pool
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.link.base import Link
 from xtcp_twisted.reactor import reasons
+from xtcp_twisted.reactor.client import ClientGroup, XTCPConnector
 from xtcp_twisted.reactor.groups import GroupPort
 from xtcp_twisted.reactor.interfaces import IGroupProtocol
-from xtcp_twisted.reactor.port import Binding, ListeningGroup, Stage, XTCPPort
+from xtcp_twisted.reactor.port import Binding, ListeningGroup, XTCPPort
 from xtcp_twisted.reactor.reader import XTCPReader
+from xtcp_twisted.reactor.served import Stage
 
 #: How often `shutdown` looks whether all connections are gone, seconds.
 _LOOK_S = 0.02
 
 _THRESHOLDS = PressureThresholds()
+_OPTIONS = GroupOptions()
 
 _stacks: WeakKeyDictionary[Any, dict[str, XTCPStack]] = WeakKeyDictionary()
 
@@ -71,6 +74,7 @@ class XTCPStack:
         self.failure: str | None = None
         self._pools: dict[str, Pool] = {}
         self._stage = Stage(self.reader)
+        self._clientGroups: dict[tuple[Pool, GroupOptions], ClientGroup] = {}
         self._trigger: Any = None
 
     def start(self) -> None:
@@ -123,6 +127,39 @@ class XTCPStack:
             port = XTCPPort(self._stage, self.pool(pool), binding, factory)
         port.startListening()
         return port
+
+    def connect(
+        self,
+        host: str,
+        port: int,
+        factory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+        *,
+        pool: str | None = None,
+        options: GroupOptions = _OPTIONS,
+    ) -> XTCPConnector:
+        """Connect to a server, as `IReactorTCP.connectTCP` does.
+
+        :param host: an address, or a name for the reactor's resolver.
+        :param factory: a `ClientFactory`.
+        :param timeout: seconds until `TimeoutError`; None leaves it to `options`.
+        :param bindAddress: the engine's side, ``(host, port)``; "" and 0 leave the choice to the engine.
+        :param pool: the pool's name; None for the first.
+        :param options: of the group of all outgoing connections that share these options.
+        :return: the connector, which is connecting.
+        :raises LocalError: there is no such pool, or the stack has stopped.
+        """
+        if self.stopped:
+            raise LocalError("the XTCP stack has stopped")
+        key = (self.pool(pool), options)
+        if key not in self._clientGroups:
+            self._clientGroups[key] = ClientGroup(self._stage, *key)
+        connector = XTCPConnector(
+            self._clientGroups[key], (host, port), bindAddress, factory, timeout, self.reactor
+        )
+        connector.connect()
+        return connector
 
     # -- the end -------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ cdef enum:
     C_DSACK_OFO_SENT
     C_DSACK_RECV
     # our own
-    C_ENDED                    # connections that were opened, from either side, and whose record is free again
+    C_ENDED                    # connections that either side opened and whose record is free again
     C_ACCEPT_TIMEOUTS
     C_REFUSED
     C_PURE_ACKS

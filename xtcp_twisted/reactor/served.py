@@ -1,0 +1,227 @@
+"""One group of the engine whose connections have transports and ordinary protocols.
+
+Ports (`port`) and the groups of outgoing connections (`client`) differ in how a
+connection comes about; how its events and data reach its transport is here.
+
+Knows the engine's groups, the reader and transports; must not know factories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import attrs
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.python.failure import Failure
+
+from xtcp_twisted.engine import Group
+from xtcp_twisted.engine.kinds import ENDS, EventKind
+from xtcp_twisted.errors import LocalError
+from xtcp_twisted.reactor import reasons
+from xtcp_twisted.reactor.addresses import toTwisted
+from xtcp_twisted.reactor.logctx import LazyContext
+from xtcp_twisted.reactor.reader import Event, XTCPReader
+from xtcp_twisted.reactor.transport import XTCPTransport
+
+#: The part of a connection id that is its row in the engine's table.
+SLOT: Final = 0xFFFF_FFFF
+
+#: Most bytes that the engine gives of one connection at once; with so many, there may be more.
+CHUNK: Final = 65_536
+
+# Plain integers: an event is compared with each of them.
+_PENDING: Final = int(EventKind.PENDING)
+_ESTABLISHED: Final = int(EventKind.ESTABLISHED)
+_WRITABLE: Final = int(EventKind.WRITABLE)
+_EOF: Final = int(EventKind.EOF)
+_ENDS: Final = frozenset(int(kind) for kind in ENDS)
+
+
+class TransportTable:
+    """Transports of all groups of one engine, by the row of their connection.
+
+    An array of pointers (8 bytes a row), because a dictionary entry costs 110.
+    """
+
+    __slots__ = ("rows",)
+
+    def __init__(self) -> None:
+        self.rows: list[XTCPTransport | None] = []
+
+    def put(self, transport: XTCPTransport) -> None:
+        """Enter a transport under its connection id."""
+        row = transport.cd & SLOT
+        if row >= len(self.rows):
+            self.rows.extend([None] * (row + 1 - len(self.rows)))
+        self.rows[row] = transport
+
+    def get(self, cd: int) -> XTCPTransport | None:
+        """The transport of this connection; None if it has none any more."""
+        row = cd & SLOT
+        transport = self.rows[row] if row < len(self.rows) else None
+        return transport if transport is not None and transport.cd == cd else None
+
+    def remove(self, transport: XTCPTransport) -> bool:
+        """Take it out; False when it was out already."""
+        row = transport.cd & SLOT
+        if row >= len(self.rows) or self.rows[row] is not transport:
+            return False
+        self.rows[row] = None
+        return True
+
+
+class Stoppable(Protocol):
+    """What the end of a stack ends: a port, or a group of outgoing connections."""
+
+    def stackStopped(self, reason: Failure) -> None: ...
+
+
+@attrs.define(eq=False)
+class Stage:
+    """What all served groups of one engine share."""
+
+    reader: XTCPReader
+    table: TransportTable = attrs.field(factory=TransportTable)
+    #: Those whose groups are open.
+    ports: set[Stoppable] = attrs.field(factory=set)
+
+
+class DrivenGroup:
+    """A group of the engine that the reader drives; its `turn` is a subclass's."""
+
+    group: Group
+    reader: XTCPReader
+    _gd = -1
+
+    def logPrefix(self) -> str:
+        """The "system" of what is logged for the group."""
+        raise NotImplementedError
+
+    def later(self, f: Callable[..., None], *args: Any) -> None:
+        """Call in the next turn."""
+        self.reader.later(f, *args)
+
+    def again(self) -> None:
+        """Look for data in the next turn even if the engine reports none."""
+        if self._gd >= 0:
+            self.reader.again(self._gd)
+
+
+class ServedGroup(DrivenGroup):
+    """Turns of one group: connections, data, ends.
+
+    Subclasses say what is done with a request (`_pending`), a new connection
+    (`_established`), one that failed before it was one (`_failed`), and when the last
+    transport has gone (`_emptied`).
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._table = stage.table
+        self._fresh: list[XTCPTransport] = []
+        self._hosts: dict[tuple[str, int], IPv4Address | IPv6Address] = {}
+        #: Transports in the table.
+        self._live = 0
+
+    def turn(self, events: list[Event], limit: int, context: LazyContext) -> bool:
+        """Take new connections, deliver, then tell of ends (each transport hears one thing a turn)."""
+        ends = []
+        more = False
+        for kind, cd, detail in events:
+            if kind == _ESTABLISHED:
+                context.current = self
+                self._established(cd)
+            elif kind == _PENDING:
+                self._pending(cd)
+            elif kind == _WRITABLE:
+                transport = self._table.get(cd)
+                if transport is not None:
+                    context.current = transport
+                    transport.writable()
+            elif kind in _ENDS:
+                ends.append((cd, kind, detail))
+            elif kind == _EOF:
+                more = True
+        if self._gd >= 0:
+            more = self._deliver(limit, context) or more
+        for cd, kind, detail in ends:
+            transport = self._table.get(cd)
+            if transport is None:
+                self._failed(cd, detail)
+            else:
+                self.forget(transport)
+                transport.ended(reasons.reasonOf(kind, detail))
+        return more
+
+    def _deliver(self, limit: int, context: LazyContext) -> bool:
+        """One chunk for each readable connection; True when there may be more."""
+        batch = self.group.recv_batch(limit)
+        more = len(batch) == limit
+        rows = self._table.rows
+        size = len(rows)
+        served = []
+        for message in batch:
+            cd, data = message
+            row = cd & SLOT
+            transport = rows[row] if row < size else None
+            if transport is not None and transport.cd == cd:
+                context.current = transport
+                if transport.received(data):
+                    served.append(message)
+            more = more or len(data) >= CHUNK
+        if served and self._gd >= 0:
+            self.group.done(served)
+        return more
+
+    def _enter(self, transport: XTCPTransport) -> None:
+        """A transport has its connection; data follows in the next turn at the earliest."""
+        self._live += 1
+        self._table.put(transport)
+        if not self._fresh:
+            self.later(self._settle)
+        self._fresh.append(transport)
+
+    def _settle(self) -> None:
+        """Data may be delivered to the connections of the turn before."""
+        fresh, self._fresh = self._fresh, []
+        for transport in fresh:
+            transport.settle()
+
+    def _hostOf(self, local: tuple[str, int]) -> IPv4Address | IPv6Address:
+        host = self._hosts.get(local)
+        if host is None:
+            host = self._hosts[local] = toTwisted(local)
+        return host
+
+    def _end(self, call: Callable[[int], None], cd: int) -> None:
+        try:
+            call(cd)
+        except LocalError:
+            pass  # ended in the meantime
+
+    def forget(self, transport: XTCPTransport) -> None:
+        """A transport is about to let go of its connection, or the engine has done so."""
+        if not self._table.remove(transport):
+            return
+        self._live -= 1
+        if not self._live:
+            self._emptied()
+
+    def _endAll(self, reason: Failure) -> None:
+        """Every transport is told the reason."""
+        for transport in list(self._table.rows):
+            owner: object = transport.server if transport is not None else None
+            if transport is not None and owner is self:
+                transport.connectionLost(reason)
+
+    def _pending(self, pendingId: int) -> None:
+        raise NotImplementedError
+
+    def _established(self, cd: int) -> None:
+        raise NotImplementedError
+
+    def _failed(self, cd: int, detail: int) -> None:
+        """Nothing: a connection without a transport is nobody's any more."""
+
+    def _emptied(self) -> None:
+        raise NotImplementedError
