@@ -1,13 +1,16 @@
-"""Applications that go wrong, and one that lets its clients wait."""
+"""Applications that go wrong, one that lets its clients wait, and one that is a client itself."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
 
+from xtcp_twisted.reactor.endpoints import XTCPClientEndpoint
 from xtcp_twisted.reactor.groups import GroupProtocol
+from xtcp_twisted.reactor.stack import stackFor
 
 
 class Fails(Protocol):
@@ -71,3 +74,52 @@ class Gate(Protocol):
     def connectionMade(self) -> None:
         for dam in Dam.groups:
             dam.release()
+
+
+class Joined(Protocol):
+    """One half of a relay: what it reads the other writes, no faster than that can."""
+
+    other: Joined | None = None
+
+    def join(self, other: Joined) -> None:
+        self.other = other
+        self.half.registerProducer(other.half, True)
+        self.half.resumeProducing()
+
+    @property
+    def half(self) -> Any:
+        """The transport."""
+        return self.transport
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.other is not None
+        self.other.half.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.other is not None:
+            self.half.unregisterProducer()
+            self.other.half.loseConnection()
+
+
+class Relay(Joined):
+    """Connects its client to the server that the first message names, "HOST PORT"; says what became of it."""
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.other is not None:
+            super().dataReceived(data)
+            return
+        from twisted.internet import reactor
+
+        host, port = data.decode().split()
+        self.half.pauseProducing()
+        endpoint = XTCPClientEndpoint(stackFor(reactor), host, int(port), timeout=1.5)
+        endpoint.connect(Factory.forProtocol(Joined)).addCallbacks(self.connected_to, self.refused)
+
+    def connected_to(self, other: Joined) -> None:
+        self.half.write(b"connected")
+        other.join(self)
+        self.join(other)
+
+    def refused(self, reason: Failure) -> None:
+        self.half.write(reason.type.__name__.encode())
+        self.half.loseConnection()

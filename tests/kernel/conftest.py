@@ -46,6 +46,7 @@ GROUPS = {
         9004,
         'protocol = "tests.kernel.applications.Dam"\npool = "small"\noptions = { weight = 64 }',
     ),
+    "relay": (9006, 'protocol = "tests.kernel.applications.Relay"'),
     "gate": (9005, 'protocol = "tests.kernel.applications.Gate"'),
 }
 
