@@ -5,10 +5,7 @@
     pair.run(until=lambda: len(pair.far.received) == n)
 
 `near` has the ImpairedLink, for what it sends and what it receives; between it
-and `far` packets change hands without delay.  Both engines wait for
-connections, so a matchmaker opens both sides: it sends each a SYN in the
-other's name, with the initial sequence number that the other will choose.  That
-of `far` is known beforehand from a twin with the same keys at the same time.
+and `far` packets change hands without delay.  `near` connects, `far` accepts.
 """
 
 from __future__ import annotations
@@ -23,13 +20,9 @@ from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.link.impair import ImpairedLink
 from xtcp_twisted.link.memory import MemoryLink
 
-from .packets import Segment, build, read
-
 NEAR, FAR = "192.0.2.1", "198.51.100.7"
 NEAR_PORT, FAR_PORT = 7, 40_000
 START = 1_000.0
-#: When the far side's connection is made; the near side's may need some tries until then.
-MEETING = START + 20.0
 SPIN_LIMIT = 10_000
 
 
@@ -107,88 +100,12 @@ class Pair:
         self.now = START
         self.near = Side(NEAR, NEAR_PORT, seed=seed, impairments={"seed": seed, **impairments}, **near or {})
         self.far = Side(FAR, FAR_PORT, seed=seed + 1, impairments=None, **far or {})
-        self._meet(seed, far or {})
+        self.near.group.connect((FAR, FAR_PORT), (NEAR, NEAR_PORT))
+        self.run(until=lambda: self.near.cd >= 0 and self.far.cd >= 0)
 
     def close(self) -> None:
         self.near.close()
         self.far.close()
-
-    # --- the matchmaker -------------------------------------------------------
-
-    @staticmethod
-    def _syn(side: str, seq: int, tsval: int, *, timestamps: bool, sack: bool) -> bytes:
-        """A SYN to one side, as the other would send it."""
-        src, sport, dst, dport = (
-            (FAR, FAR_PORT, NEAR, NEAR_PORT) if side == NEAR else (NEAR, NEAR_PORT, FAR, FAR_PORT)
-        )
-        options: list[Any] = [("MSS", 1460)]
-        if sack:
-            options.append(("SAckOK", b""))
-        if timestamps:
-            options.append(("Timestamp", (tsval % 2**32, 0)))
-        options += [("NOP", None), ("WScale", 7)]
-        return build(src, dst, sport, dport, seq=seq, flags="S", window=65_535, options=options)
-
-    @staticmethod
-    def _ack(side: str, seq: int, answer: Segment, tsval: int) -> bytes:
-        """The ACK of a side's SYN-ACK."""
-        options: list[Any] = []
-        if answer.tsval is not None:
-            options = [("NOP", None), ("NOP", None), ("Timestamp", (tsval % 2**32, answer.tsval))]
-        other, sport = (FAR, FAR_PORT) if side == NEAR else (NEAR, NEAR_PORT)
-        port = NEAR_PORT if side == NEAR else FAR_PORT
-        return build(other, side, sport, port, seq=seq + 1, ack=answer.seq + 1, window=511, options=options)
-
-    def _foresee(self, seed: int, options: dict[str, Any]) -> Segment:
-        """The SYN-ACK that the far side will give at the meeting."""
-        twin = Side(FAR, FAR_PORT, seed=seed + 1, impairments=None, **options)
-        twin.wire.deliver(self._syn(FAR, 0, 1, timestamps=True, sack=True))
-        twin.turn(MEETING)
-        [(_, raw)] = twin.wire.take()
-        twin.close()
-        return read(MEETING, raw, 1500)
-
-    def _meet(self, seed: int, options: dict[str, Any]) -> None:
-        expected = self._foresee(seed, options)
-        tsval = expected.tsval or 0
-        sack, timestamps = 4 in expected.options, expected.tsval is not None
-        # The near side's answer; SYN and SYN-ACK may get lost.
-        answer = None
-        while answer is None:
-            assert self.now < MEETING, "no SYN came through"
-            self.near.wire.deliver(
-                self._syn(NEAR, expected.seq, tsval - 60_000, timestamps=timestamps, sack=sack)
-            )
-            for raw in self._advance_near(1.0):
-                answer = read(self.now, raw, 1500)
-        self._advance_near(MEETING - self.now)
-        peer_ts = (answer.tsval or 0) + int((MEETING - answer.time) * 1000) + 1_000
-        self.far.wire.deliver(
-            self._syn(FAR, answer.seq, peer_ts, timestamps=answer.tsval is not None, sack=4 in answer.options)
-        )
-        self.far.turn(self.now)
-        [(_, raw)] = self.far.wire.take()
-        reply = read(self.now, raw, 1500)
-        assert reply.seq == expected.seq
-        self.far.wire.deliver(self._ack(FAR, answer.seq, reply, peer_ts))
-        self.far.turn(self.now)
-        while self.near.cd < 0:
-            self.near.wire.deliver(self._ack(NEAR, reply.seq, answer, tsval))
-            self._advance_near(0.5)
-        assert self.far.cd >= 0
-
-    def _advance_near(self, seconds: float) -> list[bytes]:
-        """The near side alone; what it sent and the network let through."""
-        end = self.now + seconds
-        out = []
-        self.near.turn(self.now)
-        while (due := self.near.engine.poll_at()) is not None and due <= end:
-            self.now = max(self.now, due)
-            self.near.turn(self.now)
-            out += [raw for _, raw in self.near.wire.take()]
-        self.now = end
-        self.near.turn(self.now)
-        return out + [raw for _, raw in self.near.wire.take()]
 
     # --- time -----------------------------------------------------------------
 
