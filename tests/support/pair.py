@@ -87,7 +87,10 @@ class Side:
 
 
 class Pair:
-    """Two connected sides; `impairments` are ImpairedLink's."""
+    """Two connected sides; `impairments` are ImpairedLink's.
+
+    :param crossed: both connect, so that their SYNs cross: simultaneous open.
+    """
 
     def __init__(
         self,
@@ -95,12 +98,15 @@ class Pair:
         seed: int = 1,
         near: dict[str, Any] | None = None,
         far: dict[str, Any] | None = None,
+        crossed: bool = False,
         **impairments: Any,
     ) -> None:
         self.now = START
         self.near = Side(NEAR, NEAR_PORT, seed=seed, impairments={"seed": seed, **impairments}, **near or {})
         self.far = Side(FAR, FAR_PORT, seed=seed + 1, impairments=None, **far or {})
         self.near.group.connect((FAR, FAR_PORT), (NEAR, NEAR_PORT))
+        if crossed:
+            self.far.group.connect((NEAR, NEAR_PORT), (FAR, FAR_PORT))
         self.run(until=lambda: self.near.cd >= 0 and self.far.cd >= 0)
 
     def close(self) -> None:
