@@ -68,6 +68,17 @@ def status_at(path: Path) -> dict[str, Any]:
     return status
 
 
+def first_status(process: subprocess.Popen[bytes], path: Path) -> dict[str, Any]:
+    """The same of a server that has just been started."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return status_at(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+
+
 class Served:
     """A running ``twistd xtcp`` beside a lab."""
 
@@ -86,12 +97,7 @@ class Served:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 20
-        while not self.status_path.exists():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
-        self.status()
+        first_status(self.process, self.status_path)
 
     def connect(self, port: int, host: str = "10.77.0.2") -> socket.socket:
         connection: socket.socket = self.lab.call(socket.create_connection, (host, port), 5)
@@ -222,11 +228,7 @@ def test_without_a_device_a_configuration_can_be_tried(tmp_path: Path) -> None:
     arguments = ["--config", str(file), "--set", "link.kind=memory", "--status-socket", str(status)]
     with subprocess.Popen(twistd(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         try:
-            deadline = time.monotonic() + 20
-            while not status.exists() and time.monotonic() < deadline:
-                assert process.poll() is None
-                time.sleep(0.02)
-            assert status_at(status)["pid"] == process.pid
+            assert first_status(process, status)["pid"] == process.pid
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == -signal.SIGTERM
         finally:
