@@ -235,6 +235,8 @@ class EngineConfig:
     time_wait_s: float = attrs.field(default=TIME_WAIT_S, validator=_seconds(0.001, 600))
     #: RST segments per second in answer to segments of no connection (RFC 9293 3.10.7.1).
     resets_per_second: int = attrs.field(default=1_000, validator=_integer(0, 10_000_000))
+    #: Messages of ICMP per second that answer others: echo replies and errors together.
+    icmp_per_second: int = attrs.field(default=1_000, validator=_integer(0, 10_000_000))
     #: Packets taken in by one `poll`, so that one turn of a reactor is bounded.
     packets_per_poll: int = attrs.field(default=512, validator=_integer(1, 1_000_000))
     #: Largest packet; 0 takes the link's MTU.

@@ -24,6 +24,7 @@ from xtcp_twisted.engine import Engine, Group, Pool
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.link.memory import MemoryLink
 
+from . import icmp
 from .ladder import Ladder, describe
 from .packets import Segment, read
 from .peer import Client
@@ -69,6 +70,7 @@ class Net:
         self.ladder = Ladder(start)
         self.events: list[Event] = []
         self.strays: list[Segment] = []
+        self.messages: list[icmp.Message] = []
         self.clients: dict[tuple[str, int, int], Client] = {}
         self._pool: Pool | None = None
         self._next_sport = 40_000
@@ -200,6 +202,9 @@ class Net:
         """Hand every packet that the engine sent to the peer it is for, through the judge."""
         for time, raw in self.link.take():
             assert abs(time - self.now) < 1e-6, f"a packet stamped {time} leaves at {self.now}"
+            if icmp.is_icmp(bytes(raw)):
+                self.messages.append(icmp.read(self.now, bytes(raw), self.mtu))
+                continue
             segment = read(self.now, bytes(raw), self.mtu)
             client = self.clients.get((segment.dst, segment.dport, segment.sport))
             if client is None:
@@ -222,6 +227,7 @@ class Net:
 
     def expect_nothing(self) -> None:
         """No packet has gone to anybody."""
+        assert not self.messages, f"unexpected: {self.messages[0]}"
         assert not self.strays, f"unexpected: {self.strays[0]}"
         for client in self.clients.values():
             client.expect_nothing()

@@ -111,8 +111,6 @@ def test_the_limit_does_not_touch_connections(make_net: MakeNet) -> None:
         pytest.param({"ip": {"len": 30}}, id="total length too short"),
         pytest.param({"tcp": {"dataofs": 4}}, id="data offset 4"),
         pytest.param({"tcp": {"dataofs": 15}}, id="data offset beyond the packet"),
-        pytest.param({"ip": {"proto": 17}}, id="UDP"),
-        pytest.param({"ip": {"proto": 132}}, id="SCTP"),
     ],
 )
 def test_a_malformed_packet_is_counted_and_not_answered(net: Net, fields: dict[str, Any]) -> None:

@@ -31,7 +31,8 @@ from xtcp_twisted.tcp.timers cimport timers_fire
 cdef enum:
     SWEEP_ROWS = 65_536
     RELEASED_AT_ONCE = 256     # throttled connections that one flush looks at
-    FIRST_END = 8              # EventKind.CLOSED: from here on the kinds end a connection
+    SOFT_ERROR = 7             # EventKind.SOFT_ERROR: from here on the kinds have a detail
+    FIRST_END = 8              # EventKind.CLOSED: from here on they end a connection
     EVENT_KINDS = 11
 
 cdef tuple KINDS = tuple(EventKind)
@@ -218,6 +219,9 @@ cdef class Engine:
         cdef conn_t c
         cdef Group group
         conn_load(&c, &self.state.stack, a.slot)
+        if events >> FIRST_END:
+            # The detail is that of the end, which says it all.
+            events &= ~<uint32_t>(1 << SOFT_ERROR)
         detail = a.detail
         conn_reported(&c)
         group = self.state.group_objects[c.r.group_row]
@@ -226,7 +230,7 @@ cdef class Engine:
             gd = group._descriptor()
             for kind in range(EVENT_KINDS):
                 if events >> kind & 1:
-                    found.append((KINDS[kind], gd, cd, detail if kind >= FIRST_END else 0))
+                    found.append((KINDS[kind], gd, cd, detail if kind >= SOFT_ERROR else 0))
         if events >> FIRST_END:
             conn_free(&c)
         else:

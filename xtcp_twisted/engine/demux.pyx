@@ -18,6 +18,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_IP_IN_UNKNOWN_PROTOS,
     C_IP_REASM_REQUESTS,
 )
+from xtcp_twisted.tcp.icmp cimport icmp_arrives, icmp_refuse
 from xtcp_twisted.tcp.input cimport segment_arrives
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_SYN,
@@ -32,6 +33,7 @@ from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag
 from xtcp_twisted.wire.segment cimport (
     PACKET_ADDRESS,
     PACKET_FRAGMENT,
+    PACKET_ICMP,
     PACKET_NOT_TCP,
     PACKET_OK,
     PACKET_TCP_CHECKSUM,
@@ -73,8 +75,22 @@ cdef void _count_refusal(stack_t *s, int reason) noexcept nogil:
     elif reason == PACKET_TRUNCATED:
         s.counters[C_IP_IN_TRUNCATED] += 1
     else:
-        # PACKET_VERSION, PACKET_IP_HEADER, PACKET_IP_CHECKSUM
+        # PACKET_VERSION, PACKET_IP_HEADER, PACKET_IP_CHECKSUM, PACKET_ROUTE, PACKET_OPTION
         s.counters[C_IP_IN_HDR_ERRORS] += 1
+
+
+cdef void _no_segment(stack_t *s, const addresses_t *own, const segment_t *ip, int reason) noexcept nogil:
+    """A message of ICMP, or a packet that is refused: its sender may have to be told."""
+    if reason != PACKET_ICMP:
+        _count_refusal(s, reason)
+        if ip.problem == 0:
+            return
+    if not is_own(own, ip.local) or is_own(own, ip.remote):
+        s.counters[C_IP_IN_ADDR_ERRORS] += 1
+    elif reason == PACKET_ICMP:
+        icmp_arrives(s, ip)
+    else:
+        icmp_refuse(s, ip, reason)
 
 
 cdef void _dispatch(stack_t *s, const addresses_t *own, segment_t *seg, uint32_t tag) noexcept nogil:
@@ -119,4 +135,4 @@ cdef void take_in(stack_t *s, const addresses_t *own, frame_t *frames, int count
         if reasons[i] == PACKET_OK:
             _dispatch(s, own, &segments[i], tags[i])
         else:
-            _count_refusal(s, reasons[i])
+            _no_segment(s, own, &segments[i], reasons[i])

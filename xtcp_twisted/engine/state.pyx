@@ -14,12 +14,15 @@ from xtcp_twisted.memory.index cimport index_open
 from xtcp_twisted.memory.links cimport list_clear
 from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_t
 from xtcp_twisted.memory.wheel cimport wheel_open
+from xtcp_twisted.tcp.bucket cimport bucket_fill
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t, group_return
 from xtcp_twisted.tcp.counters cimport C_LINK_DROPS
 from xtcp_twisted.tcp.disorder cimport recovery_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
+from xtcp_twisted.tcp.icmp cimport icmp_output
 from xtcp_twisted.tcp.layout cimport (
     REPLIES,
+    TRAY_BYTES,
     active_at,
     active_t,
     chunk_t,
@@ -86,9 +89,9 @@ cdef class State:
         s.limits.accept_timeout_ms = config.accept_timeout_ms
         s.limits.syn_ack_tries = config.syn_ack_tries
         s.limits.time_wait_ms = int(config.time_wait_s * 1000)
-        s.limits.resets_per_second = config.resets_per_second
         s.limits.first_port, s.limits.last_port = config.ephemeral_ports
-        s.reset_tokens = config.resets_per_second
+        bucket_fill(&s.resets, config.resets_per_second, 0)
+        bucket_fill(&s.icmp_answers, config.icmp_per_second, 0)
 
     def _set_keys(self, entropy):
         self._fill(&self.stack.keys, sizeof(self.stack.keys), entropy)
@@ -154,7 +157,8 @@ cdef class State:
         if not s.started:
             s.started = True
             s.now_us = us
-            s.reset_tokens_at_us = us
+            s.resets.at_us = us
+            s.icmp_answers.at_us = us
             s.now_ms = <uint32_t>(us // 1000)
             s.hand_at = s.now_ms
             self._start_pressure()
@@ -216,7 +220,7 @@ cdef class State:
         cdef uint32_t when = 0
         if s.falls_seen != s.pressure.falls:
             return s.now_us
-        if s.output.count or s.reply_count or s.sweeping or s.to_wake or throttle_due(s):
+        if s.output.count or s.reply_count or s.tray_used or s.sweeping or s.to_wake or throttle_due(s):
             return s.now_us
         if s.started and timers_due(s, &when):
             # Millisecond ticks: due when the tick begins.
@@ -242,7 +246,7 @@ cdef class State:
 cdef bint _fill(stack_t *s, out_t *out) noexcept nogil:
     """Fills frames from replies, then from connections; True when nothing is left to send."""
     cdef conn_t c
-    if not output_replies(s, out):
+    if not output_replies(s, out) or not icmp_output(s, out):
         return False
     while s.output.count:
         conn_load(&c, s, active_at(s, s.output.head).slot)
@@ -297,6 +301,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     s.listeners = <uint16_t *>arena_take(arena, 65_536 * sizeof(uint16_t))
     memset(s.listeners, 0xFF, 65_536 * sizeof(uint16_t))
     s.replies = <segment_t *>arena_take(arena, REPLIES * sizeof(segment_t))
+    s.tray = <uint8_t *>arena_take(arena, TRAY_BYTES)
     list_clear(&s.output)
     list_clear(&s.reports)
     for i in range(11):

@@ -154,6 +154,7 @@ cdef void conn_report_closed(conn_t *c) noexcept nogil:
     if c.r.flags & RECORD_FIN_RECEIVED and not c.r.flags & RECORD_EOF_TAKEN:
         return
     c.a.flags &= ~ACTIVE_CLOSE_DUE
+    c.a.detail = 0
     conn_report(c, EVENT_CLOSED)
 
 

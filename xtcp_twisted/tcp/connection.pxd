@@ -28,6 +28,7 @@ cdef enum:
     EVENT_EOF = 4
     EVENT_WRITABLE = 5
     EVENT_STALLED = 6
+    EVENT_SOFT_ERROR = 7
     EVENT_CLOSED = 8
     EVENT_RESET = 9
     EVENT_DOWN = 10
@@ -43,6 +44,8 @@ cdef void conn_release(conn_t *c) noexcept nogil
 cdef void conn_queue_output(conn_t *c) noexcept nogil
 cdef void conn_unqueue_output(conn_t *c) noexcept nogil
 cdef void conn_report(conn_t *c, int kind) noexcept nogil
+# Reports what is wrong and may get right again: an errno.
+cdef void conn_soft_error(conn_t *c, uint16_t error) noexcept nogil
 # Puts a connection that has an active block into its pool's list of those that are to hear when the
 # pressure falls, or takes it out.
 cdef void conn_throttle(conn_t *c) noexcept nogil

@@ -1,6 +1,6 @@
 """Lists, lease and timer node of a connection; see connection.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from posix.unistd cimport read, write
 
 from xtcp_twisted.memory.links cimport UNLINKED, list_append, list_remove
@@ -146,6 +146,13 @@ cdef void conn_report(conn_t *c, int kind) noexcept nogil:
     conn_lease(c).events |= 1 << kind
     if c.a.event.next == UNLINKED:
         list_append(&c.s.reports, _event_links(c.s), sizeof(active_t), c.r.active)
+
+
+cdef void conn_soft_error(conn_t *c, uint16_t error) noexcept nogil:
+    if c.r.flags & RECORD_DETACHED:
+        return
+    conn_report(c, EVENT_SOFT_ERROR)
+    c.a.detail = error
 
 
 cdef void conn_reported(conn_t *c) noexcept nogil:

@@ -12,6 +12,7 @@ from xtcp_twisted.memory.index cimport index_t
 from xtcp_twisted.memory.links cimport link_t, list_t
 from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.memory.wheel cimport node_t, wheel_t
+from xtcp_twisted.tcp.bucket cimport bucket_t
 from xtcp_twisted.tcp.groups cimport group_row_t, pool_row_t
 from xtcp_twisted.tcp.pressure cimport pressure_t
 from xtcp_twisted.wire.segment cimport segment_t
@@ -338,6 +339,7 @@ cdef enum:
 
     PORT_COUNTERS = 256        # of the choice of ephemeral ports
     REPLIES = 4096             # answers that belong to no record, queued for one flush
+    TRAY_BYTES = 262_144       # of ICMP, queued for one flush
 
 cdef struct local_row_t:
     uint8_t address[16]
@@ -355,7 +357,6 @@ cdef struct limits_t:
     uint32_t accept_timeout_ms
     uint32_t syn_ack_tries
     uint32_t time_wait_ms
-    uint32_t resets_per_second
     uint32_t first_port        # of the ephemeral ones
     uint32_t last_port
 
@@ -406,8 +407,11 @@ cdef struct stack_t:
     segment_t *replies         # ring of REPLIES
     uint32_t reply_head
     uint32_t reply_count
-    double reset_tokens
-    int64_t reset_tokens_at_us
+    bucket_t resets            # to strangers
+    bucket_t icmp_answers      # echo replies and errors together
+    uint8_t *tray              # finished packets of ICMP, each behind its length; TRAY_BYTES
+    uint32_t tray_used
+    uint32_t tray_at           # the next to leave
 
     uint32_t hand              # next row of the clock hand
     uint32_t hand_at           # ms: its next slice

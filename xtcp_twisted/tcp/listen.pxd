@@ -19,6 +19,8 @@ cdef bint half_open_segment(
 cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_t slot) noexcept nogil
 # Answers by RST (unless the group is silent, or `quiet`) and forgets the entry.
 cdef void half_open_refuse(stack_t *s, uint32_t row, bint quiet) noexcept nogil
+# The client cannot be reached: forgets the entry.
+cdef void half_open_unreachable(stack_t *s, uint32_t row) noexcept nogil
 # Makes the promised record of an entry that is about to be accepted; NONE when the table is full.
 cdef uint32_t half_open_promise(stack_t *s, uint32_t row, uint32_t group_row) noexcept nogil
 # Drops the accepted requests of a group that closes.

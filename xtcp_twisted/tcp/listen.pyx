@@ -274,6 +274,11 @@ cdef void half_open_refuse(stack_t *s, uint32_t row, bint quiet) noexcept nogil:
     _forget(s, row)
 
 
+cdef void half_open_unreachable(stack_t *s, uint32_t row) noexcept nogil:
+    s.counters[C_ATTEMPT_FAILS] += 1
+    _forget(s, row)
+
+
 cdef void _fill_identity(stack_t *s, uint32_t slot, const half_open_t *h, uint32_t group_row) noexcept nogil:
     cdef record_t *r = record_at(s, slot)
     memcpy(r.remote, h.remote, 16)

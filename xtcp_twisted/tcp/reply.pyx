@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from xtcp_twisted.tcp.bucket cimport bucket_take
 from xtcp_twisted.tcp.counters cimport C_OUT_RSTS, C_REPLY_DROPS, C_RESET_LIMITED
 from xtcp_twisted.tcp.layout cimport RECORD_SCALING, RECORD_TIMESTAMPS, REPLIES, local_at
 from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, RST, SYN
@@ -59,23 +60,12 @@ cdef segment_t *reply_to(
     return _addressed(s, seg.remote, seg.remote_port, seg.local, seg.local_port, flags, seq, ack)
 
 
-cdef bint _may_reset(stack_t *s) noexcept nogil:
-    """A token bucket for resets to strangers (attacks: reflection); one second's worth deep."""
-    cdef double most = s.limits.resets_per_second
-    s.reset_tokens += (s.now_us - s.reset_tokens_at_us) * most / 1e6
-    s.reset_tokens_at_us = s.now_us
-    if s.reset_tokens > most:
-        s.reset_tokens = most
-    if s.reset_tokens < 1:
-        s.counters[C_RESET_LIMITED] += 1
-        return False
-    s.reset_tokens -= 1
-    return True
-
-
 cdef void reply_reset(stack_t *s, const segment_t *seg) noexcept nogil:
     cdef uint32_t length = seg.length + (seg.flags & SYN != 0) + (seg.flags & FIN != 0)
-    if seg.flags & RST or not _may_reset(s):
+    if seg.flags & RST:
+        return
+    if not bucket_take(&s.resets, s.now_us):
+        s.counters[C_RESET_LIMITED] += 1
         return
     if seg.flags & ACK:
         if reply_to(s, seg, RST, seg.ack, 0) == NULL:

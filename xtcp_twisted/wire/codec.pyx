@@ -32,6 +32,9 @@ REFUSALS = (
     "not-tcp",
     "tcp-header",
     "tcp-checksum",
+    "icmp",
+    "route",
+    "option",
 )
 
 

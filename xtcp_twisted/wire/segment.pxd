@@ -1,6 +1,7 @@
 """A parsed TCP segment, and what its header may hold."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
 
 cdef enum:
     FIN = 0x01
@@ -32,7 +33,10 @@ cdef enum:
     PACKET_NOT_TCP = 7
     PACKET_TCP_HEADER = 8      # data offset
     PACKET_TCP_CHECKSUM = 9
-    PACKET_REASONS = 10
+    PACKET_ICMP = 10           # no segment, but a message of ICMP (wire/icmp.pxd)
+    PACKET_ROUTE = 11          # IPv6: a routing header says that it has further to go
+    PACKET_OPTION = 12         # IPv6: an option that we do not know forbids to go on
+    PACKET_REASONS = 13
 
 cdef struct segment_t:
     uint8_t remote[16]         # source of what arrives, destination of what leaves; IPv4 mapped
@@ -50,6 +54,7 @@ cdef struct segment_t:
     uint8_t has                # HAS_*
     uint8_t flags
     uint8_t bad_options        # an option with an impossible length was met (MUST-7)
+    uint16_t problem           # refused for what it asks: offset of the field that asks it; 0: not to be told
     uint8_t sacks              # blocks in `sack`, with HAS_SACK
     uint32_t sack[8]           # left and right edges; four blocks fit into 40 bytes of options
     uint32_t length            # payload bytes
@@ -63,3 +68,11 @@ cdef inline bint is_mapped(const uint8_t *address) noexcept nogil:
         if address[i]:
             return False
     return address[10] == 0xFF and address[11] == 0xFF
+
+
+cdef inline void map_address(uint8_t *out, const uint8_t *address) noexcept nogil:
+    """The 16 bytes of a 4-byte address, ::ffff:a.b.c.d."""
+    memset(out, 0, 10)
+    out[10] = 0xFF
+    out[11] = 0xFF
+    memcpy(out + 12, address, 4)

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from xtcp_twisted.wire.bytes cimport get16, get32, put16, put32
 from xtcp_twisted.wire.checksum cimport checksum_add, checksum_fold
-from xtcp_twisted.wire.ip cimport ip_header_length, parse_ip, write_ip
+from xtcp_twisted.wire.ip cimport PROTOCOL_TCP, ip_header_length, parse_ip, write_ip
 from xtcp_twisted.wire.segment cimport (
     HAS_MSS,
     HAS_SACK,
@@ -19,7 +19,6 @@ from xtcp_twisted.wire.segment cimport (
 )
 
 cdef enum:
-    PROTOCOL_TCP = 6
     OPTION_END = 0
     OPTION_NOP = 1
     OPTION_MSS = 2
@@ -168,7 +167,7 @@ cdef void _write_options(uint8_t *option, const segment_t *fields) noexcept nogi
 
 cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t payload_sum) noexcept nogil:
     cdef uint32_t header = 20 + _options_length(fields)
-    cdef int ip = write_ip(data, fields, header + fields.length)
+    cdef int ip = write_ip(data, fields, PROTOCOL_TCP, header + fields.length)
     cdef uint8_t *tcp = data + ip
     cdef uint64_t total
     put16(tcp, fields.local_port)
