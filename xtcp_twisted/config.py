@@ -90,6 +90,20 @@ INITIAL_WINDOW_SEGMENTS: Final = 10
 #: Our window scale; RFC 7323 section 2.3 allows up to 14.
 WINDOW_SCALE: Final = 7
 
+# --- Path MTU discovery, RFC 1191 and RFC 8201 --------------------------------
+
+#: No packet-too-big makes packets smaller than this over IPv4: RFC 1191 allows 68, which would make
+#: segments that are all header (RFC 5927 section 7.1); the value is Linux' `min_pmtu` ...
+MIN_PATH_MTU_V4: Final = 552
+#: ... nor over IPv6: RFC 8200 section 5 requires every link to have an MTU of 1280 octets.
+MIN_PATH_MTU_V6: Final = 1_280
+#: RFC 1191 section 6.3: an increase MUST NOT be tried less than 5 minutes after a packet-too-big; RFC 8201
+#: section 4 recommends 10 minutes.
+PATH_LIFETIME_S: Final = 600
+#: Timeouts of one segment after which its size is suspected (RFC 4821 section 7.7: a black hole); twice
+#: as many when a segment of that size has come through.
+BLACK_HOLE_TIMEOUTS: Final = 3
+
 # --- Opening and closing ------------------------------------------------------
 
 #: Twice the maximum segment lifetime of RFC 9293 section 3.4.2, as Linux has it.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet6 import IPv6
-from support.icmp import message, ping
+from support.icmp import message, ping, too_big
 from support.net import PEER_V4, PEER_V6, V4, V6, Net
 from support.packets import build
 from support.storm import Storm
@@ -96,6 +96,20 @@ def test_random_messages(v6: bool, kind: int, code: int, rest: bytes, quoting: b
     assert len(target.storm.net.messages) <= 1
     for answer in target.storm.net.messages:
         assert len(answer.raw) <= len(packet)
+    target.survived()
+    target.storm.net.close()
+
+
+@given(st.lists(st.tuples(st.integers(-5_000, 5_000), st.integers(0, 70_000)), max_size=20), st.booleans())
+def test_random_sizes(claims: list[tuple[int, int]], v6: bool) -> None:
+    """Packet-too-big with any MTU about any number near the window."""
+    target = Target(v6)
+    at = (40 if v6 else 20) + 4
+    for offset, mtu in claims:
+        seq = (int.from_bytes(target.quoted[at : at + 4]) + offset) % 2**32
+        bent = target.quoted[:at] + seq.to_bytes(4) + target.quoted[at + 4 :]
+        target.storm.rain([too_big("2001:db8:f::1" if v6 else "203.0.113.1", bent, mtu % (2**16))])
+        target.storm.net.advance(0.3)
     target.survived()
     target.storm.net.close()
 

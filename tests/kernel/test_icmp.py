@@ -1,17 +1,23 @@
-"""The kernel's own ping, and its reading of our errors."""
+"""The kernel's own ping, its reading of our errors, and a path that is narrower than it looks."""
 
 from __future__ import annotations
 
 import errno
 import os
 import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.capture import segments
 
-from tests.kernel.conftest import V4, V6, Served
+from tests.kernel.conftest import GROUPS, V4, V6, Served
+from xtcp_twisted.lab.namespace import Namespace
 
 families = pytest.mark.parametrize("host", [V4, V6], ids=["IPv4", "IPv6"])
+FAR = {V4: "10.88.0.2", V6: "fd88::2"}
+NARROW = 1_300
 
 
 def write_sysctl(name: str, value: str) -> None:
@@ -59,3 +65,113 @@ def test_the_kernel_understands_that_there_is_no_udp(served: Served, host: str, 
     with pytest.raises(OSError) as error:
         served.lab.call(ask)
     assert error.value.errno == told
+
+
+# --- path MTU -----------------------------------------------------------------
+
+Behind = Callable[[bool], Namespace]
+
+
+def _near(far: Namespace, mtu: int) -> None:
+    """The lab becomes a router, with a link of that MTU to the other namespace."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        route.link("add", ifname="near", kind="veth", peer={"ifname": "far", "net_ns_fd": far.fd})
+        index = route.link_lookup(ifname="near")[0]
+        route.addr("add", index=index, address="10.88.0.1", prefixlen=24)
+        route.addr("add", index=index, address="fd88::1", prefixlen=64)
+        route.link("set", index=index, mtu=mtu, state="up")
+    write_sysctl("net/ipv4/ip_forward", "1")
+    write_sysctl("net/ipv6/conf/all/forwarding", "1")
+
+
+def _far(mtu: int) -> None:
+    """A host behind it; its TCP announces the MSS of 1,500 bytes, whatever its device takes."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        index = route.link_lookup(ifname="far")[0]
+        route.link("set", index=index, mtu=mtu, state="up")
+        route.addr("add", index=index, address=FAR[V4], prefixlen=24)
+        route.addr("add", index=index, address=FAR[V6], prefixlen=64)
+        route.route("add", dst="default", gateway="10.88.0.1", metrics={"advmss": 1_460})
+        route.route(
+            "add", dst="default", gateway="fd88::1", metrics={"advmss": 1_440}, family=socket.AF_INET6
+        )
+
+
+def _no_duplicate_detection() -> None:
+    for scope in ("all", "default"):
+        write_sysctl(f"net/ipv6/conf/{scope}/accept_dad", "0")
+
+
+@pytest.fixture
+def behind(served: Served) -> Iterator[Behind]:
+    """Makes a namespace behind a narrow link; the router tells of it, or packets vanish without a word.
+
+    A veth device drops what is larger than the MTU of its other end.
+    """
+    made = []
+
+    def make(silent: bool) -> Namespace:
+        far = Namespace()
+        made.append(far)
+        far.call(_no_duplicate_detection)
+        served.lab.call(_near, far, 1_500 if silent else NARROW)
+        far.call(_far, NARROW if silent else 1_500)
+        return far
+
+    yield make
+    for namespace in made:
+        namespace.close()
+
+
+def exchange(far: Namespace, host: str, payload: bytes) -> bytes:
+    """The payload through the echo server, from behind the narrow link."""
+    with far.call(socket.create_connection, (host, GROUPS["echo"][0]), 20) as connection:
+        sender = threading.Thread(target=connection.sendall, args=(payload,))
+        sender.start()
+        answer = b""
+        while len(answer) < len(payload):
+            part = connection.recv(1 << 20)
+            assert part, "the server ended the connection"
+            answer += part
+        sender.join()
+    return answer
+
+
+def sizes(capture: Path, host: str) -> list[int]:
+    """Of the engine's packets with data, in order."""
+    return [len(segment.raw) for segment in segments(capture) if segment.src == host and segment.data]
+
+
+@families
+def test_a_path_that_is_narrower_than_it_looks(served: Served, behind: Behind, host: str) -> None:
+    """The router's packet-too-big is believed, and the second connection need not hear it again."""
+    told = "Icmp6InPktTooBigs" if ":" in host else "IcmpInDestUnreachs"
+    far = behind(False)
+    payload = os.urandom(300_000)
+    assert exchange(far, host, payload) == payload
+    first = served.snapshot()["counters"]
+    assert first["PathNarrowed"] == 1
+    assert exchange(far, host, payload) == payload
+    second = served.snapshot()["counters"]
+    assert second[told] == first[told] >= 1
+    assert second["PathBlackHoles"] == 0
+    sent = sizes(served.stop(), host)
+    assert {1_500, NARROW} <= set(sent)
+    assert 1_500 not in sent[sent.index(NARROW) :]
+
+
+@families
+def test_a_path_that_swallows_large_packets(served: Served, behind: Behind, host: str) -> None:
+    """Nobody tells: after three timeouts smaller segments are tried, and come through."""
+    far = behind(True)
+    payload = os.urandom(20_000)
+    assert exchange(far, host, payload) == payload
+    counters = served.snapshot()["counters"]
+    assert (counters["PathBlackHoles"], counters["PathNarrowed"]) == (1, 0)
+    sent = sizes(served.stop(), host)
+    assert sent[0] == 1_500
+    assert sent[-2] <= 1_280

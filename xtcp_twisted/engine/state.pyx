@@ -21,6 +21,8 @@ from xtcp_twisted.tcp.disorder cimport recovery_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.icmp cimport icmp_output
 from xtcp_twisted.tcp.layout cimport (
+    NARROWED,
+    PATHS,
     REPLIES,
     TRAY_BYTES,
     active_at,
@@ -29,6 +31,8 @@ from xtcp_twisted.tcp.layout cimport (
     extent_t,
     half_open_t,
     local_row_t,
+    narrowed_t,
+    path_t,
     record_t,
     time_wait_t,
 )
@@ -302,6 +306,8 @@ cdef int _open_arena(stack_t *s, config) except -1:
     memset(s.listeners, 0xFF, 65_536 * sizeof(uint16_t))
     s.replies = <segment_t *>arena_take(arena, REPLIES * sizeof(segment_t))
     s.tray = <uint8_t *>arena_take(arena, TRAY_BYTES)
+    s.paths.rows = <path_t *>arena_take(arena, PATHS * sizeof(path_t))
+    s.paths.narrowed = <narrowed_t *>arena_take(arena, NARROWED * sizeof(narrowed_t))
     list_clear(&s.output)
     list_clear(&s.reports)
     for i in range(11):

@@ -100,5 +100,9 @@ cdef enum:
     C_SOFT_ERRORS
     C_ICMP_LIMITED
     C_ICMP_DROPS               # the tray was full
+    C_PATH_NARROWED
+    C_PATH_DOUBTED             # packet-too-big that waits for a retransmission
+    C_PATH_BLACK_HOLES
+    C_PATH_WIDENED
     C_INVALID_TRANSITIONS
     COUNTERS

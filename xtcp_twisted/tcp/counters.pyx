@@ -96,6 +96,10 @@ NAMES = (
     "SoftErrors",
     "IcmpLimited",
     "IcmpDrops",
+    "PathNarrowed",
+    "PathDoubted",
+    "PathBlackHoles",
+    "PathWidened",
     "InvalidTransitions",
 )
 

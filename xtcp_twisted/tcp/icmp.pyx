@@ -19,7 +19,9 @@ from libc.string cimport memcmp, memcpy
 from xtcp_twisted.memory.index cimport VACANT
 from xtcp_twisted.tcp.bucket cimport bucket_take
 from xtcp_twisted.tcp.connection cimport (
+    conn_arm,
     conn_load,
+    conn_settle,
     conn_soft_error,
     conn_t,
 )
@@ -52,6 +54,7 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.listen cimport half_open_unreachable
 from xtcp_twisted.tcp.output cimport OUT_FRAMES
+from xtcp_twisted.tcp.pathmtu cimport pathmtu_too_big
 from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag
 from xtcp_twisted.wire.icmp cimport (
     ECHO,
@@ -99,6 +102,7 @@ cdef enum:
     ANSWER = 1
     REPORT = 2                 # a soft error
     GIVE_UP = 3                # a hard error: ends a handshake, else as a soft one
+    SHRINK = 4
 
     EPROTO = 71
     ENOPROTOOPT = 92
@@ -112,6 +116,7 @@ cdef struct verdict_t:
     int what
     int counter                # C_ICMP_*, or -1
     uint8_t error              # errno
+    uint32_t mtu
 
 
 cdef int _family(const segment_t *ip) noexcept nogil:
@@ -194,7 +199,9 @@ cdef void _judge_unreachable(const icmp_t *message, verdict_t *v) noexcept nogil
         v.what = GIVE_UP
         v.error = ECONNREFUSED
     elif message.code == UNREACHABLE_TOO_BIG:
-        v.what = NOTHING
+        # RFC 1191 section 4: the MTU in the lower half, once unused.
+        v.what = SHRINK
+        v.mtu = message.rest & 0xFFFF
     elif message.code == UNREACHABLE_ROUTE:
         v.error = EOPNOTSUPP
     elif (
@@ -239,7 +246,9 @@ cdef void _judge6(const icmp_t *message, verdict_t *v) noexcept nogil:
             v.what = GIVE_UP
             v.error = ECONNREFUSED
     elif message.type == TOO_BIG_6:
+        v.what = SHRINK
         v.counter = C_ICMP_IN_TOO_BIG
+        v.mtu = message.rest
     elif message.type == TIME_EXCEEDED_6:
         v.what = REPORT
         v.counter = C_ICMP_IN_TIME_EXCEEDED
@@ -269,8 +278,13 @@ cdef void _of_connection(
     if not (seq_ge(quoted.seq, c.r.snd_una) and seq_lt(quoted.seq, c.r.snd_nxt)):
         s.counters[C_OUT_OF_WINDOW_ICMPS] += 1
         return
-    s.counters[C_SOFT_ERRORS] += 1
-    conn_soft_error(&c, v.error)
+    if v.what == SHRINK:
+        pathmtu_too_big(&c, quoted.length, v.mtu)
+    else:
+        s.counters[C_SOFT_ERRORS] += 1
+        conn_soft_error(&c, v.error)
+    conn_arm(&c)
+    conn_settle(&c)
 
 
 cdef void _of_handshake(
@@ -317,6 +331,7 @@ cdef void icmp_arrives(stack_t *s, const segment_t *ip) noexcept nogil:
         return
     v.what = NOTHING
     v.counter = -1
+    v.mtu = 0
     if family:
         _judge6(&message, &v)
     else:

@@ -10,7 +10,7 @@ from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_number, ack_paced, ack_received
 from xtcp_twisted.tcp.close cimport conn_fail, conn_finished, conn_free
-from xtcp_twisted.tcp.congestion cimport round_trip_sample
+from xtcp_twisted.tcp.congestion cimport round_trip_sample, segment_size
 from xtcp_twisted.tcp.connection cimport (
     EVENT_DATA,
     EVENT_EOF,
@@ -50,6 +50,7 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_FIN_QUEUED,
     RECORD_FIN_RECEIVED,
     RECORD_FIN_SENT,
+    RECORD_FULL_ACKED,
     RECORD_PAUSED,
     RECORD_SACK,
     RECORD_SCALING,
@@ -155,6 +156,8 @@ cdef void _new_acknowledgement(conn_t *c, const segment_t *seg, delivery_t *d) n
     transmit_acknowledged(c, seg, d)
     _sample_round_trip(c, seg, d)
     c.r.snd_una = seg.ack
+    if d.acked >= segment_size(c.r):
+        c.r.flags |= RECORD_FULL_ACKED
     c.a.backoff = 0
     c.r.resends = 0
     c.a.progress = c.s.now_ms

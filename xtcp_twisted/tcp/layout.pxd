@@ -311,6 +311,8 @@ cdef enum:
     RECORD_TS_STALE = 1024     # ts_recent is older than 24 days (RFC 7323 section 5.5)
     RECORD_PROMISED = 2048     # accepted, handshake not complete
     RECORD_SACK = 4096         # agreed in the handshake (RFC 2018)
+    RECORD_FULL_ACKED = 65_536  # a full segment has come through: its size fits the path
+    RECORD_NARROWED = 131_072  # mss is less than agreed (pathmtu.pxd)
 
     # active_t.flags
     ACTIVE_ACK_NOW = 1         # an acknowledgement leaves with the next flush
@@ -340,6 +342,9 @@ cdef enum:
     PORT_COUNTERS = 256        # of the choice of ephemeral ports
     REPLIES = 4096             # answers that belong to no record, queued for one flush
     TRAY_BYTES = 262_144       # of ICMP, queued for one flush
+    PATHS = 1024               # destinations whose path is known to be narrow
+    PATH_WAYS = 4              # places that one destination may take
+    NARROWED = 4096            # connections whose segments are to grow again
 
 cdef struct local_row_t:
     uint8_t address[16]
@@ -359,6 +364,26 @@ cdef struct limits_t:
     uint32_t time_wait_ms
     uint32_t first_port        # of the ephemeral ones
     uint32_t last_port
+
+# A destination behind a link that is narrower than ours (RFC 8201 section 5.2).
+cdef struct path_t:
+    uint8_t remote[16]
+    uint32_t learned           # s
+    uint16_t mtu               # 0: the place is free
+
+# A connection whose segments became smaller than its peer allows.
+cdef struct narrowed_t:
+    uint32_t slot
+    uint32_t generation
+    uint32_t since             # s
+    uint16_t mss               # as agreed in the handshake
+
+cdef struct paths_t:
+    path_t *rows               # PATHS, in sets of PATH_WAYS
+    narrowed_t *narrowed       # ring of NARROWED, the oldest first
+    uint32_t head
+    uint32_t count
+    bint known                 # some destination was ever narrow
 
 cdef struct stack_t:
     arena_t arena
@@ -412,6 +437,7 @@ cdef struct stack_t:
     uint8_t *tray              # finished packets of ICMP, each behind its length; TRAY_BYTES
     uint32_t tray_used
     uint32_t tray_at           # the next to leave
+    paths_t paths
 
     uint32_t hand              # next row of the clock hand
     uint32_t hand_at           # ms: its next slice

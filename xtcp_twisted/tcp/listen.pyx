@@ -41,6 +41,7 @@ from xtcp_twisted.tcp.groups cimport (
 )
 from xtcp_twisted.tcp.layout cimport (
     HALF_REPORTED,
+    RECORD_NARROWED,
     RECORD_PAUSED,
     RECORD_PROMISED,
     RECORD_SACK,
@@ -55,6 +56,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_at,
     record_t,
 )
+from xtcp_twisted.tcp.pathmtu cimport pathmtu_begin
 from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING, pressure_seen
 from xtcp_twisted.tcp.reply cimport reply_new, reply_reset, reply_to
 from xtcp_twisted.tcp.states cimport ESTABLISHED, SYN_RECEIVED, set_state
@@ -292,6 +294,7 @@ cdef void _fill_identity(stack_t *s, uint32_t slot, const half_open_t *h, uint32
     r.last_heard = s.now_ms
     r.rcv_nxt = r.rcv_ackd = r.rcv_adv = h.irs + 1
     r.snd_una = r.snd_nxt = r.snd_lbb = h.iss + 1
+    pathmtu_begin(s, slot)
     s.groups[group_row].references += 1
 
 
@@ -300,7 +303,7 @@ cdef uint32_t half_open_promise(stack_t *s, uint32_t row, uint32_t group_row) no
     if slot == NONE:
         return NONE
     _fill_identity(s, slot, half_open_at(s, row), group_row)
-    record_at(s, slot).flags = RECORD_PROMISED
+    record_at(s, slot).flags |= RECORD_PROMISED
     record_at(s, slot).state = SYN_RECEIVED
     record_at(s, slot).tag = row
     return slot
@@ -327,7 +330,7 @@ cdef void _complete(record_t *r, const half_open_t *h, const segment_t *seg, uin
     r.rcv_adv = h.irs + 1 + window
     r.scales = <uint8_t>(WINDOW_SCALE << 4 | h.scale)
     # What the application said and was told before.
-    r.flags &= RECORD_PAUSED | RECORD_SHORT
+    r.flags &= RECORD_PAUSED | RECORD_SHORT | RECORD_NARROWED
     if h.has & HAS_SCALE:
         r.flags |= RECORD_SCALING
     if h.has & HAS_SACK_PERMITTED:

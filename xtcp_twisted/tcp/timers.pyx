@@ -51,6 +51,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
 )
 from xtcp_twisted.tcp.listen cimport half_open_due, half_open_timers
+from xtcp_twisted.tcp.pathmtu cimport pathmtu_age, pathmtu_timeout
 from xtcp_twisted.tcp.recovery cimport recovery_reordering_over, recovery_timeout
 from xtcp_twisted.tcp.reply cimport reply_probe
 from xtcp_twisted.tcp.tailprobe cimport tailprobe_fire
@@ -86,6 +87,7 @@ cdef void _retransmit(conn_t *c) noexcept nogil:
     else:
         c.s.counters[C_TCP_TIMEOUTS] += 1
         recovery_timeout(c)
+        pathmtu_timeout(c)
     if c.r.resends < 255:
         c.r.resends += 1
     if c.a.backoff < MAX_BACKOFF:
@@ -186,6 +188,7 @@ cdef void _sweep(stack_t *s) noexcept nogil:
         return
     s.hand_at = s.now_ms + SWEEP_MS // SLICES
     time_wait_age(s)
+    pathmtu_age(s)
     slice_rows = s.records.fresh // SLICES + 1
     for i in range(slice_rows):
         if s.hand >= s.records.fresh:
