@@ -315,3 +315,52 @@ def test_time_wait_hears_nothing(net: Net) -> None:
     net.turn()
     assert net.engine.snapshot().time_wait == 1
     assert net.take_events() == []
+
+
+# --- in an active open --------------------------------------------------------
+
+
+def opening(net: Net, v6: bool) -> tuple[Group, Client, bytes]:
+    """A connection whose SYN is out, and that packet."""
+    group = net.group(7, v6=v6)
+    peer = net.listener(group).connected_to()
+    return group, peer, peer.expect("S", seq=0).raw
+
+
+@pytest.mark.parametrize("v6, kind, code", HARD)
+def test_a_hard_error_ends_an_active_open(net: Net, v6: bool, kind: int, code: int) -> None:
+    """SHLD-26, where nobody has anything to lose yet."""
+    group, peer, raw = opening(net, v6)
+    net.inject(error(ROUTER[v6], raw, kind, code))
+    net.turn()
+    assert net.take_events() == [(EventKind.DOWN, group.fileno(), peer.cd, HARD[v6, kind, code])]
+    assert net.counters()["AttemptFails"] == 1
+    net.advance(10)
+    net.expect_nothing()
+
+
+@pytest.mark.parametrize("v6, kind, code", SOFT)
+def test_a_soft_error_leaves_an_active_open(net: Net, v6: bool, kind: int, code: int) -> None:
+    group, peer, raw = opening(net, v6)
+    net.inject(error(ROUTER[v6], raw, kind, code))
+    net.turn()
+    assert net.take_events() == [(EventKind.SOFT_ERROR, group.fileno(), peer.cd, SOFT[v6, kind, code])]
+    peer.answer()
+    net.turn()
+    assert net.kinds() == [EventKind.ESTABLISHED]
+    peer.expect("A", seq=1, ack=1)
+
+
+@families
+@pytest.mark.parametrize("offset", [-1, 1, 2**31])
+def test_an_active_open_needs_its_exact_number(net: Net, v6: bool, offset: int) -> None:
+    _, peer, raw = opening(net, v6)
+    at = (40 if v6 else 20) + 4
+    seq = (int.from_bytes(raw[at : at + 4]) + offset) % 2**32
+    net.inject(error(ROUTER[v6], raw[:at] + seq.to_bytes(4) + raw[at + 4 :], 1 if v6 else 3, 4 if v6 else 3))
+    net.turn()
+    assert net.take_events() == []
+    assert net.counters()["OutOfWindowIcmps"] == 1
+    peer.answer()
+    net.turn()
+    peer.expect("A", seq=1, ack=1)

@@ -305,6 +305,19 @@ def test_a_promised_connection_starts_narrow_too(net: Net) -> None:
     assert group.info(client.cd).mss == 1_460
 
 
+def test_an_active_open_starts_narrow_too(net: Net) -> None:
+    group, first = asked(net)
+    told(net, answer(net, group, first, bytes(3_000))[0], 1_400)
+    first.take()
+    first.ack()
+    net.turn()
+    net.take_events()
+    peer = net.listener(group).active_established()
+    assert group.info(peer.cd).mss == 1_360
+    net.advance(PATH_LIFETIME_S + 10)
+    assert group.info(peer.cd).mss == 1_460
+
+
 # --- black holes --------------------------------------------------------------
 
 

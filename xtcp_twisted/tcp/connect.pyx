@@ -15,7 +15,7 @@ lies where it will stay:
 `ACTIVE_SYN` says that the SYN is not acknowledged.  It outlives SYN-RECEIVED
 when the application closes there: the FIN leaves at once, in FIN-WAIT-1.
 
-ICMP is no part of this; a destination that nobody answers for is given up by time.
+A destination that nobody answers for is given up by time, unless ICMP says before that it cannot be reached.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -71,6 +71,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_at,
     record_t,
 )
+from xtcp_twisted.tcp.pathmtu cimport pathmtu_begin
 from xtcp_twisted.tcp.reply cimport reply_reset
 from xtcp_twisted.tcp.states cimport (
     CLOSED,
@@ -213,6 +214,7 @@ cdef void _take_syn(conn_t *c, const segment_t *seg) noexcept nogil:
     c.a.wire_ack = c.a.delivered = c.a.read_nxt = r.rcv_nxt
     r.rcv_adv = r.rcv_nxt + first_window(c.p.chunks.capacity, c.g.weight)
     r.mss = agreed.mss
+    pathmtu_begin(c.s, c.slot)
     r.scales = <uint8_t>(WINDOW_SCALE << 4 | agreed.scale)
     if agreed.has & HAS_SCALE:
         r.flags |= RECORD_SCALING

@@ -18,7 +18,9 @@ from libc.string cimport memcmp, memcpy
 
 from xtcp_twisted.memory.index cimport VACANT
 from xtcp_twisted.tcp.bucket cimport bucket_take
+from xtcp_twisted.tcp.close cimport conn_fail
 from xtcp_twisted.tcp.connection cimport (
+    EVENT_DOWN,
     conn_arm,
     conn_load,
     conn_settle,
@@ -45,6 +47,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_SOFT_ERRORS,
 )
 from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_SYN,
     REFERENCE_HALF_OPEN,
     REFERENCE_RECORD,
     REFERENCE_ROW,
@@ -269,11 +272,25 @@ cdef void _answer_echo(stack_t *s, const segment_t *ip, icmp_t *message) noexcep
     _put(s, ip, message, C_ICMP_OUT_ECHO_REPLIES)
 
 
+cdef void _of_our_syn(conn_t *c, const segment_t *quoted, const verdict_t *v) noexcept nogil:
+    """An active open: only the SYN is out, below SND.UNA (connect.pyx); a hard error ends it (SHLD-26)."""
+    if quoted.seq != c.r.snd_una - 1:
+        c.s.counters[C_OUT_OF_WINDOW_ICMPS] += 1
+    elif v.what == GIVE_UP:
+        conn_fail(c, EVENT_DOWN, v.error)
+    elif v.what == REPORT:
+        c.s.counters[C_SOFT_ERRORS] += 1
+        conn_soft_error(c, v.error)
+
+
 cdef void _of_connection(
     stack_t *s, uint32_t slot, const segment_t *quoted, const verdict_t *v
 ) noexcept nogil:
     cdef conn_t c
     conn_load(&c, s, slot)
+    if c.a != NULL and c.a.flags & ACTIVE_SYN:
+        _of_our_syn(&c, quoted, v)
+        return
     # RFC 5927 section 4.1: SND.UNA =< SEG.SEQ < SND.NXT
     if not (seq_ge(quoted.seq, c.r.snd_una) and seq_lt(quoted.seq, c.r.snd_nxt)):
         s.counters[C_OUT_OF_WINDOW_ICMPS] += 1

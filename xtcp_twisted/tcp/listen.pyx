@@ -32,13 +32,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_SYN_RETRANS,
     C_OUT_SEGS,
 )
-from xtcp_twisted.tcp.groups cimport (
-    G_ACCEPTED,
-    G_REFUSED,
-    GROUP_OPEN,
-    GROUP_SILENT,
-    MAX_GROUPS,
-)
+from xtcp_twisted.tcp.groups cimport G_ACCEPTED, G_REFUSED, GROUP_OPEN, GROUP_SILENT, MAX_GROUPS
 from xtcp_twisted.tcp.layout cimport (
     HALF_REPORTED,
     RECORD_NARROWED,
@@ -69,15 +63,7 @@ from xtcp_twisted.tcp.tuples cimport (
     timestamp_offset,
     tuple_tag,
 )
-from xtcp_twisted.wire.segment cimport (
-    ACK,
-    HAS_MSS,
-    HAS_SACK_PERMITTED,
-    HAS_SCALE,
-    HAS_TIMESTAMPS,
-    RST,
-    SYN,
-)
+from xtcp_twisted.wire.segment cimport ACK, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, RST, SYN
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_lt
 
 cdef uint32_t UNLIMITED = config.UNLIMITED
