@@ -38,6 +38,8 @@ def program(name: str) -> str:
 def tshark(path: Path, chosen: str) -> list[str]:
     """Wireshark's lines for the packets that a display filter chooses; checksums are verified."""
     checks = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
+    # A client's port may by chance be that of some protocol, as which payload would be malformed.
+    checks += ["-d", "tcp.port==1-65535,data"]
     # A home of its own, since tshark reads and writes preferences.
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
