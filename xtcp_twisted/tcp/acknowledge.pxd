@@ -17,6 +17,8 @@ cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil
 cdef void ack_sent(conn_t *c, uint32_t ack, bint with_data) noexcept nogil
 # A challenge ACK or the ACK of a duplicate: at most one per 500 ms and connection.
 cdef bint ack_paced(conn_t *c) noexcept nogil
+# A challenge ACK (RFC 5961), paced so and counted.
+cdef void ack_challenge(conn_t *c) noexcept nogil
 # Whether the pressure of the pool keeps the right edge of its window where it is.
 cdef bint window_frozen(const conn_t *c) noexcept nogil
 # Whether a window that was shown small has become worth an update of its own.

@@ -27,7 +27,13 @@ from xtcp_twisted.tcp.connection cimport (
     conn_throttle,
     conn_update_ready,
 )
-from xtcp_twisted.tcp.counters cimport C_ACKS_WITHHELD, C_PIGGYBACKED_ACKS, C_PURE_ACKS, C_WINDOW_UPDATES
+from xtcp_twisted.tcp.counters cimport (
+    C_ACKS_WITHHELD,
+    C_CHALLENGE_ACKS,
+    C_PIGGYBACKED_ACKS,
+    C_PURE_ACKS,
+    C_WINDOW_UPDATES,
+)
 from xtcp_twisted.tcp.groups cimport G_PIGGYBACKED, G_PURE_ACKS, POLICY_APPLICATION, POLICY_IMMEDIATE
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_HELD,
@@ -219,3 +225,8 @@ cdef bint ack_paced(conn_t *c) noexcept nogil:
     c.r.challenged = now if now else 1
     conn_ack_now(c)
     return True
+
+
+cdef void ack_challenge(conn_t *c) noexcept nogil:
+    if ack_paced(c):
+        c.s.counters[C_CHALLENGE_ACKS] += 1

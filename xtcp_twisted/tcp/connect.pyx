@@ -24,7 +24,7 @@ from libc.string cimport memcpy, memset
 from xtcp_twisted import config
 from xtcp_twisted.memory.index cimport index_insert
 from xtcp_twisted.memory.slab cimport NONE, slab_take
-from xtcp_twisted.tcp.acknowledge cimport ack_paced, first_window
+from xtcp_twisted.tcp.acknowledge cimport ack_challenge, ack_paced, first_window
 from xtcp_twisted.tcp.close cimport conn_fail
 from xtcp_twisted.tcp.congestion cimport (
     initial_window,
@@ -45,7 +45,6 @@ from xtcp_twisted.tcp.connection cimport (
 )
 from xtcp_twisted.tcp.counters cimport (
     C_ACTIVE_OPENS,
-    C_CHALLENGE_ACKS,
     C_OUT_SEGS,
     C_PAWS_ESTAB_REJECTED,
     C_RETRANS_SEGS,
@@ -340,14 +339,13 @@ cdef bint _syn_received(conn_t *c, const segment_t *seg) noexcept nogil:
     if seg.flags & RST:
         if seg.seq == c.r.rcv_nxt:
             conn_fail(c, EVENT_RESET, ECONNREFUSED)
-        elif ack_paced(c):
-            c.s.counters[C_CHALLENGE_ACKS] += 1
+        else:
+            ack_challenge(c)
         return False
     # Fourth, the SYN bit (RFC 5961 section 4).
     if seg.flags & SYN:
         c.s.counters[C_SYN_CHALLENGE] += 1
-        if ack_paced(c):
-            c.s.counters[C_CHALLENGE_ACKS] += 1
+        ack_challenge(c)
         return False
     # Fifth, the ACK field: SND.UNA < SEG.ACK =< SND.NXT, where SND.UNA is ISS.
     if not seg.flags & ACK or not _paws(c, seg):

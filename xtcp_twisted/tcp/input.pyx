@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, uint32_t
 
 from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.memory.slab cimport NONE
-from xtcp_twisted.tcp.acknowledge cimport ack_number, ack_paced, ack_received
+from xtcp_twisted.tcp.acknowledge cimport ack_challenge, ack_number, ack_paced, ack_received
 from xtcp_twisted.tcp.close cimport conn_fail, conn_finished, conn_free
 from xtcp_twisted.tcp.congestion cimport round_trip_sample, segment_size
 from xtcp_twisted.tcp.connection cimport (
@@ -26,7 +26,6 @@ from xtcp_twisted.tcp.connection cimport (
 )
 from xtcp_twisted.tcp.counters cimport (
     C_ABORT_ON_DATA,
-    C_CHALLENGE_ACKS,
     C_DATA_SEGS_IN,
     C_IN_BYTES,
     C_DUPLICATES,
@@ -130,13 +129,12 @@ cdef bint _check_rst_and_syn(conn_t *c, const segment_t *seg) noexcept nogil:
         if seg.seq == c.r.rcv_nxt:
             c.s.counters[C_ESTAB_RESETS] += 1
             conn_fail(c, EVENT_RESET, 104)
-        elif ack_paced(c):
-            c.s.counters[C_CHALLENGE_ACKS] += 1
+        else:
+            ack_challenge(c)
         return False
     if seg.flags & SYN:
         c.s.counters[C_SYN_CHALLENGE] += 1
-        if ack_paced(c):
-            c.s.counters[C_CHALLENGE_ACKS] += 1
+        ack_challenge(c)
         return False
     return seg.flags & ACK != 0
 
@@ -223,8 +221,7 @@ cdef void _update_window(conn_t *c, const segment_t *seg) noexcept nogil:
 cdef bint _check_ack(conn_t *c, const segment_t *seg) noexcept nogil:
     """Fifth step with RFC 5961 section 5; False: an ACK that nobody can have sent."""
     if seq_gt(seg.ack, c.r.snd_nxt) or seq_lt(seg.ack, c.r.snd_una - c.r.max_snd_wnd):
-        if ack_paced(c):
-            c.s.counters[C_CHALLENGE_ACKS] += 1
+        ack_challenge(c)
         return False
     _acknowledgement(c, seg)
     if seg.ack == c.r.snd_una:
