@@ -8,13 +8,13 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.console import TWISTD
 
 from xtcp_twisted.lab import Lab
 from xtcp_twisted.link.tun import TunLink
@@ -47,9 +47,8 @@ protocol = "examples.plain_echo.PlainEcho"
 """
 
 
-def twistd(*arguments: str, cwd: Path = ROOT) -> list[str]:
-    program = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
-    return [sys.executable, "-c", program, "--nodaemon", "--pidfile=", "xtcp", *arguments]
+def twistd(*arguments: str) -> list[str]:
+    return [*TWISTD, "--nodaemon", "--pidfile=", "xtcp", *arguments]
 
 
 @pytest.fixture(scope="module")
