@@ -59,7 +59,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_at,
     record_t,
 )
-from xtcp_twisted.tcp.listen cimport (
+from xtcp_twisted.tcp.halfopen cimport (
     credits_spend,
     half_open_accept,
     half_open_drop,

@@ -12,7 +12,7 @@ from xtcp_twisted.tcp.groups cimport (
     MAX_GROUPS,
     group_row_t,
 )
-from xtcp_twisted.tcp.listen cimport half_open_refuse
+from xtcp_twisted.tcp.halfopen cimport half_open_refuse
 
 cdef enum:
     # RFC 6335 section 6: the dynamic ports.

@@ -6,7 +6,7 @@ from xtcp_twisted.tcp.close cimport conn_abort, conn_finish
 from xtcp_twisted.tcp.connection cimport conn_load
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, GROUP_SWEEP_ABORT, group_row_t
 from xtcp_twisted.tcp.layout cimport RECORD_DETACHED, RECORD_PROMISED, record_at, record_t
-from xtcp_twisted.tcp.listen cimport half_open_of, half_open_refuse
+from xtcp_twisted.tcp.halfopen cimport half_open_of, half_open_refuse
 
 
 cdef list group_members(const stack_t *s, uint32_t group_row):

@@ -55,7 +55,7 @@ from xtcp_twisted.tcp.layout cimport (
     TRAY_BYTES,
     half_open_at,
 )
-from xtcp_twisted.tcp.listen cimport half_open_unreachable
+from xtcp_twisted.tcp.halfopen cimport half_open_unreachable
 from xtcp_twisted.tcp.output cimport OUT_FRAMES
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_too_big
 from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag

@@ -1,10 +1,7 @@
-"""Passive open: the application decides before the SYN-ACK (P08; architecture section 7)."""
-
 from libc.stdint cimport uint32_t
 
 from xtcp_twisted.tcp.connection cimport conn_t
-from xtcp_twisted.tcp.groups cimport group_row_t
-from xtcp_twisted.tcp.layout cimport half_open_t, stack_t
+from xtcp_twisted.tcp.layout cimport stack_t
 from xtcp_twisted.wire.segment cimport segment_t
 
 
@@ -15,21 +12,3 @@ cdef void listen_segment(stack_t *s, const segment_t *seg, uint32_t tag) noexcep
 cdef bint half_open_segment(
     stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag, conn_t *c
 ) noexcept nogil
-# Sends the SYN-ACK; `slot`: a record promised to the application, or NONE.
-cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_t slot) noexcept nogil
-# Answers by RST (unless the group is silent, or `quiet`) and forgets the entry.
-cdef void half_open_refuse(stack_t *s, uint32_t row, bint quiet) noexcept nogil
-# The client cannot be reached: forgets the entry.
-cdef void half_open_unreachable(stack_t *s, uint32_t row) noexcept nogil
-# Makes the promised record of an entry that is about to be accepted; NONE when the table is full.
-cdef uint32_t half_open_promise(stack_t *s, uint32_t row, uint32_t group_row) noexcept nogil
-# Drops the accepted requests of a group that closes.
-cdef void half_open_drop(stack_t *s, uint32_t group_row) noexcept nogil
-# The entry of a promised record, or NONE.
-cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil
-# Accepts pending requests while the group has credits.
-cdef void credits_spend(stack_t *s, uint32_t group_row) noexcept nogil
-# Timers of all half-open entries.
-cdef void half_open_timers(stack_t *s) noexcept nogil
-# When half_open_timers is due; False: never.
-cdef bint half_open_due(const stack_t *s, uint32_t *when) noexcept nogil

@@ -50,7 +50,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_at,
     record_t,
 )
-from xtcp_twisted.tcp.listen cimport half_open_due, half_open_timers
+from xtcp_twisted.tcp.halfopen cimport half_open_due, half_open_timers
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_age, pathmtu_timeout
 from xtcp_twisted.tcp.recovery cimport recovery_reordering_over, recovery_timeout
 from xtcp_twisted.tcp.reply cimport reply_probe

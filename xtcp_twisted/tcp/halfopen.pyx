@@ -1,0 +1,306 @@
+"""The table of half-open entries: requests that wait for a decision, or for the handshake's last segment.
+
+An entry that waits for the application lies in its group's pending list, an
+accepted one in the list of those with as many SYN-ACKs sent: in each list all
+wait equally long, so the head is always the next one due.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+
+from xtcp_twisted import config
+from xtcp_twisted.memory.index cimport index_insert, index_remove, index_replace
+from xtcp_twisted.memory.links cimport END, list_append, list_remove
+from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
+from xtcp_twisted.tcp.acknowledge cimport first_window
+from xtcp_twisted.tcp.connection cimport conn_load, conn_release, conn_t, group_signal
+from xtcp_twisted.tcp.counters cimport (
+    C_ACCEPT_TIMEOUTS,
+    C_ATTEMPT_FAILS,
+    C_LISTEN_DROPS,
+    C_OUT_SEGS,
+    C_REFUSED,
+    C_REQ_Q_FULL,
+    C_RETRANS_SEGS,
+    C_SYN_RETRANS,
+)
+from xtcp_twisted.tcp.credits cimport credit_take, credit_wait_ms
+from xtcp_twisted.tcp.groups cimport G_ACCEPTED, G_REFUSED, GROUP_OPEN, GROUP_SILENT, group_row_t
+from xtcp_twisted.tcp.layout cimport (
+    HALF_REPORTED,
+    RECORD_PROMISED,
+    REFERENCE_HALF_OPEN,
+    REFERENCE_SHIFT,
+    earlier,
+    half_open_at,
+    half_open_t,
+    local_at,
+    record_at,
+)
+from xtcp_twisted.tcp.passive cimport passive_record
+from xtcp_twisted.tcp.reply cimport reply_new, reply_reset
+from xtcp_twisted.tcp.synoptions cimport own_mss, syn_options_agree
+from xtcp_twisted.tcp.tuples cimport (
+    initial_sequence,
+    local_drop,
+    local_hold,
+    timestamp_offset,
+    tuple_tag,
+)
+from xtcp_twisted.wire.segment cimport ACK, HAS_MSS, HAS_TIMESTAMPS, SYN
+
+cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
+cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
+
+cdef enum:
+    LINK_AT = 52               # offset of half_open_t.link
+
+
+cdef inline uint32_t _reference(uint32_t row) noexcept nogil:
+    return <uint32_t>REFERENCE_HALF_OPEN << REFERENCE_SHIFT | row
+
+
+cdef void _enqueue_pending(stack_t *s, uint32_t row, group_row_t *g) noexcept nogil:
+    if g.pending.count == 0:
+        s.pending_groups += 1
+    list_append(&g.pending, s.half_opens.rows + LINK_AT, 64, row)
+    if g.unreported == END:
+        g.unreported = row
+    s.unreported += 1
+    group_signal(g)
+
+
+cdef void _dequeue(stack_t *s, uint32_t row) noexcept nogil:
+    """Out of whichever list the entry is in."""
+    cdef half_open_t *h = half_open_at(s, row)
+    cdef group_row_t *g = &s.groups[h.group_row]
+    if h.tries:
+        list_remove(&s.answered[h.tries], s.half_opens.rows + LINK_AT, 64, row)
+        return
+    if not h.flags & HALF_REPORTED:
+        s.unreported -= 1
+        if g.unreported == row:
+            g.unreported = h.link.next
+    list_remove(&g.pending, s.half_opens.rows + LINK_AT, 64, row)
+    if g.pending.count == 0:
+        s.pending_groups -= 1
+    group_signal(g)
+
+
+cdef void half_open_answer(stack_t *s, half_open_t *h) noexcept nogil:
+    cdef group_row_t *g = &s.groups[h.group_row]
+    cdef segment_t *reply = reply_new(s)
+    if reply == NULL:
+        return
+    memcpy(reply.remote, h.remote, 16)
+    memcpy(reply.local, local_at(s, h.local_row).address, 16)
+    reply.remote_port = h.remote_port
+    reply.local_port = h.local_port
+    reply.flags = SYN | ACK
+    reply.seq = h.iss
+    reply.ack = h.irs + 1
+    reply.window = <uint16_t>first_window(s.pools[g.pool_row].chunks.capacity, g.weight)
+    reply.has = HAS_MSS | h.has
+    reply.mss = <uint16_t>own_mss(s, g, h.remote)
+    reply.scale = <uint8_t>WINDOW_SCALE
+    if h.has & HAS_TIMESTAMPS:
+        reply.ts_val = s.now_ms + timestamp_offset(s, reply)
+        reply.ts_ecr = h.ts_recent
+
+
+cdef void _start_answer(stack_t *s, uint32_t row, uint32_t slot) noexcept nogil:
+    """From the list it is in (answered[0] stands for none) to the list of one try."""
+    cdef half_open_t *h = half_open_at(s, row)
+    list_remove(&s.answered[0], s.half_opens.rows + LINK_AT, 64, row)
+    h.tries = 1
+    h.slot = slot
+    h.due = s.now_ms + INITIAL_RTO_MS
+    list_append(&s.answered[1], s.half_opens.rows + LINK_AT, 64, row)
+    s.groups[h.group_row].counters[G_ACCEPTED] += 1
+    half_open_answer(s, h)
+
+
+cdef void half_open_new(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag) noexcept nogil:
+    cdef group_row_t *g = &s.groups[group_row]
+    cdef half_open_t *h
+    cdef uint32_t row, local = local_hold(s, seg.local)
+    if local == NONE:
+        s.counters[C_LISTEN_DROPS] += 1
+        return
+    row = slab_take(&s.half_opens)
+    if row == NONE:
+        local_drop(s, local)
+        s.counters[C_REQ_Q_FULL] += 1
+        return
+    h = half_open_at(s, row)
+    memcpy(h.remote, seg.remote, 16)
+    h.remote_port = seg.remote_port
+    h.local_port = seg.local_port
+    h.local_row = local
+    h.slot = NONE
+    h.group_row = <uint16_t>group_row
+    h.iss = initial_sequence(s, seg)
+    syn_options_agree(s, g, h, seg)
+    h.due = s.now_ms + s.limits.accept_timeout_ms
+    index_insert(&s.index, tag, _reference(row))
+    if g.pending.count == 0 and credit_take(g, s.now_us):
+        list_append(&s.answered[0], s.half_opens.rows + LINK_AT, 64, row)
+        _start_answer(s, row, NONE)
+    else:
+        _enqueue_pending(s, row, g)
+
+
+cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_t slot) noexcept nogil:
+    cdef half_open_t *h = half_open_at(s, row)
+    _dequeue(s, row)
+    h.group_row = <uint16_t>group_row
+    list_append(&s.answered[0], s.half_opens.rows + LINK_AT, 64, row)
+    _start_answer(s, row, slot)
+
+
+cdef void credits_spend(stack_t *s, uint32_t group_row) noexcept nogil:
+    cdef group_row_t *g = &s.groups[group_row]
+    while g.pending.count and credit_take(g, s.now_us):
+        half_open_accept(s, g.pending.head, group_row, NONE)
+
+
+cdef void half_open_forget(stack_t *s, uint32_t row) noexcept nogil:
+    """Frees an entry, and the record that was promised with it."""
+    cdef half_open_t *h = half_open_at(s, row)
+    cdef segment_t seg
+    cdef conn_t c
+    _dequeue(s, row)
+    memcpy(seg.remote, h.remote, 16)
+    memcpy(seg.local, local_at(s, h.local_row).address, 16)
+    seg.remote_port = h.remote_port
+    seg.local_port = h.local_port
+    index_remove(&s.index, tuple_tag(s, &seg), _reference(row))
+    local_drop(s, h.local_row)
+    if h.slot != NONE:
+        s.groups[h.group_row].references -= 1
+        # `need` and `broadcast` may have leased a block before the handshake.
+        conn_load(&c, s, h.slot)
+        conn_release(&c)
+        slab_return(&s.records, h.slot)
+    slab_return(&s.half_opens, row)
+
+
+cdef void half_open_refuse(stack_t *s, uint32_t row, bint quiet) noexcept nogil:
+    cdef half_open_t *h = half_open_at(s, row)
+    cdef group_row_t *g = &s.groups[h.group_row]
+    cdef segment_t seg
+    g.counters[G_REFUSED] += 1
+    s.counters[C_REFUSED] += 1
+    if not quiet and not g.flags & GROUP_SILENT:
+        memset(&seg, 0, sizeof(seg))
+        memcpy(seg.remote, h.remote, 16)
+        memcpy(seg.local, local_at(s, h.local_row).address, 16)
+        seg.remote_port = h.remote_port
+        seg.local_port = h.local_port
+        seg.seq = h.irs
+        seg.flags = SYN
+        if h.tries:
+            seg.flags = ACK
+            seg.ack = h.iss + 1
+        reply_reset(s, &seg)
+    half_open_forget(s, row)
+
+
+cdef void half_open_unreachable(stack_t *s, uint32_t row) noexcept nogil:
+    s.counters[C_ATTEMPT_FAILS] += 1
+    half_open_forget(s, row)
+
+
+cdef uint32_t half_open_promise(stack_t *s, uint32_t row, uint32_t group_row) noexcept nogil:
+    cdef uint32_t slot = passive_record(s, half_open_at(s, row), group_row)
+    if slot == NONE:
+        return NONE
+    record_at(s, slot).flags |= RECORD_PROMISED
+    record_at(s, slot).tag = row
+    return slot
+
+
+cdef void half_open_become(stack_t *s, uint32_t row, uint32_t slot, uint32_t tag) noexcept nogil:
+    index_replace(&s.index, tag, _reference(row), slot)
+    _dequeue(s, row)
+    slab_return(&s.half_opens, row)
+
+
+cdef void half_open_drop(stack_t *s, uint32_t group_row) noexcept nogil:
+    cdef uint32_t tries, row, following
+    for tries in range(1, s.limits.syn_ack_tries + 1):
+        row = s.answered[tries].head
+        while row != END:
+            following = half_open_at(s, row).link.next
+            if half_open_at(s, row).group_row == group_row:
+                half_open_refuse(s, row, False)
+            row = following
+
+
+cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil:
+    # Until the handshake completes the tag of a promised record is the row of its entry.
+    return record_at(s, slot).tag if record_at(s, slot).flags & RECORD_PROMISED else NONE
+
+
+cdef void _expire_pending(stack_t *s) noexcept nogil:
+    """Requests that the application has neither accepted nor refused in time."""
+    cdef uint32_t row
+    cdef group_row_t *g
+    for row in range(s.group_rows.fresh):
+        g = &s.groups[row]
+        if not g.flags & GROUP_OPEN:
+            continue
+        if g.pending.count and g.credits:
+            credits_spend(s, row)
+        while g.pending.count and not earlier(s.now_ms, half_open_at(s, g.pending.head).due):
+            s.counters[C_ACCEPT_TIMEOUTS] += 1
+            half_open_refuse(s, g.pending.head, False)
+
+
+cdef void half_open_timers(stack_t *s) noexcept nogil:
+    cdef uint32_t tries, row
+    cdef half_open_t *h
+    if s.pending_groups:
+        _expire_pending(s)
+    for tries in range(1, s.limits.syn_ack_tries + 1):
+        while s.answered[tries].count:
+            row = s.answered[tries].head
+            h = half_open_at(s, row)
+            if earlier(s.now_ms, h.due):
+                break
+            if tries == s.limits.syn_ack_tries:
+                s.counters[C_ATTEMPT_FAILS] += 1
+                half_open_forget(s, row)
+                continue
+            list_remove(&s.answered[tries], s.half_opens.rows + LINK_AT, 64, row)
+            h.tries += 1
+            h.due = s.now_ms + (INITIAL_RTO_MS << tries)
+            list_append(&s.answered[tries + 1], s.half_opens.rows + LINK_AT, 64, row)
+            s.counters[C_RETRANS_SEGS] += 1
+            s.counters[C_SYN_RETRANS] += 1
+            s.counters[C_OUT_SEGS] -= 1
+            half_open_answer(s, h)
+
+
+cdef void _earliest(uint32_t candidate, uint32_t *when, bint *found) noexcept nogil:
+    if not found[0] or earlier(candidate, when[0]):
+        when[0] = candidate
+        found[0] = True
+
+
+cdef bint half_open_due(const stack_t *s, uint32_t *when) noexcept nogil:
+    cdef bint found = False
+    cdef uint32_t row
+    cdef const group_row_t *g
+    for row in range(1, s.limits.syn_ack_tries + 1):
+        if s.answered[row].count:
+            _earliest(half_open_at(s, s.answered[row].head).due, when, &found)
+    if not s.pending_groups:
+        return found
+    for row in range(s.group_rows.fresh):
+        g = &s.groups[row]
+        if g.flags & GROUP_OPEN and g.pending.count:
+            _earliest(half_open_at(s, g.pending.head).due, when, &found)
+            if g.credits and g.rate > 0:
+                _earliest(s.now_ms + credit_wait_ms(g), when, &found)
+    return found

@@ -1,0 +1,14 @@
+from libc.stdint cimport uint32_t
+
+from xtcp_twisted.tcp.connection cimport conn_t
+from xtcp_twisted.tcp.layout cimport half_open_t, stack_t
+from xtcp_twisted.wire.segment cimport segment_t
+
+
+# A record in SYN-RECEIVED, its peer, numbers and segment size as the entry has them; not counted and
+# not in the index yet.  NONE when the table is full.
+cdef uint32_t passive_record(stack_t *s, const half_open_t *h, uint32_t group_row) noexcept nogil
+# `seg` completes the handshake: the record is established and `c` is the connection.
+cdef void passive_establish(
+    stack_t *s, uint32_t slot, const half_open_t *h, const segment_t *seg, uint32_t tag, conn_t *c
+) noexcept nogil
