@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import attrs
 
+from xtcp_twisted.checks import FLAG, SHARE, check, integer, is_number, one_of, seconds
 from xtcp_twisted.errors import ConfigurationError
 
 KiB: Final = 1024
@@ -130,39 +131,6 @@ REFUSALS: Final = ("reset", "silent")
 SWEEP_S: Final = 30.0
 
 
-def _check(allowed: str, test: Callable[[Any], bool]) -> Any:
-    """An attrs validator whose error names the field and says what is allowed."""
-
-    def validate(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        try:
-            good = test(value)
-        except TypeError:
-            good = False
-        if not good:
-            raise ConfigurationError(f"{attribute.name}: {value!r} is not allowed; give {allowed}")
-
-    return validate
-
-
-def _number(value: Any, low: float, high: float) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
-
-
-def _integer(low: int, high: int) -> Any:
-    return _check(
-        f"an integer from {low:,} to {high:,}",
-        lambda v: isinstance(v, int) and _number(v, low, high),
-    )
-
-
-def _seconds(low: float, high: float, *, zero: str = "") -> Any:
-    extra = f", or 0 {zero}" if zero else ""
-    return _check(
-        f"a number of seconds from {low:g} to {high:g}{extra}",
-        lambda v: _number(v, low, high) or (bool(zero) and _number(v, 0, 0)),
-    )
-
-
 def _pair(value: Any) -> Any:
     """A list, as TOML has it, as a tuple; anything else is for the validator."""
     return tuple(value) if isinstance(value, list) else value
@@ -171,13 +139,6 @@ def _pair(value: Any) -> Any:
 def _port_range(value: Any) -> bool:
     first, last = value if isinstance(value, tuple) and len(value) == 2 else (0, 0)
     return isinstance(first, int) and isinstance(last, int) and 1 <= first <= last <= 65_535
-
-
-def _one_of(*names: str) -> Any:
-    return _check("one of " + ", ".join(repr(n) for n in names), lambda v: v in names)
-
-
-_SHARE = _check("a share above 0, at most 1", lambda v: _number(v, 0, 1) and v > 0)
 
 
 @attrs.frozen(kw_only=True)
@@ -189,14 +150,14 @@ class PressureThresholds:
     """
 
     #: In use from here on: frozen.
-    frozen: float = attrs.field(default=0.5, validator=_SHARE)
+    frozen: float = attrs.field(default=0.5, validator=SHARE)
     #: In use from here on: withholding.
-    withholding: float = attrs.field(default=0.75, validator=_SHARE)
+    withholding: float = attrs.field(default=0.75, validator=SHARE)
     #: In use from here on: discarding.
-    discarding: float = attrs.field(default=0.875, validator=_SHARE)
+    discarding: float = attrs.field(default=0.875, validator=SHARE)
     #: A state ends when the use falls by this share below where it began.
     hysteresis: float = attrs.field(
-        default=0.05, validator=_check("a share from 0, less than 1", lambda v: _number(v, 0, 1) and v < 1)
+        default=0.05, validator=check("a share from 0, less than 1", lambda v: is_number(v, 0, 1) and v < 1)
     )
 
     def __attrs_post_init__(self) -> None:
@@ -221,49 +182,49 @@ class EngineConfig:
     #: IPv4 and IPv6 addresses, or whole prefixes, that this engine answers for.
     addresses: tuple[str, ...] = attrs.field(converter=tuple)
     #: Rows of the record table: established and closing connections together.
-    max_connections: int = attrs.field(default=65_536, validator=_integer(16, 1 << 27))
+    max_connections: int = attrs.field(default=65_536, validator=integer(16, 1 << 27))
     #: The one transmit buffer that all connections share (P19).
-    transmit_buffer: int = attrs.field(default=64 * MiB, validator=_integer(64 * KiB, 64 * GiB))
+    transmit_buffer: int = attrs.field(default=64 * MiB, validator=integer(64 * KiB, 64 * GiB))
     #: Where the transmit buffer's pressure states begin; a pool has thresholds of its own.
     pressure: PressureThresholds = attrs.field(
         factory=PressureThresholds,
-        validator=_check("PressureThresholds(...)", lambda v: isinstance(v, PressureThresholds)),
+        validator=check("PressureThresholds(...)", lambda v: isinstance(v, PressureThresholds)),
     )
     #: Address space reserved for all engine state; memory is committed on touch.
-    arena_limit: int = attrs.field(default=4 * GiB, validator=_integer(1 * MiB, 1 << 42))
+    arena_limit: int = attrs.field(default=4 * GiB, validator=integer(1 * MiB, 1 << 42))
     #: Connection requests between their SYN and the end of the handshake.
-    max_half_open: int = attrs.field(default=MAX_HALF_OPEN, validator=_integer(16, 1 << 22))
+    max_half_open: int = attrs.field(default=MAX_HALF_OPEN, validator=integer(16, 1 << 22))
     #: First and last of the source ports that `Group.connect` chooses from (RFC 6056).
     ephemeral_ports: tuple[int, int] = attrs.field(
         default=EPHEMERAL_PORTS,
         converter=_pair,
-        validator=_check("two ports from 1 to 65,535, the lower one first", _port_range),
+        validator=check("two ports from 1 to 65,535, the lower one first", _port_range),
     )
     #: Connections in TIME-WAIT; when full, the oldest leaves first.
-    max_time_wait: int = attrs.field(default=MAX_TIME_WAIT, validator=_integer(16, 1 << 22))
+    max_time_wait: int = attrs.field(default=MAX_TIME_WAIT, validator=integer(16, 1 << 22))
     #: A request that the application has not accepted after this time is answered by RST.
-    accept_timeout_ms: int = attrs.field(default=ACCEPT_TIMEOUT_MS, validator=_integer(1, 60_000))
+    accept_timeout_ms: int = attrs.field(default=ACCEPT_TIMEOUT_MS, validator=integer(1, 60_000))
     #: SYN-ACKs sent before a handshake is given up.
-    syn_ack_tries: int = attrs.field(default=SYN_ACK_TRIES, validator=_integer(1, 10))
+    syn_ack_tries: int = attrs.field(default=SYN_ACK_TRIES, validator=integer(1, 10))
     #: RFC 9293's 2 MSL.
-    time_wait_s: float = attrs.field(default=TIME_WAIT_S, validator=_seconds(0.001, 600))
+    time_wait_s: float = attrs.field(default=TIME_WAIT_S, validator=seconds(0.001, 600))
     #: RST segments per second in answer to segments of no connection (RFC 9293 3.10.7.1).
-    resets_per_second: int = attrs.field(default=1_000, validator=_integer(0, 10_000_000))
+    resets_per_second: int = attrs.field(default=1_000, validator=integer(0, 10_000_000))
     #: Messages of ICMP per second that answer others: echo replies and errors together.
-    icmp_per_second: int = attrs.field(default=1_000, validator=_integer(0, 10_000_000))
+    icmp_per_second: int = attrs.field(default=1_000, validator=integer(0, 10_000_000))
     #: Packets taken in by one `poll`, so that one turn of a reactor is bounded.
-    packets_per_poll: int = attrs.field(default=512, validator=_integer(1, 1_000_000))
+    packets_per_poll: int = attrs.field(default=512, validator=integer(1, 1_000_000))
     #: Largest packet; 0 takes the link's MTU.
     mtu: int = attrs.field(
         default=0,
-        validator=_check(
+        validator=check(
             "an integer from 576 to 65,535, or 0 for the link's MTU",
-            lambda v: isinstance(v, int) and (v == 0 or _number(v, 576, 65_535)),
+            lambda v: isinstance(v, int) and (v == 0 or is_number(v, 576, 65_535)),
         ),
     )
     #: Source of the keys for ISNs, hashing and timestamps: `f(n) -> n bytes`.
     entropy: Callable[[int], bytes] = attrs.field(
-        default=os.urandom, validator=_check("a callable", callable), repr=False, eq=False
+        default=os.urandom, validator=check("a callable", callable), repr=False, eq=False
     )
 
     def __attrs_post_init__(self) -> None:
@@ -281,49 +242,45 @@ class GroupOptions:
     #: When the acknowledgement of a request leaves (architecture section 5):
     #: `bounded` holds it for the answer, at most `ack_delay_ms`; `application`
     #: holds it until the application acknowledges; `immediate` is classic TCP.
-    ack_policy: str = attrs.field(default="bounded", validator=_one_of(*ACK_POLICIES))
+    ack_policy: str = attrs.field(default="bounded", validator=one_of(*ACK_POLICIES))
     #: The bound of the `bounded` policy (RFC 9293 MUST-40: less than 0.5 s).
-    ack_delay_ms: int = attrs.field(default=ACK_DELAY_MS, validator=_integer(1, MAX_ACK_DELAY_MS))
+    ack_delay_ms: int = attrs.field(default=ACK_DELAY_MS, validator=integer(1, MAX_ACK_DELAY_MS))
     #: Connections accepted without asking, posted in advance (`credit` adds more).
-    accept_credits: int = attrs.field(default=0, validator=_integer(0, UNLIMITED))
+    accept_credits: int = attrs.field(default=0, validator=integer(0, UNLIMITED))
     #: With credits: accept at most this many per second; 0 is no limit.
     accept_rate: float = attrs.field(
         default=0.0,
-        validator=_check("a number from 0 (no limit) to 10,000,000", lambda v: _number(v, 0, 10_000_000)),
+        validator=check("a number from 0 (no limit) to 10,000,000", lambda v: is_number(v, 0, 10_000_000)),
     )
     #: How a refused or forgotten request is answered: by RST, or not at all.
-    refuse: str = attrs.field(default="reset", validator=_one_of(*REFUSALS))
+    refuse: str = attrs.field(default="reset", validator=one_of(*REFUSALS))
     #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-24, -25).
-    keepalive_s: float = attrs.field(default=0.0, validator=_seconds(1, 1_000_000, zero="for no keepalive"))
-    keepalive_interval_s: float = attrs.field(default=KEEPALIVE_INTERVAL_S, validator=_seconds(1, 100_000))
-    keepalive_probes: int = attrs.field(default=KEEPALIVE_PROBES, validator=_integer(1, 100))
+    keepalive_s: float = attrs.field(default=0.0, validator=seconds(1, 1_000_000, zero="for no keepalive"))
+    keepalive_interval_s: float = attrs.field(default=KEEPALIVE_INTERVAL_S, validator=seconds(1, 100_000))
+    keepalive_probes: int = attrs.field(default=KEEPALIVE_PROBES, validator=integer(1, 100))
     #: Unacknowledged data for this long marks the connection down (RFC 9293 MUST-21).
     user_timeout_s: float = attrs.field(
-        default=USER_TIMEOUT_S, validator=_seconds(1, 1_000_000, zero="for no limit")
+        default=USER_TIMEOUT_S, validator=seconds(1, 1_000_000, zero="for no limit")
     )
     #: A connection that `connect` began and nobody has answered for this long is given up (MUST-23).
-    connect_timeout_s: float = attrs.field(default=CONNECT_TIMEOUT_S, validator=_seconds(0.001, 1_000_000))
+    connect_timeout_s: float = attrs.field(default=CONNECT_TIMEOUT_S, validator=seconds(0.001, 1_000_000))
     #: Upper bound of the MSS that is announced and used; 0 takes the MTU's.
     mss: int = attrs.field(
         default=0,
-        validator=_check(
+        validator=check(
             "an integer from 216 to 65,495, or 0 for the MTU's",
-            lambda v: isinstance(v, int) and (v == 0 or _number(v, MIN_SEND_MSS, 65_495)),
+            lambda v: isinstance(v, int) and (v == 0 or is_number(v, MIN_SEND_MSS, 65_495)),
         ),
     )
     #: Order of throttling: from frozen on, a pool seems one pressure state further to `low`, one less to
     #: `high`; a withholding transmit buffer takes nothing of `low` (P30).
-    priority: str = attrs.field(default="normal", validator=_one_of(*PRIORITIES))
+    priority: str = attrs.field(default="normal", validator=one_of(*PRIORITIES))
     #: Share of the pool's receive buffer that one connection may hold.
-    weight: int = attrs.field(default=1, validator=_integer(1, 64))
+    weight: int = attrs.field(default=1, validator=integer(1, 64))
     #: Offer window scaling, timestamps (RFC 7323).
-    window_scaling: bool = attrs.field(
-        default=True, validator=_check("true or false", lambda v: isinstance(v, bool))
-    )
-    timestamps: bool = attrs.field(
-        default=True, validator=_check("true or false", lambda v: isinstance(v, bool))
-    )
+    window_scaling: bool = attrs.field(default=True, validator=FLAG)
+    timestamps: bool = attrs.field(default=True, validator=FLAG)
     #: Offer selective acknowledgement (RFC 2018); RACK-TLP (RFC 8985) comes with it.
-    sack: bool = attrs.field(default=True, validator=_check("true or false", lambda v: isinstance(v, bool)))
+    sack: bool = attrs.field(default=True, validator=FLAG)
     #: How the congestion window grows after a loss: `cubic` (RFC 9438) or `reno` (RFC 5681).
-    congestion: str = attrs.field(default="cubic", validator=_one_of(*CONGESTION_CONTROLS))
+    congestion: str = attrs.field(default="cubic", validator=one_of(*CONGESTION_CONTROLS))

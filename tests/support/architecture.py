@@ -24,6 +24,7 @@ MAX_FUNCTION_LINES = 60
 #: The floor of each part; the longest matching prefix counts.
 FLOORS = {
     "xtcp_twisted": 0,
+    "xtcp_twisted.checks": 0,
     "xtcp_twisted.config": 0,
     "xtcp_twisted.errors": 0,
     "xtcp_twisted.wire": 0,

@@ -6,11 +6,12 @@ and acknowledges, so that an ACK rides on the answer.  Nothing that a packet
 contains raises.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from xtcp_twisted.config import EngineConfig, PressureThresholds
 from xtcp_twisted.engine.census cimport Census
 from xtcp_twisted.engine.group cimport Group
+from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.members cimport group_sweep
 from xtcp_twisted.engine.pool cimport Pool
@@ -205,7 +206,7 @@ cdef class Engine:
             while not group.closed and g.unreported != END and len(found) < limit:
                 h = half_open_at(&self.state.stack, g.unreported)
                 found.append(
-                    (KINDS[0], group._descriptor(), <uint64_t>h.generation << 32 | g.unreported, 0)
+                    (KINDS[0], group._descriptor(), make_id(h.generation, g.unreported), 0)
                 )
                 h.flags |= HALF_REPORTED
                 self.state.stack.unreported -= 1
@@ -226,7 +227,7 @@ cdef class Engine:
         conn_reported(&c)
         group = self.state.group_objects[c.r.group_row]
         if not group.closed:
-            cd = <uint64_t>c.r.generation << 32 | c.slot
+            cd = make_id(c.r.generation, c.slot)
             gd = group._descriptor()
             for kind in range(EVENT_KINDS):
                 if events >> kind & 1:

@@ -8,11 +8,18 @@ Calls only queue; packets leave with the next `flush`.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.unistd cimport close as close_fd
 
-from xtcp_twisted.config import ALL, UNLIMITED
+from xtcp_twisted.config import ALL
+from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.listening cimport listening_start, listening_stop
 from xtcp_twisted.engine.members cimport group_members, group_sweep, promise_refused
 from xtcp_twisted.engine.opening cimport connection_open
 from xtcp_twisted.engine.report cimport connection_info, host_and_port
+from xtcp_twisted.engine.requests cimport (
+    request_accept,
+    request_credit,
+    request_row,
+    requests_of,
+)
 from xtcp_twisted.engine.transfer cimport (
     answer_queue,
     payloads_drop,
@@ -25,14 +32,9 @@ from xtcp_twisted.errors import (
     GroupClosed,
     LocalError,
     NotAcknowledgeable,
-    NothingPending,
-    PoolExhausted,
     StaleConnection,
-    StalePending,
     WriteClosed,
 )
-from xtcp_twisted.memory.links cimport END
-from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_application
 from xtcp_twisted.tcp.close cimport conn_abort, conn_finish, conn_shutdown
 from xtcp_twisted.tcp.connection cimport (
@@ -53,32 +55,18 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
     active_at,
-    half_open_at,
-    half_open_t,
     local_at,
     record_at,
     record_t,
 )
-from xtcp_twisted.tcp.halfopen cimport (
-    credits_spend,
-    half_open_accept,
-    half_open_drop,
-    half_open_promise,
-    half_open_refuse,
-)
+from xtcp_twisted.tcp.halfopen cimport half_open_drop, half_open_refuse
 from xtcp_twisted.tcp.receive cimport receive_quota
 
 cdef uint32_t EVERYTHING = ALL
-cdef uint32_t WITHOUT_END = UNLIMITED
 
 cdef enum:
     MOST_AT_ONCE = 65_536      # bytes of one connection in one recv_batch
     SWEEP_ROWS = 65_536        # records that one slice of a closing group's sweep visits
-
-
-cdef object make_id(uint32_t generation, uint32_t row):
-    """A connection or pending id: the generation above the row."""
-    return <uint64_t>generation << 32 | row
 
 
 cdef class Group:
@@ -142,34 +130,12 @@ cdef class Group:
 
     def pending(self):
         """Connection requests that wait for a decision: [(pending_id, (host, port))]."""
-        cdef group_row_t *g = self._open_row()
-        cdef uint32_t row = g.pending.head
-        cdef half_open_t *h
-        cdef list found = []
-        while row != END:
-            h = half_open_at(&self.state.stack, row)
-            found.append((make_id(h.generation, row), host_and_port(h.remote, h.remote_port)))
-            row = h.link.next
-        return found
+        self._open_row()
+        return requests_of(self.state, self.row)
 
     cdef int64_t _pending_row(self, object pending_id) except -1:
-        cdef group_row_t *g = self._open_row()
-        cdef uint64_t value
-        cdef uint32_t row
-        cdef half_open_t *h
-        if pending_id is None:
-            if g.pending.count == 0:
-                raise NothingPending(f"no connection request is pending for group {self.name!r}")
-            return g.pending.head
-        if isinstance(pending_id, int) and 0 <= pending_id < 1 << 63:
-            value = pending_id
-            row = <uint32_t>value
-            if row < self.state.stack.half_opens.fresh:
-                h = half_open_at(&self.state.stack, row)
-                if h.generation == value >> 32 and h.generation & 1:
-                    if h.group_row == self.row and h.tries == 0:
-                        return row
-        raise StalePending(f"{pending_id!r} is no request that waits for group {self.name!r}")
+        self._open_row()
+        return request_row(self.state, self.row, self.name, pending_id)
 
     def accept(self, pending_id=None, Group into=None):
         """Accept a connection request: its SYN-ACK leaves with the next flush (Fig. 6c).
@@ -181,16 +147,13 @@ cdef class Group:
         :raises PoolExhausted: the record table is full; the request stays.
         """
         cdef Group target = self if into is None else into
-        cdef uint32_t row = <uint32_t>self._pending_row(pending_id), slot
+        cdef uint32_t row = <uint32_t>self._pending_row(pending_id)
         target._open_row()
         if target.state is not self.state:
             raise LocalError("into: the group belongs to another engine")
-        slot = half_open_promise(&self.state.stack, row, target.row)
-        if slot == NONE:
-            raise PoolExhausted("the record table is full; raise max_connections")
-        half_open_accept(&self.state.stack, row, target.row, slot)
+        cd = request_accept(self.state, row, target.row)
         self.state.note_work()
-        return make_id(record_at(&self.state.stack, slot).generation, slot)
+        return cd
 
     def refuse(self, pending_id):
         """Refuse a connection request: RST, or silence if the group's options say so."""
@@ -202,14 +165,8 @@ cdef class Group:
 
         :param n: how many; `UNLIMITED` for all, 0 takes every credit back.
         """
-        cdef group_row_t *g = self._open_row()
-        if not isinstance(n, int) or not 0 <= n <= UNLIMITED:
-            raise LocalError(f"n: {n!r} is not allowed; give an integer from 0 to {UNLIMITED}")
-        if n == 0 or n == UNLIMITED or g.credits == WITHOUT_END:
-            g.credits = n
-        else:
-            g.credits = min(g.credits + n, UNLIMITED - 1)
-        credits_spend(&self.state.stack, self.row)
+        self._open_row()
+        request_credit(self.state, self.row, n)
         self.state.note_work()
 
     def connect(self, remote, local=None, *, timeout_s=None):

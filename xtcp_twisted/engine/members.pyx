@@ -1,7 +1,8 @@
 """The connections of a group, found by walking the record table: for broadcasts and at the end."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
+from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.tcp.close cimport conn_abort, conn_finish
 from xtcp_twisted.tcp.connection cimport conn_load
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, GROUP_SWEEP_ABORT, group_row_t
@@ -16,7 +17,7 @@ cdef list group_members(const stack_t *s, uint32_t group_row):
     for slot in range(s.records.fresh):
         r = record_at(s, slot)
         if r.generation & 1 and r.group_row == group_row and not r.flags & RECORD_DETACHED:
-            found.append(<uint64_t>r.generation << 32 | slot)
+            found.append(make_id(r.generation, slot))
     return found
 
 

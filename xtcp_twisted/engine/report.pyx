@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.snapshot import (
     BufferSnapshot,
     ConnectionInfo,
@@ -45,7 +46,7 @@ cdef object connection_info(const conn_t *c):
     if not r.flags & RECORD_ENDED:
         local = host_and_port(local_at(c.s, r.local_row).address, r.local_port)
     return ConnectionInfo(
-        cd=<unsigned long long>r.generation << 32 | c.slot,
+        cd=make_id(r.generation, c.slot),
         state=STATE_NAMES[r.state],
         local=local,
         peer=host_and_port(r.remote, r.remote_port),
