@@ -6,6 +6,7 @@
 #   make test [TESTS=tests/tcp] [PYTEST_ARGS=]   the test suite
 #   make packet-scripts [ROOT=folder LIST=file] [JSON=file]   scripts of others
 #   make debug-test                              the suite on the debug build
+#   make docs                                    docs/compliance.md and other made pages
 #   make screenshots                             the pictures of the console in docs/images
 #   make lint | bench | develop | wheel | clean
 #
@@ -38,7 +39,7 @@ LINKED_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>
 TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples tools,$(if \
   $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
-.PHONY: run test packet-scripts debug-test lint bench screenshots develop wheel clean FORCE
+.PHONY: run test packet-scripts debug-test lint bench docs screenshots develop wheel clean FORCE
 .DELETE_ON_ERROR:
 
 # setpriv (util-linux): whoever kills make ends the job, too.
@@ -74,6 +75,9 @@ lint: $(INSTALLED) $(VENV)/.extra-lint
 
 bench: $(INSTALLED) $(VENV)/.extra-bench
 	@exec $(BIN)/python -m benchmarks
+
+docs: $(INSTALLED)
+	@exec $(BIN)/python -m tools.docs
 
 screenshots: $(INSTALLED) $(VENV)/.extra-screenshots
 	@tools/debian-packages browser

@@ -42,6 +42,7 @@ def test_good_packets_pass(judge: Judge) -> None:
     judge.engine_sent(engine("R", seq=8))
 
 
+@pytest.mark.requirement("RFC 9293 MUST-65", "RFC 9293 SHLD-14")
 @pytest.mark.parametrize(
     "text, fields",
     [
@@ -74,6 +75,7 @@ def test_a_fin_stays_where_it_was(judge: Judge) -> None:
         judge.engine_sent(engine(seq=2, data=b"x"))
 
 
+@pytest.mark.requirement("RFC 9293 MUST-2")
 @pytest.mark.parametrize(
     "text, spoil",
     [
@@ -89,6 +91,7 @@ def test_bad_bytes_do_not(text: str, spoil: Callable[[bytes], bytes]) -> None:
         read(0.0, spoil(raw), 1_500)
 
 
+@pytest.mark.requirement("RFC 9293 MUST-68", "RFC 9293 MUST-69")
 @pytest.mark.parametrize(
     "area", [b"\x01\x01\x01\x02", b"\x02\x03\x00\x00", b"\x00\x01\x00\x00", b"\x63\x02\x01\x01"]
 )

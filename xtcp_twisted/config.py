@@ -116,9 +116,7 @@ MAX_TIME_WAIT: Final = 131_072
 
 # --- Keepalive, RFC 9293 section 3.8.4 ----------------------------------------
 
-#: RFC 9293 MUST-25 wants the default interval to be no less than two hours and
-#: the feature off (MUST-24); it is off, and these are the values of the option.
-KEEPALIVE_S: Final = 300.0
+#: RFC 9293 MUST-25: keepalive is off by default; who turns it on says after which idle time.
 KEEPALIVE_INTERVAL_S: Final = 30.0
 KEEPALIVE_PROBES: Final = 3
 
@@ -254,7 +252,7 @@ class GroupOptions:
     )
     #: How a refused or forgotten request is answered: by RST, or not at all.
     refuse: str = attrs.field(default="reset", validator=one_of(*REFUSALS))
-    #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-24, -25).
+    #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-25).
     keepalive_s: float = attrs.field(default=0.0, validator=seconds(1, 1_000_000, zero="for no keepalive"))
     keepalive_interval_s: float = attrs.field(default=KEEPALIVE_INTERVAL_S, validator=seconds(1, 100_000))
     keepalive_probes: int = attrs.field(default=KEEPALIVE_PROBES, validator=integer(1, 100))

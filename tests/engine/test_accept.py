@@ -316,6 +316,7 @@ class TestSynAck:
         net.turn()
         assert net.take_events(EventKind.ESTABLISHED)
 
+    @pytest.mark.requirement("RFC 9293 MUST-11")
     def test_a_reset_returns_quietly_to_listen(self, net: Net) -> None:
         """RFC 9293 MUST-11: a passive opener tells nobody."""
         group = net.group(7)
@@ -392,6 +393,7 @@ def test_when_the_record_table_is_full_a_syn_is_dropped_and_counted(make_net: Ma
     late.expect("SA", ack=1)
 
 
+@pytest.mark.requirement("RFC 9293 MUST-63")
 @pytest.mark.parametrize(
     "source", ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "192.0.2.1", "0.1.2.3"]
 )
@@ -401,6 +403,20 @@ def test_a_syn_from_a_martian_is_ignored(net: Net, source: str) -> None:
     net.inject(build(source, "192.0.2.1", 7, 7, seq=1, flags="S"))
     net.turn()
     assert group.pending() == []
+    net.expect_nothing()
+
+
+@pytest.mark.requirement("RFC 9293 MUST-57")
+@pytest.mark.parametrize(
+    "here", ["224.0.0.1", "239.1.2.3", "255.255.255.255", "0.0.0.0", "127.0.0.1", "ff02::1", "::"]
+)
+def test_a_syn_to_nobody_in_particular_is_ignored(make_net: MakeNet, here: str) -> None:
+    """RFC 9293 MUST-57: broadcast and multicast, even if somebody said that they are ours."""
+    net = make_net(addresses=("0.0.0.0/0", "::/0"))
+    groups = [net.group(7), net.group(7, v6=True)]
+    net.inject(build("2001:db8:c::7" if ":" in here else PEER_V4, here, 999, 7, seq=1, flags="S"))
+    net.turn()
+    assert [group.pending() for group in groups] == [[], []]
     net.expect_nothing()
 
 
@@ -436,6 +452,7 @@ def test_a_request_to_a_port_that_nobody_has(net: Net) -> None:
     assert client.expect("RA", ack=1).seq == 0
 
 
+@pytest.mark.requirement("RFC 9293 MUST-43")
 def test_a_group_with_an_address_takes_that_address_only(make_net: MakeNet) -> None:
     net = make_net(addresses=("192.0.2.1", "192.0.2.2"))
     group = net.group(7, address="192.0.2.2")
@@ -446,6 +463,7 @@ def test_a_group_with_an_address_takes_that_address_only(make_net: MakeNet) -> N
     net.client(group, server="192.0.2.2").established()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-45")
 def test_every_address_of_a_prefix_answers(make_net: MakeNet) -> None:
     net = make_net(addresses=("192.0.2.0/24",))
     group = net.group(7)

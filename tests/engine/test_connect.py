@@ -35,6 +35,7 @@ def ports(group: Group, count: int, remote: tuple[str, int] = THERE) -> list[int
 # --- what is refused --------------------------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 9293 MUST-46")
 @pytest.mark.parametrize(
     "remote, local, error, says",
     [
@@ -68,6 +69,7 @@ def test_what_cannot_be_is_refused(
     assert len(group) == 0
 
 
+@pytest.mark.requirement("RFC 9293 MUST-46")
 @pytest.mark.parametrize("host", ["ff02::1", "::1", "::"])
 def test_what_cannot_be_in_ipv6(net: Net, host: str) -> None:
     with pytest.raises(LocalError, match="one host"):
@@ -119,6 +121,27 @@ def test_the_port_of_a_service_may_be_a_source(net: Net) -> None:
     client.is_alive()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-42")
+@pytest.mark.parametrize("crossed", [False, True])
+def test_a_listener_beside_attempts_from_its_port(net: Net, crossed: bool) -> None:
+    """RFC 9293 MUST-42: they are in SYN-SENT, or in SYN-RECEIVED."""
+    group = net.group(7)
+    peer = net.listener(group).connected_to((V4, 8))
+    peer.expect("S", seq=0)
+    if crossed:
+        peer.answer(flags="S")
+        net.turn()
+        peer.expect("SA", seq=0, ack=1)
+    assert group.info(peer.cd).state == ("SYN_RECEIVED" if crossed else "SYN_SENT")
+    net.client(net.group(8)).established().is_alive()
+    if crossed:
+        peer.ack()
+    else:
+        peer.answer()
+    net.turn()
+    peer.is_alive()
+
+
 def test_time_wait_keeps_its_tuple(make_net: MakeNet) -> None:
     net = make_net(ephemeral_ports=(40_000, 40_001))
     group = net.group(7)
@@ -139,6 +162,7 @@ def test_time_wait_keeps_its_tuple(make_net: MakeNet) -> None:
     assert group.local(group.connect(peer.key))[1] == port
 
 
+@pytest.mark.requirement("RFC 9293 MUST-44")
 def test_many_sources_and_domains(make_net: MakeNet) -> None:
     """The first address of the family, then the others; a prefix begins with its first host."""
     net = make_net(
@@ -161,6 +185,7 @@ def test_many_sources_and_domains(make_net: MakeNet) -> None:
     assert group.local(anywhere)[0] == "2001:db8::abcd"
 
 
+@pytest.mark.requirement("RFC 9293 MUST-43")
 def test_the_groups_address_is_the_source(make_net: MakeNet) -> None:
     net = make_net(addresses=("192.0.2.1", "192.0.2.9"))
     group = net.group(7, address="192.0.2.9")

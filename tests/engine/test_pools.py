@@ -197,6 +197,7 @@ def test_a_port_that_cannot_be(net: Net, port: int) -> None:
     assert net.pool.groups() == ()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-41")
 @pytest.mark.feature("P03")
 def test_a_port_in_use_is_refused_and_its_owner_unaffected(net: Net) -> None:
     owner = net.group(7)

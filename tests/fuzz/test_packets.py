@@ -147,6 +147,7 @@ def test_random_bytes_behind_a_valid_ip_header(v6: bool, rest: bytes, fixed: boo
     storm.net.close()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-7")
 @given(st.booleans(), st.binary(min_size=1, max_size=40), st.sampled_from(["S", "A", "PA", "FA", "R", "SA"]))
 def test_random_options(v6: bool, area: bytes, flags: str) -> None:
     """RFC 9293 MUST-7, on a SYN and inside of a connection."""

@@ -145,6 +145,7 @@ def test_an_address_that_nobody_has(caller: Caller, family: int) -> None:
     assert caller.engine.counters()["TCPSynRetrans"] == 1
 
 
+@pytest.mark.requirement("RFC 9293 MUST-10")
 @families
 def test_both_connect_at_once(caller: Caller, family: int) -> None:
     """Simultaneous open with a kernel: the SYNs cross, and there is one connection."""

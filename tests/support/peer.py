@@ -208,6 +208,7 @@ class Client:
 
     def arrived(self, segment: Segment) -> None:
         """The net hands over a packet of the engine; the judge sees it first."""
+        assert segment.src == self.server, f"a packet from {segment.src}, not {self.server}"
         try:
             seq, ack = self.judge.engine_sent(segment)
         except AssertionError:

@@ -13,6 +13,7 @@ from xtcp_twisted.errors import ConfigurationError
 class TestBounded:
     """The default: hold the ACK for the answer, at most 40 ms."""
 
+    @pytest.mark.requirement("RFC 9293 MUST-2")
     @pytest.mark.feature("P24", "P15")
     def test_figure_5a_one_packet_per_answer(self, net: Net) -> None:
         """Request, answer with its ACK in ONE packet; no pure ACK before or after."""
@@ -27,6 +28,7 @@ class TestBounded:
         net.advance(2)
         client.expect_nothing()
 
+    @pytest.mark.requirement("RFC 9293 SHLD-18")
     @pytest.mark.feature("P14")
     def test_an_answer_within_the_bound_carries_the_ack(self, net: Net) -> None:
         group = net.group(7)
@@ -40,6 +42,7 @@ class TestBounded:
         net.advance(0.100)
         client.expect_nothing()
 
+    @pytest.mark.requirement("RFC 9293 MUST-40", "RFC 9293 SHLD-18")
     @pytest.mark.feature("P14")
     @pytest.mark.parametrize("delivered", [True, False])
     def test_without_an_answer_a_pure_ack_leaves_at_the_bound(self, net: Net, delivered: bool) -> None:
@@ -72,6 +75,7 @@ class TestBounded:
         net.advance(0.4)
         client.expect("A", ack=8, at=0.250)
 
+    @pytest.mark.requirement("RFC 9293 MUST-40")
     @pytest.mark.feature("P14")
     @pytest.mark.parametrize("delay", [0, 500, 10_000])
     def test_half_a_second_or_more_is_refused(self, net: Net, delay: int) -> None:
@@ -91,6 +95,7 @@ class TestBounded:
         times = client.times()
         assert times and times[0] <= 0.1005
 
+    @pytest.mark.requirement("RFC 9293 SHLD-19")
     @pytest.mark.feature("P14")
     def test_the_second_held_segment_is_acknowledged_at_the_next_flush(self, net: Net) -> None:
         """RFC 9293 SHLD-19, and a Linux client probes after 2 SRTT + 4-8 ms with two outstanding."""
@@ -116,6 +121,7 @@ class TestBounded:
         client.expect("A", ack=1_549, data=b"answer")
         client.expect_nothing()
 
+    @pytest.mark.requirement("RFC 9293 MUST-58", "RFC 9293 MUST-59")
     @pytest.mark.feature("P24")
     def test_a_batch_is_answered_by_one_ack(self, net: Net) -> None:
         """RFC 9293 MUST-58, -59: ACKs are aggregated, the queue is processed before acknowledging."""
@@ -199,6 +205,7 @@ class TestApplication:
         net.advance(1)
         client.expect_nothing()
 
+    @pytest.mark.requirement("RFC 9293 SHLD-19")
     @pytest.mark.feature("P14")
     def test_except_while_a_request_is_declared_incomplete(self, net: Net, group: Group) -> None:
         """Else a request longer than the client's initial window would stall."""
@@ -324,6 +331,7 @@ class TestAtOnce:
         net.turn()
         client.expect("A", ack=5, at=0)
 
+    @pytest.mark.requirement("RFC 9293 MAY-13")
     def test_data_out_of_order_and_the_filled_gap(self, net: Net, policy: str) -> None:
         """RFC 5681 4.2: both SHOULD be acknowledged immediately."""
         client = net.client(net.group(7, ack_policy=policy)).established()

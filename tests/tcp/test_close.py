@@ -23,6 +23,7 @@ def gone(net: Net) -> bool:
 
 
 class TestFourWays:
+    @pytest.mark.requirement("RFC 9293 MUST-12")
     def test_the_peer_first(self, net: Net) -> None:
         """CLOSE-WAIT, LAST-ACK, CLOSED; no TIME-WAIT on this side."""
         group = net.group(7)
@@ -214,9 +215,11 @@ class TestHalfClose:
         assert client.judge.fin_at == 3_001
 
 
+@pytest.mark.requirement("RFC 9293 MAY-1")
 class TestAfterFinish:
     """The application has left (RFC 9293 3.6.1, SHLD-3)."""
 
+    @pytest.mark.requirement("RFC 9293 SHLD-3")
     def test_new_data_is_answered_by_a_reset(self, net: Net) -> None:
         client = net.client(net.group(7)).fin_wait_2()
         client.send(b"is anybody there?")
@@ -236,6 +239,7 @@ class TestAfterFinish:
         client.expect("R", seq=1)
         assert gone(net)
 
+    @pytest.mark.requirement("RFC 9293 SHLD-3")
     def test_undelivered_data_makes_finish_a_reset(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).established()
@@ -294,6 +298,7 @@ class TestAfterFinish:
 class TestTimeWait:
     """RFC 9293 3.6.1 and 3.10.7.4; RFC 1337."""
 
+    @pytest.mark.requirement("RFC 9293 MUST-13")
     def test_it_lasts_two_msl_and_a_turn_of_the_clock_hand(self, net: Net) -> None:
         net.client(net.group(7)).time_wait()
         net.advance(59)
@@ -326,6 +331,7 @@ class TestTimeWait:
         assert all(s.flags == {"A"} for s in client.take())
         assert net.engine.snapshot().time_wait == 1
 
+    @pytest.mark.requirement("RFC 9293 SHLD-4", "RFC 9293 MAY-2")
     def test_a_newer_syn_opens_a_new_connection(self, net: Net) -> None:
         """RFC 9293 MAY-2, RFC 6191: greater timestamp; the ISN of the new one is greater than SND.NXT."""
         group = net.group(7)
@@ -338,6 +344,7 @@ class TestTimeWait:
         assert old.judge.irs is not None and new.judge.irs is not None
         assert 0 < (new.judge.irs - old.judge.irs) % 2**32 < 2**31
 
+    @pytest.mark.requirement("RFC 9293 MAY-2")
     def test_an_old_syn_does_not(self, net: Net) -> None:
         """Neither sequence number nor timestamp is newer: answered by an ACK, as RFC 9293 says."""
         group = net.group(7)

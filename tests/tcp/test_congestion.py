@@ -42,6 +42,7 @@ class TestSlowStart:
         net.flush()
         assert [len(s.data) for s in client.take()] == [mss] * 10
 
+    @pytest.mark.requirement("RFC 9293 MUST-19")
     def test_it_doubles_every_round_trip(self, net: Net) -> None:
         client = flight(net, 500, RTT)
         sizes = []
@@ -129,6 +130,7 @@ class TestTimeout:
 
 
 class TestAvoidance:
+    @pytest.mark.requirement("RFC 9293 MUST-19")
     def test_reno_grows_by_a_segment_per_round_trip(self, net: Net) -> None:
         """RFC 5681 equation (3)."""
         client = flight(net, 400, RTT)
@@ -139,6 +141,7 @@ class TestAvoidance:
             client.take()
         assert cwnd(client) == pytest.approx(window + 5 * MSS, abs=1.5 * MSS)
 
+    @pytest.mark.requirement("RFC 9293 MAY-18")
     def test_cubic_reduces_to_seven_tenths(self, net: Net) -> None:
         """RFC 9438 section 4.6."""
         client = flight(net, 400, RTT, congestion="cubic")
@@ -147,6 +150,7 @@ class TestAvoidance:
         net.turn()
         assert client.group.info(client.cd).ssthresh == 7 * MSS
 
+    @pytest.mark.requirement("RFC 9293 MAY-18")
     def test_cubic_is_slow_around_the_old_window_and_fast_beyond(self, net: Net) -> None:
         """RFC 9438 section 4.2: concave up to W_max, then convex; and never below Reno (section 4.3)."""
         curves = {}

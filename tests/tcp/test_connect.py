@@ -26,6 +26,7 @@ def state(peer: Client) -> str:
 # --- the handshake --------------------------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 9293 SHLD-5", "RFC 9293 MAY-3")
 @pytest.mark.parametrize("v6", [False, True])
 def test_three_steps(net: Net, v6: bool) -> None:
     """Figure 6: SYN, SYN-ACK, ACK; then it is a connection as any other."""
@@ -124,6 +125,7 @@ def test_the_handshake_is_the_first_round_trip(net: Net) -> None:
 # --- the SYN is lost ------------------------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 9293 MUST-22", "RFC 9293 MUST-23")
 def test_the_syn_is_sent_for_three_minutes(net: Net) -> None:
     """RFC 6298 (2.1), (5.5); MUST-23; then the application hears of it (MUST-20)."""
     peer = net.listener(net.group(7)).connected_to()
@@ -273,6 +275,7 @@ def crossed(net: Net) -> Client:
     return peer
 
 
+@pytest.mark.requirement("RFC 9293 MUST-10")
 def test_simultaneous_open_as_in_the_figure(net: Net) -> None:
     peer = crossed(net)
     peer.answer()
@@ -283,6 +286,7 @@ def test_simultaneous_open_as_in_the_figure(net: Net) -> None:
     peer.is_alive()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-10")
 def test_simultaneous_open_ends_by_a_mere_ack(net: Net) -> None:
     peer = crossed(net)
     peer.send(b"hello")
@@ -317,6 +321,7 @@ def test_simultaneous_open_that_nobody_ends(net: Net) -> None:
     assert [event[::3] for event in net.take_events()] == [(EventKind.DOWN, errno.ETIMEDOUT)]
 
 
+@pytest.mark.requirement("RFC 9293 MUST-11")
 def test_syn_received_is_refused_by_an_exact_reset(net: Net) -> None:
     """Section 3.10.7.4, second: it came from SYN-SENT, so this is a refusal; RFC 5961 section 3.2."""
     peer = crossed(net)

@@ -62,6 +62,9 @@ def still_works(net: Net, group: Group, client: Client) -> None:
     assert group.info(client.cd).state == "ESTABLISHED"
 
 
+@pytest.mark.requirement(
+    "RFC 9293 MUST-47", "RFC 9293 MUST-54", "RFC 9293 MUST-56", "RFC 9293 SHLD-25", "RFC 9293 SHLD-26"
+)
 @pytest.mark.parametrize("v6, kind, code", [*SOFT, *HARD])
 def test_an_error_in_flight_is_told_and_ends_nothing(net: Net, v6: bool, kind: int, code: int) -> None:
     """MUST-56, SHLD-25; hard errors as soft ones (RFC 5927 section 5.2, instead of SHLD-26)."""
@@ -86,6 +89,7 @@ def test_a_storm_of_errors_is_one_event(net: Net, v6: bool) -> None:
     still_works(net, group, client)
 
 
+@pytest.mark.requirement("RFC 9293 MUST-55")
 def test_source_quench_is_ignored(net: Net) -> None:
     """MUST-55, RFC 6633."""
     group, client, raw = in_flight(net)
@@ -134,6 +138,7 @@ def test_once_acknowledged_nothing_is_in_flight(net: Net, v6: bool) -> None:
     assert group.info(client.cd).active is False, "an error about the past leases nothing"
 
 
+@pytest.mark.requirement("RFC 9293 MUST-54")
 @families
 @pytest.mark.parametrize("field", ["source", "destination", "source port", "destination port"])
 def test_another_tuple_is_ignored(net: Net, v6: bool, field: str) -> None:
@@ -207,6 +212,7 @@ def test_ten_thousand_guesses(net: Net) -> None:
     still_works(net, group, client)
 
 
+@pytest.mark.requirement("RFC 9293 SHLD-25")
 def test_the_end_says_more_than_a_soft_error(net: Net) -> None:
     """Both in one batch: only the end is told, with its own detail."""
     group, client, raw = in_flight(net)
@@ -246,6 +252,7 @@ def test_a_finished_connection_hears_nothing(net: Net) -> None:
 # --- in the handshake ---------------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 9293 SHLD-26")
 @pytest.mark.parametrize("v6, kind, code", HARD)
 def test_a_hard_error_ends_a_handshake(net: Net, v6: bool, kind: int, code: int) -> None:
     group = net.group(7, v6=v6, accept_credits=1)
@@ -264,6 +271,7 @@ def test_a_hard_error_ends_a_handshake(net: Net, v6: bool, kind: int, code: int)
     assert group.pending() == []
 
 
+@pytest.mark.requirement("RFC 9293 MUST-56")
 @pytest.mark.parametrize("v6, kind, code", SOFT)
 def test_a_soft_error_leaves_a_handshake(net: Net, v6: bool, kind: int, code: int) -> None:
     client = net.client(net.group(7, v6=v6)).syn_received()
@@ -327,6 +335,7 @@ def opening(net: Net, v6: bool) -> tuple[Group, Client, bytes]:
     return group, peer, peer.expect("S", seq=0).raw
 
 
+@pytest.mark.requirement("RFC 9293 SHLD-26")
 @pytest.mark.parametrize("v6, kind, code", HARD)
 def test_a_hard_error_ends_an_active_open(net: Net, v6: bool, kind: int, code: int) -> None:
     """SHLD-26, where nobody has anything to lose yet."""
@@ -339,6 +348,7 @@ def test_a_hard_error_ends_an_active_open(net: Net, v6: bool, kind: int, code: i
     net.expect_nothing()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-56")
 @pytest.mark.parametrize("v6, kind, code", SOFT)
 def test_a_soft_error_leaves_an_active_open(net: Net, v6: bool, kind: int, code: int) -> None:
     group, peer, raw = opening(net, v6)

@@ -13,6 +13,7 @@ from xtcp_twisted.engine.kinds import EventKind
 pytestmark = pytest.mark.feature("P32")
 
 
+@pytest.mark.requirement("RFC 9293 MUST-2")
 def test_a_conversation(net: Net) -> None:
     group = net.group(7, v6=True)
     client = net.client(group).established()
@@ -26,6 +27,7 @@ def test_a_conversation(net: Net) -> None:
     assert EventKind.EOF in net.kinds()
 
 
+@pytest.mark.requirement("RFC 9293 SHLD-28")
 def test_a_long_answer_in_full_segments(net: Net) -> None:
     group = net.group(7, v6=True)
     client = net.client(group, mss=1440).established()

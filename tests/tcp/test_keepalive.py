@@ -13,14 +13,16 @@ from xtcp_twisted.engine.kinds import ENDS, EventKind
 pytestmark = pytest.mark.feature("P05")
 
 
+@pytest.mark.requirement("RFC 9293 MUST-25")
 def test_it_is_off_by_default(net: Net) -> None:
-    """MUST-24, -25: three quiet hours, and no packet."""
+    """MUST-25: three quiet hours, and no packet."""
     client = net.client(net.group(7)).established()
     net.advance(3 * 3_600)
     client.expect_nothing()
     client.is_alive()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-27", "RFC 9293 SHLD-12", "RFC 9293 MAY-5")
 def test_a_probe_after_the_idle_time(net: Net) -> None:
     """SEG.SEQ = SND.NXT-1 without data; the clock hand finds it within one turn."""
     client = net.client(net.group(7, keepalive_s=300)).established()
@@ -43,8 +45,9 @@ def test_an_answer_keeps_it_alive(net: Net) -> None:
     client.is_alive()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-29")
 def test_one_unanswered_probe_is_not_the_end(net: Net) -> None:
-    """MUST-26."""
+    """MUST-29."""
     client = net.client(net.group(7, keepalive_s=300)).established()
     net.advance(300 + SWEEP_S)
     assert len(client.take()) == 1
@@ -52,6 +55,7 @@ def test_one_unanswered_probe_is_not_the_end(net: Net) -> None:
     assert net.take_events(*ENDS) == []
 
 
+@pytest.mark.requirement("RFC 9293 MAY-5")
 def test_several_are(net: Net) -> None:
     """Three probes 30 s apart, then DOWN; within the clock hand's turn each."""
     group = net.group(7, keepalive_s=300)
@@ -66,6 +70,7 @@ def test_several_are(net: Net) -> None:
     assert 300 + 3 * 30 - 1 <= net.now - start <= 300 + 3 * 30 + 4 * SWEEP_S + 1
 
 
+@pytest.mark.requirement("RFC 9293 MUST-26")
 def test_traffic_postpones_it(net: Net) -> None:
     client = net.client(net.group(7, keepalive_s=300)).established()
     for _ in range(5):
@@ -74,6 +79,18 @@ def test_traffic_postpones_it(net: Net) -> None:
     client.expect_nothing()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-26")
+def test_not_while_data_is_in_flight(net: Net) -> None:
+    """MUST-26: what is sent again asks already."""
+    group = net.group(7, keepalive_s=60, user_timeout_s=0)
+    client = net.client(group).established()
+    group.send(client.cd, b"answer")
+    net.advance(600)
+    assert {(seq, segment.data) for segment, seq, _ in client.inbox} == {(1, b"answer")}
+    client.take()
+
+
+@pytest.mark.requirement("RFC 9293 MUST-27")
 def test_the_interval_is_the_groups(net: Net) -> None:
     client = net.client(net.group(7, keepalive_s=60, keepalive_probes=1)).established()
     net.advance(60 + 30 + 3 * SWEEP_S)

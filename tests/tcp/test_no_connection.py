@@ -97,6 +97,7 @@ def test_the_limit_does_not_touch_connections(make_net: MakeNet) -> None:
     client.expect_reset(seq=1)
 
 
+@pytest.mark.requirement("RFC 9293 MUST-3")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -135,6 +136,7 @@ def test_bytes_behind_the_total_length_are_padding(net: Net) -> None:
     assert group.recv(100) == (client.cd, b"data")
 
 
+@pytest.mark.requirement("RFC 9293 MUST-50")
 @pytest.mark.parametrize(
     "option", [b"\x01" * 4, b"\x94\x04\x00\x00", b"\x44\x08\x05\x00" + bytes(4), b"\x00" * 8, b"\x01" * 40]
 )
@@ -149,6 +151,7 @@ def test_ip_options_are_skipped(net: Net, option: bytes) -> None:
     assert len(group.pending()) == 1
 
 
+@pytest.mark.requirement("RFC 9293 MUST-53")
 @pytest.mark.parametrize("kind", [0x83, 0x89])
 def test_source_routes_are_dropped(net: Net, kind: int) -> None:
     """RFC 7126 advice, a documented deviation from MUST-53."""
@@ -163,6 +166,7 @@ def test_source_routes_are_dropped(net: Net, kind: int) -> None:
     net.expect_nothing()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-63")
 @pytest.mark.feature("P32")
 @pytest.mark.parametrize("source", ["::", "::1", "ff02::1", V6, "::ffff:198.51.100.7"])
 def test_martians_of_ipv6(net: Net, source: str) -> None:

@@ -6,11 +6,15 @@ import pytest
 from support.net import MakeNet, Net
 
 from xtcp_twisted.config import ALL, UNLIMITED
+from xtcp_twisted.engine.kinds import EventKind
 
 pytestmark = pytest.mark.feature("P33")
 
 
 class TestMss:
+    @pytest.mark.requirement(
+        "RFC 9293 MUST-14", "RFC 9293 MUST-65", "RFC 9293 MUST-67", "RFC 9293 SHLD-5", "RFC 9293 MAY-3"
+    )
     @pytest.mark.parametrize("v6, mtu, mss", [(False, 1500, 1460), (True, 1500, 1440), (False, 9000, 8960)])
     def test_ours_is_what_the_mtu_leaves(self, make_net: MakeNet, v6: bool, mtu: int, mss: int) -> None:
         """RFC 9293 MUST-67, RFC 6691: MTU minus fixed headers, whatever options will be used."""
@@ -22,6 +26,7 @@ class TestMss:
             group.accept()
         assert client.expect("SA").mss == mss
 
+    @pytest.mark.requirement("RFC 9293 MUST-16")
     def test_the_groups_limit_is_announced_and_used(self, net: Net) -> None:
         group = net.group(7, mss=500)
         client = net.client(group)
@@ -35,6 +40,7 @@ class TestMss:
         net.turn()
         assert max(len(s.data) for s in client.take()) == 500 - 12
 
+    @pytest.mark.requirement("RFC 9293 MUST-15")
     @pytest.mark.parametrize("v6, default", [(False, 536), (True, 1220)])
     @pytest.mark.parametrize("timestamps", [False, True])
     def test_without_the_option_the_default_counts(
@@ -49,6 +55,7 @@ class TestMss:
         assert sizes[0] == default - (12 if timestamps else 0)
         assert sum(sizes) == 4_000
 
+    @pytest.mark.requirement("RFC 9293 MUST-14", "RFC 9293 MUST-16", "RFC 9293 SHLD-28")
     @pytest.mark.parametrize("mss", [1460, 1000, 536, 300])
     def test_the_peers_is_respected(self, net: Net, mss: int) -> None:
         group = net.group(7)
@@ -66,6 +73,7 @@ class TestMss:
         net.turn()
         assert len(client.expect("A", data=client.judge.stream[:216]).data) == 216
 
+    @pytest.mark.requirement("RFC 9293 MUST-16")
     def test_a_huge_one_does_not_exceed_our_mtu(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group, mss=65_535).established()
@@ -117,6 +125,7 @@ class TestWindowScale:
         info = group.info(client.cd)
         assert (info.snd_scale, info.snd_wnd) == (14, 2 << 14)
 
+    @pytest.mark.requirement("RFC 9293 MUST-1", "RFC 9293 REC-1")
     def test_the_largest_window(self, net: Net) -> None:
         """RFC 9293 MUST-1: 65535 << 14 is a window, not a negative number."""
         group = net.group(7)
@@ -256,6 +265,30 @@ class TestPaws:
 
 
 class TestOddOptions:
+    @pytest.mark.requirement("RFC 9293 MUST-4", "RFC 9293 MUST-69")
+    @pytest.mark.parametrize(
+        "area, mss",
+        [
+            pytest.param(b"\x02\x04\x03\xe8", 1_000, id="MSS"),
+            pytest.param(b"\x01\x01\x02\x04\x03\xe8\x01\x00", 1_000, id="NOP, MSS, NOP, end"),
+            pytest.param(b"\x00\x00\x00\x00\x02\x04\x03\xe8", 536, id="what follows the end is none"),
+        ],
+    )
+    def test_the_mandatory_set(self, net: Net, area: bytes, mss: int) -> None:
+        """RFC 9293 MUST-4, -69."""
+        group = net.group(7, accept_credits=UNLIMITED)
+        client = net.client(group, timestamps=False)
+        client.syn(raw_options=area)
+        net.turn()
+        client.expect("SA", ack=1)
+        client.ack()
+        net.turn()
+        [made] = net.take_events(EventKind.ESTABLISHED)
+        group.send(made[2], bytes(2_500))
+        net.turn()
+        assert len(client.take()[0].data) == mss
+
+    @pytest.mark.requirement("RFC 9293 MUST-5", "RFC 9293 MUST-6", "RFC 9293 MUST-68")
     @pytest.mark.parametrize("kind", [6, 14, 15, 19, 28, 29, 30, 34, 69, 200, 252, 253, 254])
     @pytest.mark.parametrize("length", [2, 3, 7, 20])
     def test_unknown_ones_are_skipped(self, net: Net, kind: int, length: int) -> None:
@@ -273,6 +306,7 @@ class TestOddOptions:
             group.send(received[0], bytes(1_024), ackd=ALL)
         client.expect("A", ack=5, data=bytes(1_024))
 
+    @pytest.mark.requirement("RFC 9293 MUST-7")
     @pytest.mark.parametrize(
         "area",
         [
@@ -307,6 +341,7 @@ class TestOddOptions:
         other.take()
         net.client(group).established().is_alive()
 
+    @pytest.mark.requirement("RFC 9293 MUST-64")
     def test_options_need_no_alignment(self, net: Net) -> None:
         """RFC 9293 MUST-64: NOPs are a sender's habit, not a rule."""
         group = net.group(7, accept_credits=UNLIMITED)

@@ -33,6 +33,7 @@ def test_the_initial_congestion_window(net: Net) -> None:
 
 
 class TestClosed:
+    @pytest.mark.requirement("RFC 9293 MUST-36", "RFC 9293 MUST-37", "RFC 9293 SHLD-29", "RFC 9293 SHLD-30")
     def test_it_is_probed_for_as_long_as_the_peer_answers(self, net: Net) -> None:
         """RFC 9293 MUST-35, -36, SHLD-29, -30: with backoff, and never given up while ACKed."""
         group = net.group(7)
@@ -113,6 +114,7 @@ class TestClosed:
 
 
 class TestShrunk:
+    @pytest.mark.requirement("RFC 9293 MUST-34", "RFC 9293 SHLD-15")
     def test_a_shrunk_window_is_survived(self, net: Net) -> None:
         """RFC 9293 MUST-34: data in flight beyond the new edge; nothing new is added to it."""
         group = net.group(7)
@@ -148,7 +150,48 @@ class TestShrunk:
         for segment in client.take():
             assert len(segment.data) <= max(win, 1)
 
+    @pytest.mark.requirement("RFC 9293 SHLD-16")
+    def test_what_lies_within_the_new_edge_is_sent_again(self, net: Net) -> None:
+        """RFC 9293 SHLD-16."""
+        group = net.group(7)
+        client = net.client(group).established()
+        group.send(client.cd, bytes(4_000))
+        net.flush()
+        client.take()
+        client.ack(1, win=1_280)
+        net.turn()
+        net.advance(1)
+        again = [(seq, len(segment.data)) for segment, seq, _ in client.inbox]
+        client.take()
+        assert again == [(1, 1_280)] * 2
 
+    @pytest.mark.requirement("RFC 9293 MUST-35", "RFC 9293 SHLD-17")
+    def test_shrunk_to_nothing_it_is_probed_and_not_given_up(self, net: Net) -> None:
+        """RFC 9293 MUST-35, SHLD-17: for longer than R2, as long as the peer answers."""
+        group = net.group(7, user_timeout_s=20)
+        client = net.client(group).established()
+        group.send(client.cd, bytes(4_000))
+        net.flush()
+        client.take()
+        client.ack(1, win=0)
+        probes = 0
+        for _ in range(300):
+            net.advance(1)
+            for segment in client.take():
+                assert len(segment.data) == 1
+                probes += 1
+                client.ack(1, win=0)
+        assert probes >= 5
+        assert net.take_events(*ENDS) == []
+        client.ack(1, win=65_535)
+        net.advance(5)
+        client.ack()
+        net.turn()
+        assert client.received == bytes(4_000)
+        assert net.transmit_used == 0
+
+
+@pytest.mark.requirement("RFC 9293 MUST-38", "RFC 9293 MUST-60")
 def test_no_silly_segments(net: Net) -> None:
     """RFC 9293 MUST-38: a window of 128 bytes is not filled as long as a full segment may follow."""
     group = net.group(7)
@@ -165,6 +208,7 @@ def test_no_silly_segments(net: Net) -> None:
     assert client.take(), "the override timer sends it in the end"
 
 
+@pytest.mark.requirement("RFC 9293 MUST-34")
 def test_windows_that_flap(net: Net) -> None:
     """attacks.md 30: many windows in a row, nothing beyond any edge (the judge), all arrives."""
     group = net.group(7)

@@ -35,6 +35,7 @@ def test_in_order(net: Net) -> None:
     assert client.judge.last_ack == 6_001
 
 
+@pytest.mark.requirement("RFC 9293 SHLD-31")
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_every_order_of_four_segments(net: Net, order: tuple[int, ...]) -> None:
     """Each order gives the same stream, and nothing is acknowledged before its gap is filled."""
@@ -206,6 +207,7 @@ def test_any_overlaps_first_byte_wins(parts: list[tuple[int, int, bool]], scale:
     net.close()
 
 
+@pytest.mark.requirement("RFC 9293 SHLD-31")
 @given(st.data())
 def test_any_segmentation_and_order_gives_the_stream(data: st.DataObject) -> None:
     """Cut anywhere, shuffled, with repetitions and overlaps of the same bytes: the stream arrives whole."""

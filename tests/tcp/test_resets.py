@@ -13,6 +13,7 @@ PACE = 0.5
 
 
 class TestReset:
+    @pytest.mark.requirement("RFC 9293 MUST-12")
     def test_at_exactly_rcv_nxt_it_ends_the_connection(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).established()
@@ -23,6 +24,7 @@ class TestReset:
         with pytest.raises(StaleConnection):
             group.peer(client.cd)
 
+    @pytest.mark.requirement("RFC 9293 SHLD-2")
     @pytest.mark.parametrize("flags", ["R", "RA"])
     @pytest.mark.parametrize("data", [b"", b"reason: bored"])
     def test_flags_and_data_beside_it_do_not_matter(self, net: Net, flags: str, data: bytes) -> None:
@@ -162,6 +164,7 @@ class TestSynInAConnection:
 class TestBlindData:
     """RFC 5961 section 5: the ACK field must lie in [SND.UNA - MAX.SND.WND, SND.NXT]."""
 
+    @pytest.mark.requirement("RFC 9293 MAY-12")
     @pytest.mark.parametrize("offset", [1, 100, 70_000, 1 << 30, (1 << 31) - 1, -70_000 * 4, -(1 << 30)])
     def test_data_with_a_wrong_ack_is_not_delivered(self, net: Net, offset: int) -> None:
         group = net.group(7)

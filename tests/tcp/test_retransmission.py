@@ -32,6 +32,7 @@ def established_with_rtt(net: Net, seconds: float, **behaviour: Any) -> Client:
 class TestTimes:
     """Virtual time makes them exact to the wheel's tick of 1 ms."""
 
+    @pytest.mark.requirement("RFC 9293 MUST-19")
     def test_the_timeout_doubles(self, net: Net) -> None:
         """A round trip of 0 gives the floor of 200 ms; then 400, 800 ... (RFC 6298 5.5)."""
         group = net.group(7, sack=False)
@@ -52,6 +53,7 @@ class TestTimes:
         gaps = [b - a for a, b in itertools.pairwise(times)]
         assert gaps[-3:] == pytest.approx([120] * 3, abs=0.0025)
 
+    @pytest.mark.requirement("RFC 9293 MUST-18")
     def test_the_handshake_is_the_first_measurement(self, net: Net) -> None:
         """RFC 6298 (2.2): SRTT = R, RTTVAR = R/2, RTO = SRTT + 4 RTTVAR."""
         client = established_with_rtt(net, 0.100)
@@ -73,6 +75,7 @@ class TestTimes:
         assert info.srtt_us == pytest.approx(20_000, abs=1_100)
         assert info.rto_ms == pytest.approx(220, abs=2)
 
+    @pytest.mark.requirement("RFC 9293 MUST-18")
     def test_the_next_measurement(self, net: Net) -> None:
         """RFC 6298 (2.3): RTTVAR = 3/4 RTTVAR + 1/4 |SRTT - R'|, SRTT = 7/8 SRTT + 1/8 R'."""
         client = established_with_rtt(net, 0.100)
@@ -88,6 +91,7 @@ class TestTimes:
         assert info.rttvar_us == pytest.approx(62_500, abs=1_500)
         assert info.rto_ms == pytest.approx(362, abs=8)
 
+    @pytest.mark.requirement("RFC 9293 MUST-18")
     def test_karn_no_measurement_of_what_was_sent_twice(self, net: Net) -> None:
         """RFC 6298 section 3, without timestamps."""
         client = established_with_rtt(net, 0.100, timestamps=False)
@@ -192,6 +196,7 @@ class TestWhatIsSent:
         net.advance(0.5)
         client.expect("A", seq=5, data=b"456789")
 
+    @pytest.mark.requirement("RFC 9293 MUST-60", "RFC 9293 MUST-61", "RFC 9293 SHLD-27", "RFC 9293 MAY-16")
     @pytest.mark.feature("P19")
     def test_small_writes_of_one_turn_share_a_segment(self, net: Net) -> None:
         """RFC 9293 SHLD-28 and MUST-60: full segments, PSH with the last byte."""
@@ -327,6 +332,7 @@ class TestSharedBuffer:
 
 @pytest.mark.feature("P21")
 class TestGivingUp:
+    @pytest.mark.requirement("RFC 9293 MUST-20", "RFC 9293 SHLD-11")
     def test_the_connection_is_marked_down_and_the_application_told(self, net: Net) -> None:
         """R2 = 100 s (RFC 9293 SHLD-11): the cache is purged, DOWN is reported, once."""
         group = net.group(7)

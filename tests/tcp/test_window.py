@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from support.net import MakeNet, Net
 from support.peer import Client
 
@@ -47,6 +48,7 @@ def test_a_small_pool_announces_what_it_can_keep(make_net: MakeNet) -> None:
     assert 2_048 <= client.judge.edge - 1 <= 4_096 + 127
 
 
+@pytest.mark.requirement("RFC 9293 SHLD-14")
 def test_the_edge_stays_while_nothing_is_acknowledged(make_net: MakeNet) -> None:
     """Data fills the window to zero; the right edge neither moves on nor retreats (the judge)."""
     net, group = small_pool(make_net, ack_policy="immediate")
@@ -87,6 +89,7 @@ def test_data_beyond_the_edge_is_not_taken(make_net: MakeNet) -> None:
     assert received is not None and len(received[1]) == client.judge.last_ack - 1
 
 
+@pytest.mark.requirement("RFC 9293 MAY-8")
 def test_a_zero_window_probe_is_answered(make_net: MakeNet) -> None:
     """RFC 9293 MUST-66 and 3.8.6.1: by an ACK with the present window, taking nothing."""
     net, group = small_pool(make_net, ack_policy="immediate")
@@ -124,6 +127,7 @@ def test_room_that_cannot_be_shown_is_no_update(make_net: MakeNet) -> None:
     client.expect_nothing()
 
 
+@pytest.mark.requirement("RFC 9293 MUST-39")
 def test_no_silly_windows(make_net: MakeNet) -> None:
     """RFC 9293 MUST-39: a reader of single bytes does not advance the edge by single bytes."""
     net, group = small_pool(make_net)

@@ -9,6 +9,7 @@ from support.pressure import FROZEN, WITHHOLDING, Crowd
 from xtcp_twisted.config import ALL
 
 
+@pytest.mark.requirement("RFC 9293 MUST-40")
 @pytest.mark.feature("P28")
 @pytest.mark.parametrize("policy", ["bounded", "immediate"])
 @pytest.mark.parametrize("chunks, delay", [(FROZEN, None), (WITHHOLDING, 0.499)])

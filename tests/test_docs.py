@@ -1,0 +1,175 @@
+"""Generated pages are fresh, and the list of requirements is right about code and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tools.docs import pages, requirements
+from tools.docs.markers import Marked, MarkerError, marked
+from tools.docs.sources import defining_file
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("name", pages.PAGES)
+def test_a_page_is_fresh(name: str) -> None:
+    assert (ROOT / name).read_text() == pages.PAGES[name](ROOT), "stale: run `make docs`"
+
+
+def test_the_list_of_requirements_is_right() -> None:
+    assert requirements.findings(ROOT) == []
+
+
+def test_every_numbered_requirement_has_its_row() -> None:
+    """RFC 9293, Appendix B, whose numbering has no gap."""
+    numbered = requirements.load(ROOT)[0]
+    assert numbered.number == 9293
+    counts = {"MUST": 69, "SHLD": 31, "MAY": 18, "REC": 1}
+    wanted = {f"{kind}-{n}" for kind, count in counts.items() for n in range(1, count + 1)}
+    assert wanted <= {rule.key for rule in numbered.rules}
+
+
+def test_pytest_sees_the_same_markers(request: pytest.FixtureRequest) -> None:
+    """Of what this run has collected; in a run of the whole suite that is all."""
+    read = marked(ROOT, requirements.MARKER)
+    for item in request.session.items:
+        name = item.nodeid.split("[")[0].partition("::")[2].replace("::", ".")
+        path = str(item.path.relative_to(ROOT))
+        seen = {argument for marker in item.iter_markers(requirements.MARKER) for argument in marker.args}
+        found = {rule for rule, places in read.items() if any(place.covers(path, name) for place in places)}
+        one_of_several = "[" in item.nodeid
+        assert seen == found or (one_of_several and seen < found), item.nodeid
+
+
+# --- Each finding can come about ----------------------------------------------
+
+MET = """\
+title = "A protocol"
+
+[MUST-1]
+section = "3"
+text = "Do it."
+status = "met"
+code = ["tcp.input.do_it"]
+"""
+CODE = "cdef int do_it(stack_t *s) noexcept nogil:\n    return 0\n"
+TEST = """\
+import pytest
+
+@pytest.mark.requirement("RFC 1 MUST-1")
+def test_it() -> None: ...
+"""
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Make:
+    def make(rules: str = MET, code: str = CODE, test: str = TEST) -> Path:
+        files = {
+            "docs/requirements/rfc1.toml": rules,
+            "xtcp_twisted/tcp/input.pyx": code,
+            "tests/test_it.py": test,
+        }
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(dedent(text))
+        return tmp_path
+
+    return make
+
+
+def test_a_right_list_has_no_findings(project: Make) -> None:
+    assert requirements.findings(project()) == []
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"test": "def test_it() -> None: ..."}, "no test carries its marker"),
+        ({"test": TEST.replace("MUST-1", "MUST-2")}, "names 'RFC 1 MUST-2', which is not in"),
+        ({"code": CODE.replace("do_it", "do_that")}, "names tcp.input.do_it, which is not in the package"),
+        ({"rules": MET.replace('["tcp.input.do_it"]', "[]")}, "no function is named"),
+        ({"rules": MET.replace("met", "deviation")}, "nothing says why"),
+        ({"rules": MET.replace("met", "not applicable") + 'why = "No."'}, "and a test carries its marker"),
+        ({"rules": MET.replace('section = "3"', "")}, "names no section"),
+    ],
+)
+def test_what_is_wrong_is_found(project: Make, change: dict[str, str], said: str) -> None:
+    found = requirements.findings(project(**change))
+    assert any(said in finding for finding in found), found
+
+
+def test_where_a_function_has_gone_is_said(project: Make) -> None:
+    root = project(code="")
+    (root / "xtcp_twisted/tcp/elsewhere.pyx").write_text(CODE)
+    [finding] = requirements.findings(root)
+    assert "tcp.elsewhere.do_it is called like it" in finding
+
+
+@pytest.mark.parametrize(
+    "rules", [MET.replace("met", "mostly met"), MET.replace("text", "words"), MET + 'tests = ["x"]']
+)
+def test_a_row_of_another_form_is_refused(project: Make, rules: str) -> None:
+    with pytest.raises(ValueError, match="MUST-1"):
+        requirements.load(project(rules))
+
+
+def test_where_a_marker_may_stand(project: Make) -> None:
+    root = project(
+        test="""\
+        import pytest
+
+        pytestmark = [pytest.mark.requirement("module"), pytest.mark.feature("P01")]
+
+        @pytest.mark.requirement("class")
+        class TestAll:
+            @pytest.mark.requirement("one", "two")
+            def test_method(self): ...
+
+        @pytest.mark.parametrize("x", [1, pytest.param(2, marks=pytest.mark.requirement("case"))])
+        async def test_cases(x): ...
+        """
+    )
+    file = "tests/test_it.py"
+    assert marked(root, "requirement") == {
+        "module": [Marked(file, "")],
+        "class": [Marked(file, "TestAll")],
+        "one": [Marked(file, "TestAll.test_method")],
+        "two": [Marked(file, "TestAll.test_method")],
+        "case": [Marked(file, "test_cases")],
+    }
+    assert marked(root, "feature") == {"P01": [Marked(file, "")]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '@pytest.mark.requirement("x")\ndef helper(): ...',
+        "@pytest.mark.requirement\ndef test_it(): ...",
+        "@pytest.mark.requirement()\ndef test_it(): ...",
+        "@pytest.mark.requirement(NAME)\ndef test_it(): ...",
+    ],
+)
+def test_a_marker_that_says_nothing_is_an_error(project: Make, text: str) -> None:
+    with pytest.raises(MarkerError):
+        marked(project(test=text), "requirement")
+
+
+@pytest.mark.parametrize(
+    "name, file",
+    [
+        ("tcp.input.segment_arrives", "xtcp_twisted/tcp/input.pyx"),
+        ("config.GroupOptions.sack", "xtcp_twisted/config.py"),
+        ("tcp.states.TRANSITIONS", "xtcp_twisted/tcp/states.pyx"),
+        ("tcp.input.nothing", None),
+        ("nowhere.at_all", None),
+    ],
+)
+def test_a_name_is_found_where_it_is_defined(name: str, file: str | None) -> None:
+    assert defining_file(ROOT, name) == file

@@ -1,0 +1,13 @@
+"""Every generated page, by its path in the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tools.docs import compliance
+
+PAGES: Final[dict[str, Callable[[Path], str]]] = {
+    compliance.PAGE: compliance.page,
+}
