@@ -402,6 +402,21 @@ def test_a_half_closeable_protocol_survives_a_fin(world: World) -> None:
     server.reasons[0].trap(error.ConnectionDone)
 
 
+def test_a_fin_behind_more_than_one_delivery_is_not_forgotten(world: World) -> None:
+    """The engine reports it once, while a turn delivers 64 KiB at most."""
+    server = HalfCloser()
+    client = connect(world, server, weight=4)
+    server.transport.pauseProducing()
+    for _ in range(2):  # the first window is 64 KiB
+        for _ in range(30):
+            client.send(b"x" * 1_400)
+        world.turn()
+    client.fin()
+    server.transport.resumeProducing()
+    world.turns(4)
+    assert (len(server.data), server.halves) == (84_000, ["read"])
+
+
 def test_lose_write_connection_sends_what_was_written_then_fin(world: World) -> None:
     server = HalfCloser()
     client = connect(world, server)
@@ -554,6 +569,21 @@ def test_a_streaming_producer_is_paused_past_64_kib_and_resumed_when_empty(world
             client.ack()
     assert producer.calls == ["pause", "resume"]
     assert len(client.received) == 65_537
+
+
+def test_a_producer_that_writes_to_a_connection_that_has_ended_is_paused(world: World) -> None:
+    """Else one that writes until it is paused would do so for ever."""
+    server = Recorder()
+    client = connect(world, server)
+    producer = Producer()
+    server.transport.registerProducer(producer, True)
+    client.rst()
+    world.turn()
+    assert server.reasons == []
+    server.transport.write(b"x")
+    assert producer.calls == ["pause"]
+    world.turn()
+    assert producer.calls == ["pause", "stop"]
 
 
 def test_a_pull_producer_is_asked_whenever_the_buffer_is_empty(world: World) -> None:

@@ -104,6 +104,11 @@ cdef class Group:
         """The local port of this group."""
         return self.state.stack.groups[self.row].port
 
+    @property
+    def readable(self):
+        """Connections that have something for `recv` or `recv_batch`."""
+        return self._open_row().ready.count
+
     def __len__(self):
         """Connections of the group, closing ones included."""
         return self._open_row().connections

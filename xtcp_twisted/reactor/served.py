@@ -27,14 +27,10 @@ from xtcp_twisted.reactor.transport import XTCPTransport
 #: The part of a connection id that is its row in the engine's table.
 SLOT: Final = 0xFFFF_FFFF
 
-#: Most bytes that the engine gives of one connection at once; with so many, there may be more.
-CHUNK: Final = 65_536
-
 # Plain integers: an event is compared with each of them.
 _PENDING: Final = int(EventKind.PENDING)
 _ESTABLISHED: Final = int(EventKind.ESTABLISHED)
 _WRITABLE: Final = int(EventKind.WRITABLE)
-_EOF: Final = int(EventKind.EOF)
 _ENDS: Final = frozenset(int(kind) for kind in ENDS)
 
 
@@ -126,7 +122,6 @@ class ServedGroup(DrivenGroup):
     def turn(self, events: list[Event], limit: int, context: LazyContext) -> bool:
         """Take new connections, deliver, then tell of ends (each transport hears one thing a turn)."""
         ends = []
-        more = False
         for kind, cd, detail in events:
             if kind == _ESTABLISHED:
                 context.current = self
@@ -140,10 +135,7 @@ class ServedGroup(DrivenGroup):
                     transport.writable()
             elif kind in _ENDS:
                 ends.append((cd, kind, detail))
-            elif kind == _EOF:
-                more = True
-        if self._gd >= 0:
-            more = self._deliver(limit, context) or more
+        more = self._gd >= 0 and self._deliver(limit, context)
         for cd, kind, detail in ends:
             transport = self._table.get(cd)
             if transport is None:
@@ -154,9 +146,8 @@ class ServedGroup(DrivenGroup):
         return more
 
     def _deliver(self, limit: int, context: LazyContext) -> bool:
-        """One chunk for each readable connection; True when there may be more."""
+        """One chunk for each readable connection; True when there is more."""
         batch = self.group.recv_batch(limit)
-        more = len(batch) == limit
         rows = self._table.rows
         size = len(rows)
         served = []
@@ -168,10 +159,11 @@ class ServedGroup(DrivenGroup):
                 context.current = transport
                 if transport.received(data):
                     served.append(message)
-            more = more or len(data) >= CHUNK
-        if served and self._gd >= 0:
+        if self._gd < 0:
+            return False
+        if served:
             self.group.done(served)
-        return more
+        return self.group.readable > 0
 
     def _enter(self, transport: XTCPTransport) -> None:
         """A transport has its connection; data follows in the next turn at the earliest."""

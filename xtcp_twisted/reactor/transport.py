@@ -128,9 +128,13 @@ class XTCPTransport(TransportSurface):
             # already taken still counts until then.
             out.recent += len(data)
             self._step()
-            if self._flags & STREAMING and max(out.recent, len(out)) > self.bufferSize:
-                self._flags |= PRODUCER_PAUSED
-                self.producer.pauseProducing()
+            if max(out.recent, len(out)) > self.bufferSize:
+                self._pauseProducer()
+
+    def _pauseProducer(self) -> None:
+        if self.producer is not None and self._flags & STREAMING:
+            self._flags |= PRODUCER_PAUSED
+            self.producer.pauseProducing()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Queue several pieces of data."""
@@ -405,6 +409,7 @@ class XTCPTransport(TransportSurface):
             reason = self._kept[-1] if self._kept else reasons.RESET
             self._out = None
             self.server.later(self.connectionLost, reason if isinstance(reason, Failure) else reasons.RESET)
+            self._pauseProducer()  # nothing is counted any more that would stop it
 
     def readConnectionLost(self, reason: Failure) -> None:
         """The peer sends no more: only a half-closeable protocol survives that."""
