@@ -74,7 +74,8 @@ lint: $(INSTALLED) $(VENV)/.extra-lint
 	PATH=$(BIN):$$PATH cython-lint xtcp_twisted   # it looks for pycodestyle there
 
 bench: $(INSTALLED) $(VENV)/.extra-bench
-	@exec $(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks
+	@exec $(BIN)/python -m benchmarks bulk
 
 docs: $(INSTALLED)
 	@exec $(BIN)/python -m tools.docs

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from benchmarks import loadgen, machine, plot, rounds, table
+from benchmarks.bulk import command as bulk
 from benchmarks.rounds import Plan, Sample
 from benchmarks.servers import SERVERS, Server, ServerError, default_servers
 from xtcp_twisted.errors import XTCPError
@@ -21,12 +22,13 @@ from xtcp_twisted.errors import XTCPError
 QUICK = Plan(connections=2_000, seconds=0.5, warmup=0.1, settle=0.2, repeat=1)
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options; leaves with status 2 and a sentence if they are wrong."""
     plan = Plan()
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure XTCP and kernel TCP servers with the same application, in turn, in one run.",
+        epilog="'python -m benchmarks bulk --help': one bulk stream each way instead.",
     )
     every = ", ".join(SERVERS)
     add = parser.add_argument
@@ -73,9 +75,12 @@ def measure(options: argparse.Namespace) -> dict[str, list[Sample]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table and one line of JSON; 1 if a server answered wrongly."""
-    options = parse(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["bulk"]:
+        return bulk.main(words[1:])
+    options = parse(words)
     plan: Plan = options.plan
-    command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
+    command = shlex.join(["python", "-m", "benchmarks", *words])
     try:
         about = machine.describe()
         loadgen.build()

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -29,9 +27,9 @@ from typing import Any, Final, Self
 
 import attrs
 
+from benchmarks import building
+
 SOURCES: Final = Path(__file__).with_name("generator")
-BUILD: Final = Path(__file__).parent.parent / "build" / "benchmarks"
-FLAGS: Final = ("-std=c11", "-O2", "-Wall", "-Wextra")
 #: Descriptors of a worker that are not connections, amply.
 SPARE_DESCRIPTORS: Final = 100
 
@@ -104,27 +102,10 @@ def build() -> Path:
     Raises `LoadGeneratorError` when the C compiler (``$CC``, else gcc) is
     missing or fails.
     """
-    sources = sorted(SOURCES.glob("*.[ch]"))
-    compiler = os.environ.get("CC", "gcc")
-    digest = hashlib.sha256(" ".join((compiler, *FLAGS)).encode())
-    for source in sources:
-        digest.update(source.read_bytes())
-    program = BUILD / f"loadgen-{digest.hexdigest()[:16]}"
-    if program.exists():
-        return program
-    BUILD.mkdir(parents=True, exist_ok=True)
-    unfinished = program.with_suffix(f".{os.getpid()}")
-    command = [compiler, *FLAGS, "-o", str(unfinished), *(str(s) for s in sources if s.suffix == ".c")]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise LoadGeneratorError(
-            f"the load generator needs a C compiler, and there is no {compiler!r}; install gcc or set CC"
-        ) from None
-    if done.returncode:
-        raise LoadGeneratorError(f"{compiler} could not compile the load generator:\n{done.stderr}")
-    unfinished.replace(program)
-    return program
+        return building.program("loadgen", sorted(SOURCES.glob("*.c")))
+    except building.BuildError as error:
+        raise LoadGeneratorError(str(error)) from None
 
 
 def descriptor_limit() -> int:

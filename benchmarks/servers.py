@@ -17,7 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +31,8 @@ ROOT: Final = Path(__file__).parent.parent
 APPLICATIONS: Final = Path(__file__).with_name("applications")
 #: How long a server may take until it answers its first request, seconds.
 START_TIME: Final = 20.0
+#: How long it may take to end, seconds; then it is killed.
+END_TIME: Final = 10.0
 
 PORT: Final = 7
 #: Many destinations, because each has 64,512 source ports at most.
@@ -72,46 +74,71 @@ class Server:
 
         Raises `ServerError` when it does not come up.
         """
-        log = lab.directory / "server.log"
         command = list(self.command)
         if self.configuration is not None:
             settings = lab.directory / "xtcp.toml"
             settings.write_text(self.configuration(connections))
             command.append(f"--config={settings}")
-        with log.open("wb") as output:
-            process = lab.popen(
-                command,
-                cwd=lab.directory,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (limit, limit))
-            if core is not None:
-                os.sched_setaffinity(process.pid, (core,))
-            host = self.target.partition("-")[0]
-            if reason := _wait_for_echo(lab, host, process):
-                raise ServerError(f"{shlex.join(command)} {reason}:\n{_tail(log)}")
-            yield process.pid
-            if process.poll() is not None:
-                raise ServerError(f"{self.label} died:\n{_tail(log)}")
-        finally:
-            process.terminate()
-            process.wait()
+        with serving(lab, command, partial(_echoes, lab, self.target.partition("-")[0]), core) as pid:
+            yield pid
 
 
-def _wait_for_echo(lab: Lab, host: str, process: subprocess.Popen[bytes]) -> str:
+@contextlib.contextmanager
+def serving(
+    lab: Lab, command: Sequence[str], answers: Callable[[], bool], core: int | None = None
+) -> Iterator[int]:
+    """Run a server in `lab`, pinned to processor `core`; gives its process id once it answers.
+
+    :param answers: asks it once; may raise `OSError` while it does not answer.
+    :raises ServerError: it does not come up, or has died meanwhile.
+    """
+    log = lab.directory / "server.log"
+    with log.open("wb") as output:
+        process = lab.popen(
+            command,
+            cwd=lab.directory,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        if core is not None:
+            os.sched_setaffinity(process.pid, (core,))
+        if reason := _wait(answers, process):
+            raise ServerError(f"{shlex.join(command)} {reason}:\n{_tail(log)}")
+        yield process.pid
+        if process.poll() is not None:
+            raise ServerError(f"{shlex.join(command)} died:\n{_tail(log)}")
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """A reactor that is stuck does not see SIGTERM."""
+    process.terminate()
+    try:
+        process.wait(END_TIME)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _echoes(lab: Lab, host: str) -> bool:
+    with lab.call(socket.create_connection, (host, PORT), timeout=1) as probe:
+        probe.sendall(b"ready?")
+        return probe.recv(64) == b"ready?"
+
+
+def _wait(answers: Callable[[], bool], process: subprocess.Popen[bytes]) -> str:
     """Ask until there is an answer; returns nothing, or what went wrong."""
     deadline = time.monotonic() + START_TIME
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with lab.call(socket.create_connection, (host, PORT), timeout=1) as probe:
-                probe.sendall(b"ready?")
-                if probe.recv(64) == b"ready?":
-                    return ""
+            if answers():
+                return ""
         except OSError:
             time.sleep(0.05)
     return "ended at once" if process.poll() is not None else f"did not answer within {START_TIME:g} seconds"
@@ -141,7 +168,7 @@ port = {PORT}
 """
 
 
-def _twistd(*arguments: str | Path) -> tuple[str, ...]:
+def twistd(*arguments: str | Path) -> tuple[str, ...]:
     program = Path(sysconfig.get_path("scripts"), "twistd")
     return (str(program), "--nodaemon", "--pidfile=", *map(str, arguments))
 
@@ -156,19 +183,19 @@ SERVERS: Final = {
         Server(
             "xtcp-group",
             "XTCP, group protocol",
-            _twistd("xtcp"),
+            twistd("xtcp"),
             partial(_configuration, 'protocol = "examples.echo.Echo"'),
         ),
         Server(
             "xtcp-protocol",
             "XTCP, ordinary Protocol",
-            _twistd("xtcp"),
+            twistd("xtcp"),
             partial(_configuration, 'factory = "benchmarks.applications.echo.EchoFactory"'),
         ),
         Server(
             "twisted",
             "Twisted, epoll reactor",
-            _twistd("--reactor=epoll", "--python", APPLICATIONS / "epoll.tac"),
+            twistd("--reactor=epoll", "--python", APPLICATIONS / "epoll.tac"),
         ),
         Server("uvloop", "asyncio on uvloop", _asyncio("uvloop")),
         Server("asyncio", "asyncio", _asyncio("asyncio")),

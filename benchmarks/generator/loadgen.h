@@ -15,7 +15,7 @@
 #ifndef LOADGEN_H
 #define LOADGEN_H
 
-#define _GNU_SOURCE /* epoll_pwait2; this header comes before any other */
+#include "usage.h" /* before any other */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -109,7 +109,6 @@ struct worker {
 /* What an epoll event meant for its connection. */
 enum outcome { NOTHING, CONNECTED, ANSWERED, REFUSED, BROKEN };
 
-uint64_t monotonic(void);
 uint64_t next_random(struct worker *w);
 void complain(struct worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool connection_open(struct worker *w, long row);
@@ -121,16 +120,8 @@ void connection_close(struct worker *w, long row);
 void worker_run(const struct options *options, long number, const struct step *step, struct result *result,
                 int channel) __attribute__((noreturn));
 
-/* ---- report.c: what other processes used, and the lines of JSON ---- */
+/* ---- report.c: the lines of JSON ---- */
 
-struct usage {
-    uint64_t at;          /* CLOCK_MONOTONIC */
-    uint64_t server;      /* CPU time of the watched process, all threads, nanoseconds */
-    uint64_t server_user; /* its user part, in clock ticks' precision */
-    uint64_t all_user;    /* user CPU time of the whole machine */
-};
-
-struct usage read_usage(int watch);
 void report_error(const char *error);
 void report(const struct step *step, const struct result *results, int workers, const struct usage *before,
             const struct usage *after);

@@ -1,52 +1,9 @@
-/* What the machine did meanwhile, and the lines of JSON. */
+/* The lines of JSON. */
 #include "loadgen.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
-
-static uint64_t ticks(uint64_t count)
-{
-    return count * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
-}
-
-/* User time of process `pid`, or 0 when it is gone. */
-static uint64_t user_time(int pid)
-{
-    char path[64], line[1024];
-    uint64_t user = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return 0;
-    char *rest = fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL; /* a name may hold blanks */
-    if (rest)
-        sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64, &user);
-    fclose(file);
-    return ticks(user);
-}
-
-struct usage read_usage(int watch)
-{
-    struct usage usage = {.at = monotonic()};
-    uint64_t user = 0, nice = 0;
-    FILE *file = fopen("/proc/stat", "r");
-    if (file) {
-        if (fscanf(file, "cpu %" SCNu64 " %" SCNu64, &user, &nice) == 2)
-            usage.all_user = ticks(user + nice);
-        fclose(file);
-    }
-    clockid_t clock;
-    struct timespec t;
-    if (watch && !clock_getcpuclockid(watch, &clock) && !clock_gettime(clock, &t)) {
-        usage.server = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-        usage.server_user = user_time(watch);
-    }
-    return usage;
-}
 
 static void print_text(const char *name, const char *text)
 {
@@ -99,11 +56,6 @@ static void add(struct result *sum, const struct result *part)
     histogram_merge(&sum->answer, &part->answer);
 }
 
-static double seconds(uint64_t from, uint64_t to)
-{
-    return to > from ? (double)(to - from) / 1e9 : 0;
-}
-
 void report(const struct step *s, const struct result *results, int workers, const struct usage *before,
             const struct usage *after)
 {
@@ -113,7 +65,7 @@ void report(const struct step *s, const struct result *results, int workers, con
     memset(&sum, 0, sizeof sum);
     for (int i = 0; i < workers; i++)
         add(&sum, &results[i]);
-    double measured = timed ? seconds(before->at, after->at) : (double)sum.duration / 1e9;
+    double measured = timed ? seconds_between(before->at, after->at) : (double)sum.duration / 1e9;
     printf("{\"step\": \"%s\", \"open\": %ld, \"failed\": %ld, \"wrong\": %ld, \"broken\": %ld, "
            "\"unanswered\": %ld, \"seconds\": %.6f, ",
            names[s->verb], sum.open, sum.failed, sum.wrong, sum.broken, sum.unanswered, measured);
@@ -126,8 +78,8 @@ void report(const struct step *s, const struct result *results, int workers, con
                "\"per_second\": %.1f, \"skipped\": %ld, \"server_cpu_seconds\": %.6f, "
                "\"client_cpu_seconds\": %.6f, \"other_user_seconds\": %.6f",
                s->size, s->inflight, s->random ? "random" : "sticky", s->rate, sum.messages,
-               (double)sum.messages / measured, sum.skipped, seconds(before->server, after->server),
-               (double)sum.cpu / 1e9, seconds(server_user + sum.user_cpu, after->all_user - before->all_user));
+               (double)sum.messages / measured, sum.skipped, seconds_between(before->server, after->server),
+               (double)sum.cpu / 1e9, seconds_between(server_user + sum.user_cpu, after->all_user - before->all_user));
     }
     printf("}\n");
     fflush(stdout);
