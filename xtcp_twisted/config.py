@@ -47,6 +47,9 @@ RTO_AFTER_LOST_SYN_MS: Final = 3_000
 #: RFC 8985 section 7.2, TLP.max_ack_delay: how long the peer may hold the
 #: acknowledgement of a single segment.
 TAIL_ACK_DELAY_MS: Final = 200
+#: Architecture section 6: an answer that left less than this, or a round trip, ago is not sent again
+#: because its request came again.
+REPLAY_MIN_AGE_MS: Final = 10
 #: RFC 8985 section 7.2: the PTO without a measured round trip.
 INITIAL_PROBE_MS: Final = 1_000
 #: Ticks of the clock that a loss probe waits beyond two round trips, so that an
@@ -210,6 +213,9 @@ class EngineConfig:
     resets_per_second: int = attrs.field(default=1_000, validator=integer(0, 10_000_000))
     #: Messages of ICMP per second that answer others: echo replies and errors together.
     icmp_per_second: int = attrs.field(default=1_000, validator=integer(0, 10_000_000))
+    #: Cached answers per second that leave at once because their request came again, before the resend
+    #: timer; 0 leaves them all to the timer (P22).
+    replays_per_second: int = attrs.field(default=10_000, validator=integer(0, 10_000_000))
     #: Packets taken in by one `poll`, so that one turn of a reactor is bounded.
     packets_per_poll: int = attrs.field(default=512, validator=integer(1, 1_000_000))
     #: Largest packet; 0 takes the link's MTU.

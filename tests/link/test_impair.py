@@ -283,3 +283,37 @@ def test_bad_values_are_named(argument: str, value: object, allowed: str) -> Non
 def test_a_wrapper_needs_a_link() -> None:
     with pytest.raises(TypeError):
         ImpairedLink(None)  # type: ignore[arg-type]
+
+
+class TestChange:
+    def test_an_outage(self) -> None:
+        """What was on its way arrives; what enters meanwhile does not."""
+        memory = MemoryLink()
+        link = ImpairedLink(memory, delay=0.1)
+        memory.deliver(numbered(2)[0])
+        link.read(8, 0.0)
+        link.inbound.change(loss=1.0)
+        memory.deliver(numbered(2)[1])
+        assert [number(packet) for packet in link.read(8, 0.1)] == [0]
+        assert drain(link, 8) == [] and link.inbound.lost == 1
+        link.inbound.change(loss=0.0)
+        memory.deliver(numbered(3)[2])
+        link.read(8, 0.2)
+        assert [(round(at, 3), number(packet)) for at, packet in drain(link, 8)] == [(0.3, 2)]
+
+    def test_a_spike_of_delay_keeps_the_order(self) -> None:
+        memory = MemoryLink()
+        link = ImpairedLink(memory, delay=0.01)
+        first, second = numbered(2)
+        link.inbound.change(delay=0.5)
+        memory.deliver(first)
+        link.read(8, 0.0)
+        link.inbound.change(delay=0.01)
+        memory.deliver(second)
+        link.read(8, 0.1)
+        assert [(at, number(packet)) for at, packet in drain(link, 8)] == [(0.5, 0), (0.5, 1)]
+
+    @pytest.mark.parametrize("wrong", [{"loss": 1.5}, {"loss": True}, {"delay": -1}, {"delay": "1"}])
+    def test_what_cannot_be(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(ConfigurationError, match="is not allowed"):
+            ImpairedLink(MemoryLink()).outbound.change(**wrong)

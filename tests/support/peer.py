@@ -16,6 +16,8 @@ lines.  Every packet of the engine passes the judge before a test sees it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from xtcp_twisted.config import ALL
@@ -69,6 +71,7 @@ class Client:
         self.rcv_nxt = 0
         self.ts_recent = 0
         self.inbox: list[tuple[Segment, int, int]] = []
+        self._lost: list[Segment] | None = None
         self.judge = Judge(iss, net.mtu, 6 if ":" in ip else 4)
         net.clients[ip, sport, port] = self
 
@@ -216,6 +219,9 @@ class Client:
             self.net.ladder.add(self.net.now, self.sport, f"{text}   <== judged", from_engine=True)
             raise
         self.net.ladder.add(self.net.now, self.sport, describe(segment, seq, ack), from_engine=True)
+        if self._lost is not None:
+            self._lost.append(segment)
+            return
         if segment.tsval is not None and seq <= self.rcv_nxt:
             self.ts_recent = segment.tsval
         if seq <= self.rcv_nxt and "R" not in segment.flags:
@@ -225,6 +231,13 @@ class Client:
     def blocks(self, segment: Segment) -> list[tuple[int, int]]:
         """The SACK blocks of a segment of the engine, in the peer's relative numbers."""
         return [((a - self.iss) % 2**32, (b - self.iss) % 2**32) for a, b in segment.sack]
+
+    @contextmanager
+    def losing(self) -> Iterator[list[Segment]]:
+        """What the engine sends meanwhile is lost on its way to this peer; yields the list of it."""
+        self._lost = lost = []
+        yield lost
+        self._lost = None
 
     @property
     def received(self) -> bytes:

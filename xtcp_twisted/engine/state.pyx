@@ -96,6 +96,7 @@ cdef class State:
         s.limits.first_port, s.limits.last_port = config.ephemeral_ports
         bucket_fill(&s.resets, config.resets_per_second, 0)
         bucket_fill(&s.icmp_answers, config.icmp_per_second, 0)
+        bucket_fill(&s.replays, config.replays_per_second, 0)
 
     def _set_keys(self, entropy):
         self._fill(&self.stack.keys, sizeof(self.stack.keys), entropy)
@@ -163,6 +164,7 @@ cdef class State:
             s.now_us = us
             s.resets.at_us = us
             s.icmp_answers.at_us = us
+            s.replays.at_us = us
             s.now_ms = <uint32_t>(us // 1000)
             s.hand_at = s.now_ms
             self._start_pressure()

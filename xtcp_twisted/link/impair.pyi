@@ -14,6 +14,7 @@ class Path:
     delivered: int
     @property
     def waiting(self) -> int: ...
+    def change(self, *, loss: float | None = None, delay: float | None = None) -> None: ...
 
 class ImpairedLink(Wrapper):
     inbound: Path

@@ -58,6 +58,20 @@ cdef class Path:
         """Packets on their way now."""
         return len(self._queue)
 
+    def change(self, *, loss=None, delay=None):
+        """From the next packet on, another loss or delay: an outage, a spike of delay, a new route.
+
+        Order is kept: what enters when the delay has become shorter overtakes nothing.
+
+        :param loss: probability that a packet is lost; None leaves it.
+        :param delay: of every packet, seconds; None leaves it.
+        :raises ConfigurationError: a value is out of range; the text names it.
+        """
+        if loss is not None:
+            self._p.loss = probability("loss", loss)
+        if delay is not None:
+            self._p.delay_us = duration_us("delay", delay)
+
     cdef double _draw(self, int which) noexcept:
         # 53 bits of a counter-based generator, in [0, 1).
         return <double>(mix(self._key + mix(self.packets * DRAWS + which)) >> 11) / 9007199254740992.0

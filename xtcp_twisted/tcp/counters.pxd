@@ -104,5 +104,8 @@ cdef enum:
     C_PATH_DOUBTED             # packet-too-big that waits for a retransmission
     C_PATH_BLACK_HOLES
     C_PATH_WIDENED
+    C_ANSWERS_REPLAYED         # cached answers sent again because the request came again
+    C_REPLAYS_REFUSED          # repeated requests that brought none, though one was outstanding
+    C_REPLAYS_LIMITED          # because of the engine's ration
     C_INVALID_TRANSITIONS
     COUNTERS

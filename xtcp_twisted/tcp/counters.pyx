@@ -100,6 +100,9 @@ NAMES = (
     "PathDoubted",
     "PathBlackHoles",
     "PathWidened",
+    "AnswersReplayed",
+    "ReplaysRefused",
+    "ReplaysLimited",
     "InvalidTransitions",
 )
 

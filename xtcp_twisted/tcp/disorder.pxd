@@ -59,7 +59,9 @@ cdef extern from *:
         uint8_t  dupacks;         /* 144 */
         uint8_t  reo_steps;       /* 145  quarters of min_rtt that reordering may take */
         uint8_t  reo_persist;     /* 146  recoveries that reo_steps lasts */
-        uint8_t  reserved[13];    /* 147 */
+        uint8_t  reserved[5];     /* 147 */
+        uint32_t replayed_at;     /* 152  ms: a repeated request last brought the cached answer */
+        uint8_t  unused[4];       /* 156 */
     };
     _Static_assert(sizeof(struct recovery) == 160, "the recovery row has 160 bytes");
     #endif
@@ -98,6 +100,7 @@ cdef extern from *:
         uint8_t dupacks
         uint8_t reo_steps
         uint8_t reo_persist
+        uint32_t replayed_at
 
 cdef enum:
     # recovery_t.phase
@@ -117,6 +120,7 @@ cdef enum:
     RECOVERY_RESENT = 256      # something was sent again since this recovery began
     RECOVERY_EIFEL = 512       # resent_ts holds, and no acknowledgement has told yet
     RECOVERY_EPOCH = 1024      # CUBIC: epoch_at holds
+    RECOVERY_REPLAYED = 4096   # replayed_at holds
 
     DUP_THRESH = 3
 

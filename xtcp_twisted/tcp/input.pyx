@@ -59,6 +59,7 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.receive cimport overlap_t, receive_append, receive_keep
 from xtcp_twisted.tcp.recovery cimport recovery_acknowledged, recovery_window_opened
+from xtcp_twisted.tcp.replay cimport replay_duplicate
 from xtcp_twisted.tcp.reply cimport reply_acknowledgement, reply_reset
 from xtcp_twisted.tcp.sackblocks cimport sack_advance, sack_duplicate, sack_keep
 from xtcp_twisted.tcp.scoreboard cimport scoreboard_sack
@@ -350,6 +351,7 @@ cdef void _text_and_fin(conn_t *c, segment_t *seg) noexcept nogil:
 
 cdef void _unacceptable(conn_t *c, const segment_t *seg) noexcept nogil:
     """A duplicate, a probe or a stranger's guess: its ACK field still counts (P30), then the bare ACK."""
+    cdef uint32_t una = c.r.snd_una
     if seg.flags & RST:
         return
     if seg.flags & SYN:
@@ -363,8 +365,10 @@ cdef void _unacceptable(conn_t *c, const segment_t *seg) noexcept nogil:
     if seg.seq == c.r.rcv_nxt:
         # A probe of our closed window: always answered (MUST-37 of the other side).
         conn_ack_now(c)
-    elif ack_paced(c) and seg.length and seq_le(seg.seq + seg.length, ack_number(c)):
-        sack_duplicate(c, seg.seq, seg.seq + seg.length)
+    elif seg.length and seq_le(seg.seq + seg.length, c.r.rcv_nxt):
+        replay_duplicate(c, seg, una)
+    else:
+        ack_paced(c)
     _fin_acknowledged(c)
 
 

@@ -434,6 +434,7 @@ cdef struct stack_t:
     uint32_t reply_count
     bucket_t resets            # to strangers
     bucket_t icmp_answers      # echo replies and errors together
+    bucket_t replays           # cached answers to repeated requests
     uint8_t *tray              # finished packets of ICMP, each behind its length; TRAY_BYTES
     uint32_t tray_used
     uint32_t tray_at           # the next to leave

@@ -23,6 +23,9 @@ from xtcp_twisted.wire.segment cimport segment_t
 cdef void recovery_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) noexcept nogil
 # The retransmission timer expired with data in flight (RFC 6298 section 5.4 to 5.6, without the timer).
 cdef void recovery_timeout(conn_t *c) noexcept nogil
+# RFC 6298 (5.5), (5.6): something is sent again since nothing answered; the timer's time is doubled, up to
+# the maximum.
+cdef void recovery_back_off(conn_t *c) noexcept nogil
 # The reordering timer expired (RFC 8985 section 6.3).
 cdef void recovery_reordering_over(conn_t *c) noexcept nogil
 # What was sent into a closed window is sent again, since it has opened.

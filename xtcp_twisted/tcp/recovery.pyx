@@ -11,6 +11,7 @@ already make room for a segment each.
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from xtcp_twisted import config
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout, segment_size
 from xtcp_twisted.tcp.connection cimport conn_queue_output
@@ -53,6 +54,11 @@ from xtcp_twisted.tcp.scoreboard cimport (
 from xtcp_twisted.tcp.tailprobe cimport tailprobe_repaired, tailprobe_schedule
 from xtcp_twisted.tcp.undo cimport undo_begin, undo_resent, undo_restore, undo_spurious
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt
+
+cdef uint32_t MAX_RTO_MS = config.MAX_RTO_MS
+
+cdef enum:
+    MAX_BACKOFF = 16
 
 
 cdef void _enter(conn_t *c, recovery_t *x) noexcept nogil:
@@ -246,6 +252,16 @@ cdef void recovery_timeout(conn_t *c) noexcept nogil:
         scoreboard_lose_all(c, x)
     # One segment, beside what was sent too lately to be called lost.
     c.r.cwnd = scoreboard_pipe(c) + segment_size(c.r)
+
+
+cdef void recovery_back_off(conn_t *c) noexcept nogil:
+    cdef unsigned long long rto
+    if c.r.resends < 255:
+        c.r.resends += 1
+    if c.a.backoff < MAX_BACKOFF:
+        c.a.backoff += 1
+    rto = <unsigned long long>retransmission_timeout(c.r) << c.a.backoff
+    c.a.transmit_at = c.s.now_ms + <uint32_t>(rto if rto < MAX_RTO_MS else MAX_RTO_MS)
 
 
 cdef void recovery_reordering_over(conn_t *c) noexcept nogil:

@@ -13,7 +13,6 @@ from xtcp_twisted import config
 from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.memory.wheel cimport wheel_next, wheel_pop
 from xtcp_twisted.tcp.close cimport conn_fail, conn_free
-from xtcp_twisted.tcp.congestion cimport retransmission_timeout
 from xtcp_twisted.tcp.connect cimport connect_again
 from xtcp_twisted.tcp.connection cimport (
     EVENT_DOWN,
@@ -52,28 +51,20 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.halfopen cimport half_open_due, half_open_timers
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_age, pathmtu_timeout
-from xtcp_twisted.tcp.recovery cimport recovery_reordering_over, recovery_timeout
+from xtcp_twisted.tcp.recovery cimport recovery_back_off, recovery_reordering_over, recovery_timeout
 from xtcp_twisted.tcp.reply cimport reply_probe
 from xtcp_twisted.tcp.tailprobe cimport tailprobe_fire
 from xtcp_twisted.tcp.timewait cimport time_wait_age
 from xtcp_twisted.tcp.transmit cimport transmit_room
 
-cdef uint32_t MAX_RTO_MS = config.MAX_RTO_MS
 cdef uint32_t SWEEP_MS = int(config.SWEEP_S * 1000)
 
 cdef enum:
     ETIMEDOUT = 110
     SLICES = 64                # of one turn of the clock hand
     TS_LIFETIME_MS = 2_073_600_000  # 24 days
-    MAX_BACKOFF = 16
     LONG_AGO_MS = 240_000      # longer than any RTO; the unit of last_sent turns over at 524 s
     WOKEN_AT_ONCE = 65_536     # records that one poll visits after a fall of the pressure
-
-
-cdef uint32_t _backed_off(const conn_t *c) noexcept nogil:
-    """RFC 6298 (5.5): doubled at each expiry, up to the maximum."""
-    cdef unsigned long long rto = <unsigned long long>retransmission_timeout(c.r) << c.a.backoff
-    return <uint32_t>(rto if rto < MAX_RTO_MS else MAX_RTO_MS)
 
 
 cdef void _retransmit(conn_t *c) noexcept nogil:
@@ -88,11 +79,7 @@ cdef void _retransmit(conn_t *c) noexcept nogil:
         c.s.counters[C_TCP_TIMEOUTS] += 1
         recovery_timeout(c)
         pathmtu_timeout(c)
-    if c.r.resends < 255:
-        c.r.resends += 1
-    if c.a.backoff < MAX_BACKOFF:
-        c.a.backoff += 1
-    c.a.transmit_at = c.s.now_ms + _backed_off(c)
+    recovery_back_off(c)
     conn_queue_output(c)
 
 
