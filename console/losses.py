@@ -22,7 +22,10 @@ class Loss:
 
 LOSSES: Final[Mapping[str, Loss]] = {
     "ListenDrops": Loss("warn", "Connection requests were left unanswered: no room for a connection"),
-    "TCPReqQFull": Loss("warn", "Connection requests were left unanswered: too many wait for an answer"),
+    "TCPReqQFullDrop": Loss("warn", "Connection requests were left unanswered: too many wait for an answer"),
+    "TCPReqQFullDoCookies": Loss(
+        "warn", "Connection requests were answered by SYN cookies: too many wait, perhaps a flood"
+    ),
     "AcceptTimeouts": Loss("warn", "Connection requests were refused: the application was too slow"),
     "TCPRcvQDrop": Loss("warn", "Received data was cut off: its connection's share of the buffer was full"),
     "TCPOFODrop": Loss("warn", "Data behind a gap was dropped: there was no room to keep it"),

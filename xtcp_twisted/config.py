@@ -116,6 +116,12 @@ TIME_WAIT_S: Final = 60.0
 ACCEPT_TIMEOUT_MS: Final = 900
 MAX_HALF_OPEN: Final = 65_536
 MAX_TIME_WAIT: Final = 131_072
+#: RFC 4987 section 3.6: when SYNs are answered without keeping anything of them.
+SYN_COOKIES: Final = ("auto", "always", "off")
+#: How long one key makes SYN cookies; what the one before it made is still taken.
+COOKIE_SLOT_S: Final = 64
+#: The segment sizes that a SYN cookie can hold: what common paths announce, rounded down.
+COOKIE_MSS: Final = (216, 536, 1_220, 1_360, 1_400, 1_440, 1_460, 8_940)
 
 # --- Keepalive, RFC 9293 section 3.8.4 ----------------------------------------
 
@@ -207,6 +213,10 @@ class EngineConfig:
     accept_timeout_ms: int = attrs.field(default=ACCEPT_TIMEOUT_MS, validator=integer(1, 60_000))
     #: SYN-ACKs sent before a handshake is given up.
     syn_ack_tries: int = attrs.field(default=SYN_ACK_TRIES, validator=integer(1, 10))
+    #: Whether connection requests of groups with accept credits are answered by SYN cookies, which take no
+    #: memory (RFC 4987 section 3.6): `auto` does so while the half-open table is over 3/4 full, `always` for
+    #: each request, `off` never.  A client without timestamps has no window scale and no SACK then.
+    syn_cookies: str = attrs.field(default="auto", validator=one_of(*SYN_COOKIES))
     #: RFC 9293's 2 MSL.
     time_wait_s: float = attrs.field(default=TIME_WAIT_S, validator=seconds(0.001, 600))
     #: RST segments per second in answer to segments of no connection (RFC 9293 3.10.7.1).
@@ -258,6 +268,10 @@ class GroupOptions:
     )
     #: How a refused or forgotten request is answered: by RST, or not at all.
     refuse: str = attrs.field(default="reset", validator=one_of(*REFUSALS))
+    #: Let SYN cookies answer requests (`EngineConfig.syn_cookies`).  Without them a flood drops the oldest
+    #: requests; but a SYN cookie is not sent again, so where the server is the first to speak, a client whose
+    #: acknowledgement is lost waits for ever.
+    syn_cookies: bool = attrs.field(default=True, validator=FLAG)
     #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-25).
     keepalive_s: float = attrs.field(default=0.0, validator=seconds(1, 1_000_000, zero="for no keepalive"))
     keepalive_interval_s: float = attrs.field(default=KEEPALIVE_INTERVAL_S, validator=seconds(1, 100_000))

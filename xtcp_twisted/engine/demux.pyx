@@ -105,7 +105,8 @@ cdef void _dispatch(stack_t *s, const addresses_t *own, segment_t *seg, uint32_t
         if not is_own(own, seg.local) or is_own(own, seg.remote):
             s.counters[C_IP_IN_ADDR_ERRORS] += 1
             return
-        listen_segment(s, seg, tag)
+        if listen_segment(s, seg, tag, &c):
+            segment_arrives(&c, seg)
     elif kind == REFERENCE_RECORD:
         conn_load(&c, s, row)
         if c.a != NULL and c.a.flags & ACTIVE_SYN:
@@ -116,7 +117,7 @@ cdef void _dispatch(stack_t *s, const addresses_t *own, segment_t *seg, uint32_t
         if half_open_segment(s, row, seg, tag, &c):
             segment_arrives(&c, seg)
     elif time_wait_segment(s, row, seg, tag):
-        listen_segment(s, seg, tag)
+        listen_segment(s, seg, tag, &c)
 
 
 cdef void take_in(stack_t *s, const addresses_t *own, frame_t *frames, int count) noexcept nogil:

@@ -19,6 +19,7 @@ from xtcp_twisted.memory.slab cimport NONE, slab_open, slab_take
 from xtcp_twisted.tcp.connection cimport group_return
 from xtcp_twisted.tcp.groups cimport (
     GROUP_ANY_ADDRESS,
+    GROUP_COOKIES,
     GROUP_CUBIC,
     GROUP_OPEN,
     GROUP_SACK,
@@ -224,6 +225,8 @@ cdef int _fill_row(group_row_t *g, options) except -1:
         g.flags |= GROUP_SACK
     if options.congestion == "cubic":
         g.flags |= GROUP_CUBIC
+    if options.syn_cookies:
+        g.flags |= GROUP_COOKIES
     g.eventfd = -1
     g.unreported = END
     list_clear(&g.pending)

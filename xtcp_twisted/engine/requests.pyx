@@ -9,7 +9,12 @@ from xtcp_twisted.errors import LocalError, NothingPending, PoolExhausted, Stale
 from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.groups cimport group_row_t
-from xtcp_twisted.tcp.halfopen cimport credits_spend, half_open_accept, half_open_promise
+from xtcp_twisted.tcp.halfopen cimport (
+    credits_forget,
+    credits_spend,
+    half_open_accept,
+    half_open_promise,
+)
 from xtcp_twisted.tcp.layout cimport half_open_at, half_open_t, record_at
 
 cdef uint32_t WITHOUT_END = UNLIMITED
@@ -59,6 +64,7 @@ cdef int request_credit(State state, uint32_t group_row, object n) except -1:
     if not isinstance(n, int) or not 0 <= n <= UNLIMITED:
         raise LocalError(f"n: {n!r} is not allowed; give an integer from 0 to {UNLIMITED}")
     if n == 0 or n == UNLIMITED or g.credits == WITHOUT_END:
+        credits_forget(&state.stack, group_row)
         g.credits = n
     else:
         g.credits = min(g.credits + n, UNLIMITED - 1)

@@ -7,6 +7,7 @@ from libc.string cimport memcpy, memset
 
 import ipaddress
 
+from xtcp_twisted.config import SYN_COOKIES
 from xtcp_twisted.engine.demux cimport IN_FRAMES, take_in
 from xtcp_twisted.errors import ConfigurationError, EngineClosed, LocalError
 from xtcp_twisted.memory.arena cimport arena_close, arena_open, arena_t, arena_take
@@ -92,6 +93,7 @@ cdef class State:
             raise ConfigurationError(f"mtu: the link's {s.limits.mtu} is too small; give 576 or more")
         s.limits.accept_timeout_ms = config.accept_timeout_ms
         s.limits.syn_ack_tries = config.syn_ack_tries
+        s.limits.syn_cookies = SYN_COOKIES.index(config.syn_cookies)
         s.limits.time_wait_ms = int(config.time_wait_s * 1000)
         s.limits.first_port, s.limits.last_port = config.ephemeral_ports
         bucket_fill(&s.resets, config.resets_per_second, 0)

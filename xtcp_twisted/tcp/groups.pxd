@@ -24,6 +24,7 @@ cdef enum:
     GROUP_TIMESTAMPS = 1024
     GROUP_SACK = 2048
     GROUP_CUBIC = 4096
+    GROUP_COOKIES = 1_048_576  # its requests may be answered by SYN cookies
 
     POLICY_BOUNDED = 0
     POLICY_APPLICATION = 1
@@ -66,6 +67,7 @@ cdef struct group_row_t:
     double rate                # accepts per second; 0: no limit
     double tokens
     int64_t tokens_at_us
+    int64_t cookies_until_us   # acknowledgements that return SYN cookies may come until then
     int eventfd                # -1: not made yet
     uint32_t connections
     uint32_t held              # bytes of receive chunks

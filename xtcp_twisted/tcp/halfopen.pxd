@@ -8,8 +8,12 @@ from xtcp_twisted.wire.segment cimport segment_t
 
 # A SYN becomes an entry: offered to the application, or answered at once by a credit.
 cdef void half_open_new(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag) noexcept nogil
+# Whether the table is over 3/4 full (architecture section 7).
+cdef bint half_open_crowded(const stack_t *s) noexcept nogil
+# Makes room in a crowded table for one more entry of the group; False: there is none.
+cdef bint half_open_make_room(stack_t *s, uint32_t group_row) noexcept nogil
 # Sends the SYN-ACK of an accepted entry, again or for the first time.
-cdef void half_open_answer(stack_t *s, half_open_t *h) noexcept nogil
+cdef void half_open_answer(stack_t *s, const half_open_t *h) noexcept nogil
 # Accepts an entry; `slot`: a record promised to the application, or NONE.
 cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_t slot) noexcept nogil
 # Answers by RST (unless the group is silent, or `quiet`) and forgets the entry.
@@ -28,6 +32,8 @@ cdef void half_open_drop(stack_t *s, uint32_t group_row) noexcept nogil
 cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil
 # Accepts pending requests while the group has credits.
 cdef void credits_spend(stack_t *s, uint32_t group_row) noexcept nogil
+# The credits that requests of the group hold are not given back any more.
+cdef void credits_forget(stack_t *s, uint32_t group_row) noexcept nogil
 # Timers of all half-open entries.
 cdef void half_open_timers(stack_t *s) noexcept nogil
 # When half_open_timers is due; False: never.

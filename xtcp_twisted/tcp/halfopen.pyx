@@ -3,6 +3,9 @@
 An entry that waits for the application lies in its group's pending list, an
 accepted one in the list of those with as many SYN-ACKs sent: in each list all
 wait equally long, so the head is always the next one due.
+
+The table is crowded when it is over 3/4 full.  Then SYN cookies (`syncookies`)
+answer where they may, and the oldest entries make room where they may not.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -11,8 +14,7 @@ from libc.string cimport memcpy, memset
 from xtcp_twisted import config
 from xtcp_twisted.memory.index cimport index_insert, index_remove, index_replace
 from xtcp_twisted.memory.links cimport END, list_append, list_remove
-from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
-from xtcp_twisted.tcp.acknowledge cimport first_window
+from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take
 from xtcp_twisted.tcp.connection cimport conn_load, conn_release, conn_t, group_signal
 from xtcp_twisted.tcp.counters cimport (
     C_ACCEPT_TIMEOUTS,
@@ -20,13 +22,14 @@ from xtcp_twisted.tcp.counters cimport (
     C_LISTEN_DROPS,
     C_OUT_SEGS,
     C_REFUSED,
-    C_REQ_Q_FULL,
+    C_REQ_Q_FULL_DROP,
     C_RETRANS_SEGS,
     C_SYN_RETRANS,
 )
-from xtcp_twisted.tcp.credits cimport credit_take, credit_wait_ms
+from xtcp_twisted.tcp.credits cimport UNLIMITED, credit_give_back, credit_take, credit_wait_ms
 from xtcp_twisted.tcp.groups cimport G_ACCEPTED, G_REFUSED, GROUP_OPEN, GROUP_SILENT, group_row_t
 from xtcp_twisted.tcp.layout cimport (
+    HALF_CREDIT,
     HALF_REPORTED,
     RECORD_PROMISED,
     REFERENCE_HALF_OPEN,
@@ -37,23 +40,17 @@ from xtcp_twisted.tcp.layout cimport (
     local_at,
     record_at,
 )
-from xtcp_twisted.tcp.passive cimport passive_record
-from xtcp_twisted.tcp.reply cimport reply_new, reply_reset
-from xtcp_twisted.tcp.synoptions cimport own_mss, syn_options_agree
-from xtcp_twisted.tcp.tuples cimport (
-    initial_sequence,
-    local_drop,
-    local_hold,
-    timestamp_offset,
-    tuple_tag,
-)
-from xtcp_twisted.wire.segment cimport ACK, HAS_MSS, HAS_TIMESTAMPS, SYN
+from xtcp_twisted.tcp.passive cimport passive_identify, passive_record, passive_syn_ack
+from xtcp_twisted.tcp.reply cimport reply_reset
+from xtcp_twisted.tcp.synoptions cimport syn_options_agree
+from xtcp_twisted.tcp.tuples cimport initial_sequence, local_drop, local_hold, tuple_tag
+from xtcp_twisted.wire.segment cimport ACK, SYN
 
-cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
 
 cdef enum:
     LINK_AT = 52               # offset of half_open_t.link
+    FLOODED_TRIES = 2          # SYN-ACKs sent while the table is more than half full
 
 
 cdef inline uint32_t _reference(uint32_t row) noexcept nogil:
@@ -87,25 +84,8 @@ cdef void _dequeue(stack_t *s, uint32_t row) noexcept nogil:
     group_signal(g)
 
 
-cdef void half_open_answer(stack_t *s, half_open_t *h) noexcept nogil:
-    cdef group_row_t *g = &s.groups[h.group_row]
-    cdef segment_t *reply = reply_new(s)
-    if reply == NULL:
-        return
-    memcpy(reply.remote, h.remote, 16)
-    memcpy(reply.local, local_at(s, h.local_row).address, 16)
-    reply.remote_port = h.remote_port
-    reply.local_port = h.local_port
-    reply.flags = SYN | ACK
-    reply.seq = h.iss
-    reply.ack = h.irs + 1
-    reply.window = <uint16_t>first_window(s.pools[g.pool_row].chunks.capacity, g.weight)
-    reply.has = HAS_MSS | h.has
-    reply.mss = <uint16_t>own_mss(s, g, h.remote)
-    reply.scale = <uint8_t>WINDOW_SCALE
-    if h.has & HAS_TIMESTAMPS:
-        reply.ts_val = s.now_ms + timestamp_offset(s, reply)
-        reply.ts_ecr = h.ts_recent
+cdef void half_open_answer(stack_t *s, const half_open_t *h) noexcept nogil:
+    passive_syn_ack(s, h, local_at(s, h.local_row).address)
 
 
 cdef void _start_answer(stack_t *s, uint32_t row, uint32_t slot) noexcept nogil:
@@ -120,6 +100,14 @@ cdef void _start_answer(stack_t *s, uint32_t row, uint32_t slot) noexcept nogil:
     half_open_answer(s, h)
 
 
+cdef bint _take_credit(stack_t *s, group_row_t *g, half_open_t *h) noexcept nogil:
+    if not credit_take(g, s.now_us):
+        return False
+    if g.credits != UNLIMITED:
+        h.flags |= HALF_CREDIT
+    return True
+
+
 cdef void half_open_new(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag) noexcept nogil:
     cdef group_row_t *g = &s.groups[group_row]
     cdef half_open_t *h
@@ -130,20 +118,17 @@ cdef void half_open_new(stack_t *s, uint32_t group_row, const segment_t *seg, ui
     row = slab_take(&s.half_opens)
     if row == NONE:
         local_drop(s, local)
-        s.counters[C_REQ_Q_FULL] += 1
+        s.counters[C_REQ_Q_FULL_DROP] += 1
+        s.counters[C_LISTEN_DROPS] += 1
         return
     h = half_open_at(s, row)
-    memcpy(h.remote, seg.remote, 16)
-    h.remote_port = seg.remote_port
-    h.local_port = seg.local_port
+    passive_identify(h, seg, group_row)
     h.local_row = local
-    h.slot = NONE
-    h.group_row = <uint16_t>group_row
     h.iss = initial_sequence(s, seg)
     syn_options_agree(s, g, h, seg)
     h.due = s.now_ms + s.limits.accept_timeout_ms
     index_insert(&s.index, tag, _reference(row))
-    if g.pending.count == 0 and credit_take(g, s.now_us):
+    if g.pending.count == 0 and _take_credit(s, g, h):
         list_append(&s.answered[0], s.half_opens.rows + LINK_AT, 64, row)
         _start_answer(s, row, NONE)
     else:
@@ -160,7 +145,7 @@ cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_
 
 cdef void credits_spend(stack_t *s, uint32_t group_row) noexcept nogil:
     cdef group_row_t *g = &s.groups[group_row]
-    while g.pending.count and credit_take(g, s.now_us):
+    while g.pending.count and _take_credit(s, g, half_open_at(s, g.pending.head)):
         half_open_accept(s, g.pending.head, group_row, NONE)
 
 
@@ -170,6 +155,9 @@ cdef void half_open_forget(stack_t *s, uint32_t row) noexcept nogil:
     cdef segment_t seg
     cdef conn_t c
     _dequeue(s, row)
+    if h.flags & HALF_CREDIT:
+        # Else a flood would spend what was meant for connections.
+        credit_give_back(&s.groups[h.group_row])
     memcpy(seg.remote, h.remote, 16)
     memcpy(seg.local, local_at(s, h.local_row).address, 16)
     seg.remote_port = h.remote_port
@@ -183,6 +171,39 @@ cdef void half_open_forget(stack_t *s, uint32_t row) noexcept nogil:
         conn_release(&c)
         slab_return(&s.records, h.slot)
     slab_return(&s.half_opens, row)
+
+
+cdef bint half_open_crowded(const stack_t *s) noexcept nogil:
+    return s.half_opens.used > s.half_opens.capacity - s.half_opens.capacity // 4
+
+
+cdef uint32_t _longest_answered(const stack_t *s) noexcept nogil:
+    """Of those that wait for the last segment of their handshake, one with the most SYN-ACKs; or END."""
+    cdef uint32_t tries = s.limits.syn_ack_tries
+    while tries and s.answered[tries].count == 0:
+        tries -= 1
+    return s.answered[tries].head if tries else END
+
+
+cdef bint half_open_make_room(stack_t *s, uint32_t group_row) noexcept nogil:
+    """RFC 4987 section 3.4, recycling the oldest: the own offers of a group that has more than there is room.
+
+    So a flood of one group's requests drives out its own, and leaves room for those of others.
+    """
+    cdef group_row_t *g = &s.groups[group_row]
+    cdef uint32_t room = slab_free_rows(&s.half_opens), victim
+    if g.pending.count > room:
+        victim = g.pending.head
+    elif g.credits or room == 0:
+        victim = _longest_answered(s)
+    else:
+        return True
+    if victim == END:
+        return room != 0
+    s.counters[C_REQ_Q_FULL_DROP] += 1
+    s.counters[C_LISTEN_DROPS] += 1
+    half_open_forget(s, victim)
+    return True
 
 
 cdef void half_open_refuse(stack_t *s, uint32_t row, bint quiet) noexcept nogil:
@@ -226,6 +247,16 @@ cdef void half_open_become(stack_t *s, uint32_t row, uint32_t slot, uint32_t tag
     slab_return(&s.half_opens, row)
 
 
+cdef void credits_forget(stack_t *s, uint32_t group_row) noexcept nogil:
+    cdef uint32_t tries, row
+    for tries in range(1, s.limits.syn_ack_tries + 1):
+        row = s.answered[tries].head
+        while row != END:
+            if half_open_at(s, row).group_row == group_row:
+                half_open_at(s, row).flags &= <uint8_t>~HALF_CREDIT
+            row = half_open_at(s, row).link.next
+
+
 cdef void half_open_drop(stack_t *s, uint32_t group_row) noexcept nogil:
     cdef uint32_t tries, row, following
     for tries in range(1, s.limits.syn_ack_tries + 1):
@@ -257,29 +288,41 @@ cdef void _expire_pending(stack_t *s) noexcept nogil:
             half_open_refuse(s, g.pending.head, False)
 
 
+cdef uint32_t _most_tries(const stack_t *s) noexcept nogil:
+    """Among many that do not answer, most are forged: one SYN-ACK again must do."""
+    if s.half_opens.used > s.half_opens.capacity // 2 and s.limits.syn_ack_tries > FLOODED_TRIES:
+        return FLOODED_TRIES
+    return s.limits.syn_ack_tries
+
+
+cdef void _answer_again(stack_t *s, uint32_t row) noexcept nogil:
+    """RFC 6298 (5.4) to (5.6) for a SYN-ACK."""
+    cdef half_open_t *h = half_open_at(s, row)
+    list_remove(&s.answered[h.tries], s.half_opens.rows + LINK_AT, 64, row)
+    h.due = s.now_ms + (INITIAL_RTO_MS << h.tries)
+    h.tries += 1
+    list_append(&s.answered[h.tries], s.half_opens.rows + LINK_AT, 64, row)
+    s.counters[C_RETRANS_SEGS] += 1
+    s.counters[C_SYN_RETRANS] += 1
+    s.counters[C_OUT_SEGS] -= 1
+    half_open_answer(s, h)
+
+
 cdef void half_open_timers(stack_t *s) noexcept nogil:
     cdef uint32_t tries, row
-    cdef half_open_t *h
-    if s.pending_groups:
-        _expire_pending(s)
     for tries in range(1, s.limits.syn_ack_tries + 1):
         while s.answered[tries].count:
             row = s.answered[tries].head
-            h = half_open_at(s, row)
-            if earlier(s.now_ms, h.due):
+            if earlier(s.now_ms, half_open_at(s, row).due):
                 break
-            if tries == s.limits.syn_ack_tries:
+            if tries >= _most_tries(s):
                 s.counters[C_ATTEMPT_FAILS] += 1
                 half_open_forget(s, row)
-                continue
-            list_remove(&s.answered[tries], s.half_opens.rows + LINK_AT, 64, row)
-            h.tries += 1
-            h.due = s.now_ms + (INITIAL_RTO_MS << tries)
-            list_append(&s.answered[tries + 1], s.half_opens.rows + LINK_AT, 64, row)
-            s.counters[C_RETRANS_SEGS] += 1
-            s.counters[C_SYN_RETRANS] += 1
-            s.counters[C_OUT_SEGS] -= 1
-            half_open_answer(s, h)
+            else:
+                _answer_again(s, row)
+    # Those that were forgotten may have given a credit back.
+    if s.pending_groups:
+        _expire_pending(s)
 
 
 cdef void _earliest(uint32_t candidate, uint32_t *when, bint *found) noexcept nogil:

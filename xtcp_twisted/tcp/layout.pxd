@@ -331,6 +331,8 @@ cdef enum:
 
     # half_open_t.flags
     HALF_REPORTED = 1
+    HALF_CREDIT = 4            # it took one of a limited number of accept credits
+    HALF_AGAIN = 8             # its SYN-ACK was sent again, so no round-trip time from it (Karn)
 
     # extent_t.flags
     EXTENT_RESENT = 1          # Karn: no round-trip time from it
@@ -338,6 +340,11 @@ cdef enum:
     EXTENT_SACKED = 4          # the peer holds it behind a gap
     EXTENT_LOST = 8
     EXTENT_AGAIN = 16          # sent again, and not known to be lost a second time
+
+    # limits_t.syn_cookies, in the order of config.SYN_COOKIES
+    COOKIES_AUTO = 0           # when the half-open table is crowded
+    COOKIES_ALWAYS = 1
+    COOKIES_OFF = 2
 
     PORT_COUNTERS = 256        # of the choice of ephemeral ports
     REPLIES = 4096             # answers that belong to no record, queued for one flush
@@ -356,11 +363,14 @@ cdef struct keys_t:
     uint64_t isn[2]
     uint64_t timestamps[2]
     uint64_t ports[2]
+    uint64_t cookie_base[2]
+    uint64_t cookies[2]        # the keys of the time slots come from this one
 
 cdef struct limits_t:
     uint32_t mtu
     uint32_t accept_timeout_ms
     uint32_t syn_ack_tries
+    uint32_t syn_cookies       # COOKIES_*
     uint32_t time_wait_ms
     uint32_t first_port        # of the ephemeral ones
     uint32_t last_port

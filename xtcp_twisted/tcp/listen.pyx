@@ -14,20 +14,31 @@ from xtcp_twisted.tcp.counters cimport (
     C_ATTEMPT_FAILS,
     C_CHALLENGE_ACKS,
     C_LISTEN_DROPS,
+    C_LISTEN_OVERFLOWS,
     C_PRESSURE_SYN_DROPS,
+    C_REQ_Q_FULL_DROP,
     C_SYN_RETRANS,
 )
 from xtcp_twisted.tcp.groups cimport MAX_GROUPS, group_row_t
 from xtcp_twisted.tcp.halfopen cimport (
     half_open_answer,
     half_open_become,
+    half_open_crowded,
     half_open_forget,
+    half_open_make_room,
     half_open_new,
 )
-from xtcp_twisted.tcp.layout cimport earlier, half_open_at, half_open_t
+from xtcp_twisted.tcp.layout cimport HALF_AGAIN, earlier, half_open_at, half_open_t
 from xtcp_twisted.tcp.passive cimport passive_establish, passive_record
 from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING, pressure_seen
 from xtcp_twisted.tcp.reply cimport reply_reset, reply_to
+from xtcp_twisted.tcp.syncookies cimport (
+    COOKIE_NONE,
+    COOKIE_OPENED,
+    cookie_answer,
+    cookie_due,
+    cookie_returned,
+)
 from xtcp_twisted.tcp.synoptions cimport syn_options_agree
 from xtcp_twisted.tcp.tuples cimport listener_of, timestamp_offset
 from xtcp_twisted.wire.segment cimport ACK, HAS_SCALE, HAS_TIMESTAMPS, RST, SYN
@@ -36,27 +47,40 @@ from xtcp_twisted.wire.sequence cimport seq_ge, seq_lt
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 
 
-cdef void listen_segment(stack_t *s, const segment_t *seg, uint32_t tag) noexcept nogil:
-    """RFC 9293 section 3.10.7.2: first RST, second ACK, third SYN, fourth nothing else."""
-    cdef uint32_t group_row
-    if seg.flags & RST:
-        return
-    group_row = listener_of(s, seg)
-    if group_row == MAX_GROUPS or seg.flags & ACK:
-        reply_reset(s, seg)
-        return
-    if not seg.flags & SYN:
-        return
+cdef void _request(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag) noexcept nogil:
+    """A SYN to a listening group."""
+    cdef group_row_t *g = &s.groups[group_row]
     if s.records.used >= s.records.capacity:
+        s.counters[C_LISTEN_OVERFLOWS] += 1
         s.counters[C_LISTEN_DROPS] += 1
-        return
-    if pressure_seen(&s.pools[s.groups[group_row].pool_row].pressure, s.groups[group_row].priority) >= (
-        PRESSURE_WITHHOLDING
-    ):
+    elif pressure_seen(&s.pools[g.pool_row].pressure, g.priority) >= PRESSURE_WITHHOLDING:
         # Unanswered: the client asks again in a second, and then in two (P28).
         s.counters[C_PRESSURE_SYN_DROPS] += 1
-        return
-    half_open_new(s, group_row, seg, tag)
+    elif cookie_due(s, g):
+        cookie_answer(s, group_row, seg)
+    elif not half_open_crowded(s) or half_open_make_room(s, group_row):
+        half_open_new(s, group_row, seg, tag)
+    else:
+        s.counters[C_REQ_Q_FULL_DROP] += 1
+        s.counters[C_LISTEN_DROPS] += 1
+
+
+cdef bint listen_segment(stack_t *s, const segment_t *seg, uint32_t tag, conn_t *c) noexcept nogil:
+    """RFC 9293 section 3.10.7.2: first RST, second ACK, third SYN, fourth nothing else."""
+    cdef uint32_t group_row
+    cdef int cookie = COOKIE_NONE
+    if seg.flags & RST:
+        return False
+    group_row = listener_of(s, seg)
+    if group_row == MAX_GROUPS or seg.flags & ACK:
+        if group_row != MAX_GROUPS:
+            cookie = cookie_returned(s, group_row, seg, tag, c)
+        if cookie == COOKIE_NONE:
+            reply_reset(s, seg)
+        return cookie == COOKIE_OPENED
+    if seg.flags & SYN:
+        _request(s, group_row, seg, tag)
+    return False
 
 
 cdef bint _establish(stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag, conn_t *c) noexcept nogil:
@@ -65,6 +89,7 @@ cdef bint _establish(stack_t *s, uint32_t row, const segment_t *seg, uint32_t ta
     if slot == NONE:
         slot = passive_record(s, h, h.group_row)
         if slot == NONE:
+            s.counters[C_LISTEN_OVERFLOWS] += 1
             s.counters[C_LISTEN_DROPS] += 1
             return False
     passive_establish(s, slot, h, seg, tag, c)
@@ -99,6 +124,7 @@ cdef void _repeated_syn(stack_t *s, uint32_t row, half_open_t *h, const segment_
         h.ts_recent = seg.ts_val
     if h.tries:
         s.counters[C_SYN_RETRANS] += 1
+        h.flags |= HALF_AGAIN
         half_open_answer(s, h)
 
 

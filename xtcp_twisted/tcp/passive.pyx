@@ -1,7 +1,8 @@
 """The record of a connection that its peer opened: what the handshake has agreed on becomes its variables.
 
-Of the handshake it knows only what a half-open entry holds; whether that lay in
-the table is the business of `listen` and of who else keeps it.
+Of the handshake it knows only what a half-open entry holds.  Whether that lay in
+the table (`halfopen`) or was read from a returned cookie (`syncookies`) makes no
+difference, so the connections do not differ either.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -10,10 +11,12 @@ from libc.string cimport memcpy
 from xtcp_twisted import config
 from xtcp_twisted.memory.slab cimport NONE, slab_take
 from xtcp_twisted.tcp.acknowledge cimport first_window
-from xtcp_twisted.tcp.congestion cimport initial_window, round_trip_sample
+from xtcp_twisted.tcp.congestion cimport initial_window, round_trip_sample, segment_size
 from xtcp_twisted.tcp.connection cimport EVENT_ESTABLISHED, EVENT_WRITABLE, conn_load, conn_report
 from xtcp_twisted.tcp.counters cimport C_PASSIVE_OPENS
+from xtcp_twisted.tcp.groups cimport group_row_t
 from xtcp_twisted.tcp.layout cimport (
+    HALF_AGAIN,
     RECORD_NARROWED,
     RECORD_PAUSED,
     RECORD_SACK,
@@ -24,13 +27,46 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
 )
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_begin
+from xtcp_twisted.tcp.reply cimport reply_new
 from xtcp_twisted.tcp.states cimport ESTABLISHED, SYN_RECEIVED, set_state
+from xtcp_twisted.tcp.synoptions cimport own_mss
 from xtcp_twisted.tcp.tuples cimport timestamp_offset
-from xtcp_twisted.wire.segment cimport HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS
+from xtcp_twisted.wire.segment cimport ACK, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, SYN
 
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
 cdef uint32_t RTO_AFTER_LOST_SYN_MS = config.RTO_AFTER_LOST_SYN_MS
+cdef uint32_t COOKIE_LIFETIME_MS = 2_000 * config.COOKIE_SLOT_S
+
+
+cdef void passive_identify(half_open_t *h, const segment_t *seg, uint32_t group_row) noexcept nogil:
+    memcpy(h.remote, seg.remote, 16)
+    h.remote_port = seg.remote_port
+    h.local_port = seg.local_port
+    h.slot = NONE
+    h.group_row = <uint16_t>group_row
+
+
+cdef segment_t *passive_syn_ack(stack_t *s, const half_open_t *h, const uint8_t *local) noexcept nogil:
+    cdef group_row_t *g = &s.groups[h.group_row]
+    cdef segment_t *reply = reply_new(s)
+    if reply == NULL:
+        return NULL
+    memcpy(reply.remote, h.remote, 16)
+    memcpy(reply.local, local, 16)
+    reply.remote_port = h.remote_port
+    reply.local_port = h.local_port
+    reply.flags = SYN | ACK
+    reply.seq = h.iss
+    reply.ack = h.irs + 1
+    reply.window = <uint16_t>first_window(s.pools[g.pool_row].chunks.capacity, g.weight)
+    reply.has = HAS_MSS | h.has
+    reply.mss = <uint16_t>own_mss(s, g, h.remote)
+    reply.scale = <uint8_t>WINDOW_SCALE
+    if h.has & HAS_TIMESTAMPS:
+        reply.ts_val = s.now_ms + timestamp_offset(s, reply)
+        reply.ts_ecr = h.ts_recent
+    return reply
 
 
 cdef uint32_t passive_record(stack_t *s, const half_open_t *h, uint32_t group_row) noexcept nogil:
@@ -77,12 +113,28 @@ cdef void _complete(record_t *r, const half_open_t *h, const segment_t *seg, uin
     r.ssthresh = 0x3FFFFFFF
 
 
-cdef void _measure(stack_t *s, record_t *r, const half_open_t *h) noexcept nogil:
-    """The handshake is the first round trip, if its SYN-ACK was sent once."""
-    if h.tries == 1:
-        round_trip_sample(r, (s.now_ms - (h.due - INITIAL_RTO_MS)) * 1000)
-    elif not r.flags & RECORD_TIMESTAMPS:
+cdef uint32_t _since_syn_ack(const stack_t *s, const half_open_t *h) noexcept nogil:
+    """How long ago the first SYN-ACK left, ms; of a cookie, at the longest."""
+    if h.tries == 0:
+        return COOKIE_LIFETIME_MS
+    # It was due again after 1, 2, 4 ... times the RTO (RFC 6298 (5.5)).
+    return s.now_ms - (h.due - INITIAL_RTO_MS * ((1U << h.tries) - 1))
+
+
+cdef void _measure(const stack_t *s, record_t *r, const half_open_t *h, const segment_t *seg) noexcept nogil:
+    """The first round trip, and what a lost SYN-ACK costs: RFC 6298 (2.2) and (5.7), RFC 6928 section 2.
+
+    By the timestamp that came back (RFC 7323 section 4.1), or by a SYN-ACK that was sent once (Karn).
+    """
+    cdef uint32_t since = _since_syn_ack(s, h), echoed = s.now_ms + r.ts_offset - seg.ts_ecr
+    if r.flags & RECORD_TIMESTAMPS and echoed <= since:
+        round_trip_sample(r, echoed * 1000)
+    elif h.tries == 1 and not h.flags & HALF_AGAIN:
+        round_trip_sample(r, since * 1000)
+    elif h.tries > 1:
         r.rttvar = RTO_AFTER_LOST_SYN_MS * 1000
+    if h.tries > 2:
+        r.cwnd = segment_size(r)
 
 
 cdef void passive_establish(
@@ -95,7 +147,7 @@ cdef void passive_establish(
     _complete(r, h, seg, first_window(c.p.chunks.capacity, c.g.weight))
     r.tag = tag
     r.ts_offset = timestamp_offset(s, seg)
-    _measure(s, r, h)
+    _measure(s, r, h, seg)
     set_state(s, r, ESTABLISHED)
     s.counters[C_PASSIVE_OPENS] += 1
     conn_report(c, EVENT_ESTABLISHED)

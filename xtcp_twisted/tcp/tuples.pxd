@@ -1,9 +1,21 @@
 """Who is who: 4-tuples and local addresses, found through keyed indices."""
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from xtcp_twisted.tcp.layout cimport stack_t
 from xtcp_twisted.wire.segment cimport segment_t
+
+cdef enum:
+    TUPLE_BYTES = 36
+
+
+cdef inline void tuple_bytes(const segment_t *seg, uint8_t *out) noexcept nogil:
+    """What is hashed of a segment: both addresses, both ports."""
+    memcpy(out, seg.remote, 16)
+    memcpy(out + 16, seg.local, 16)
+    memcpy(out + 32, &seg.remote_port, 2)
+    memcpy(out + 34, &seg.local_port, 2)
 
 
 # The hash tag of a segment's 4-tuple, under the engine's key.

@@ -27,33 +27,23 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.wire.segment cimport is_mapped
 
-cdef enum:
-    TUPLE_BYTES = 36
-
-
-cdef inline void _tuple(const segment_t *seg, uint8_t *out) noexcept nogil:
-    memcpy(out, seg.remote, 16)
-    memcpy(out + 16, seg.local, 16)
-    memcpy(out + 32, &seg.remote_port, 2)
-    memcpy(out + 34, &seg.local_port, 2)
-
 
 cdef uint32_t tuple_tag(const stack_t *s, const segment_t *seg) noexcept nogil:
     cdef uint8_t key[TUPLE_BYTES]
-    _tuple(seg, key)
+    tuple_bytes(seg, key)
     return <uint32_t>siphash_1_3(s.keys.index, key, TUPLE_BYTES)
 
 
 cdef uint32_t initial_sequence(const stack_t *s, const segment_t *seg) noexcept nogil:
     cdef uint8_t key[TUPLE_BYTES]
-    _tuple(seg, key)
+    tuple_bytes(seg, key)
     # RFC 6528 section 3: ISN = M + F(...), M a 4 microsecond clock.
     return <uint32_t>(s.now_us // 4) + <uint32_t>siphash_2_4(s.keys.isn, key, TUPLE_BYTES)
 
 
 cdef uint32_t timestamp_offset(const stack_t *s, const segment_t *seg) noexcept nogil:
     cdef uint8_t key[TUPLE_BYTES]
-    _tuple(seg, key)
+    tuple_bytes(seg, key)
     return <uint32_t>siphash_2_4(s.keys.timestamps, key, TUPLE_BYTES)
 
 
