@@ -360,6 +360,7 @@ def test_a_withdrawn_request(net: Net) -> None:
         group.accept(pending)
 
 
+@pytest.mark.requirement("RFC 4987 3.2")
 def test_half_open_entries_are_bounded(make_net: MakeNet) -> None:
     """A flood fills the table and nothing else; what was there before can still be accepted or times out."""
     net = make_net(max_half_open=16)

@@ -18,6 +18,7 @@ def flood(net: Net, count: int, port: int = 9, first: int = 0) -> None:
     net.advance(0)
 
 
+@pytest.mark.requirement("RFC 4987 3.4")
 class TestOffers:
     """Requests that wait for the application."""
 
@@ -69,6 +70,7 @@ class TestOffers:
 class TestAnswered:
     """Requests whose SYN-ACK waits for its ACK."""
 
+    @pytest.mark.requirement("RFC 4987 3.4")
     def test_without_cookies_the_oldest_makes_room(self, make_net: MakeNet) -> None:
         net = make_net(max_half_open=64, syn_cookies="off")
         net.group(9, accept_credits=UNLIMITED)
@@ -95,6 +97,7 @@ class TestAnswered:
         assert net.engine.snapshot().half_open == 16
         net.strays.clear()
 
+    @pytest.mark.requirement("RFC 4987 3.3")
     def test_among_many_a_syn_ack_is_sent_again_once(self, make_net: MakeNet) -> None:
         """Attack row 1: no more again than at first; a single one is sent five times."""
         net = make_net(max_half_open=64)
