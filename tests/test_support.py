@@ -42,7 +42,7 @@ def test_good_packets_pass(judge: Judge) -> None:
     judge.engine_sent(engine("R", seq=8))
 
 
-@pytest.mark.requirement("RFC 9293 MUST-65", "RFC 9293 SHLD-14")
+@pytest.mark.requirement("RFC 9293 MUST-65", "RFC 9293 SHLD-14", "RFC 7323 3.2")
 @pytest.mark.parametrize(
     "text, fields",
     [

@@ -255,6 +255,7 @@ class TestCredits:
 
 
 class TestSynAck:
+    @pytest.mark.requirement("RFC 6298 2.1")
     def test_it_is_sent_again_and_given_up(self, make_net: MakeNet) -> None:
         """Five SYN-ACKs at 1, 2, 4, 8 s of distance (RFC 6298 2.1, 5.5), then the request is forgotten."""
         net = make_net(resets_per_second=0)
@@ -288,6 +289,7 @@ class TestSynAck:
         net.advance(20)
         client.expect_nothing()
 
+    @pytest.mark.requirement("RFC 6298 5.7")
     def test_rto_after_a_lost_syn_ack_is_three_seconds(self, net: Net) -> None:
         """RFC 6298 (5.7), without a timestamp that could have measured the round trip."""
         group = net.group(7)
@@ -394,7 +396,7 @@ def test_when_the_record_table_is_full_a_syn_is_dropped_and_counted(make_net: Ma
     late.expect("SA", ack=1)
 
 
-@pytest.mark.requirement("RFC 9293 MUST-63")
+@pytest.mark.requirement("RFC 9293 MUST-63", "RFC 1122 3.2.1.3")
 @pytest.mark.parametrize(
     "source", ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "192.0.2.1", "0.1.2.3"]
 )

@@ -142,6 +142,7 @@ def test_a_listener_beside_attempts_from_its_port(net: Net, crossed: bool) -> No
     peer.is_alive()
 
 
+@pytest.mark.requirement("RFC 6056 3.1")
 def test_time_wait_keeps_its_tuple(make_net: MakeNet) -> None:
     net = make_net(ephemeral_ports=(40_000, 40_001))
     group = net.group(7)
@@ -202,6 +203,7 @@ def test_an_engine_without_the_family(make_net: MakeNet) -> None:
 # --- ephemeral ports (RFC 6056 section 3.3.4) ---------------------------------------------
 
 
+@pytest.mark.requirement("RFC 6056 3.1", "RFC 6056 3.3.4")
 def test_ports_of_one_destination_follow_each_other(make_net: MakeNet) -> None:
     """Each is used once before the first comes again; a service's port is left out."""
     net = make_net(ephemeral_ports=(50_000, 50_099))
@@ -217,6 +219,7 @@ def test_ports_of_one_destination_follow_each_other(make_net: MakeNet) -> None:
     assert len(ports(group, 99, ("198.51.100.7", 81))) == 99
 
 
+@pytest.mark.requirement("RFC 6056 3.2", "RFC 6056 3.3.4")
 def test_ports_do_not_tell_of_other_destinations(make_net: MakeNet) -> None:
     """The first ports of many destinations fill the range evenly, and differ under another key."""
     starts = []
@@ -231,6 +234,7 @@ def test_ports_do_not_tell_of_other_destinations(make_net: MakeNet) -> None:
     assert starts[0] != starts[1]
 
 
+@pytest.mark.requirement("RFC 6056 3.3.4")
 def test_a_peer_cannot_count_the_connections_to_another(make_net: MakeNet) -> None:
     """What one destination sees follows from its own connections, unless two share one of the counters."""
     steps = []

@@ -27,6 +27,7 @@ def write_sysctl(name: str, value: str) -> None:
 # --- echo and unreachable -----------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 1122 3.2.2.6", "RFC 4443 4.2")
 @families
 @pytest.mark.parametrize("size", [0, 56, 1_400])
 def test_the_kernel_pings_the_engine(served: Served, host: str, size: int) -> None:
@@ -146,6 +147,7 @@ def sizes(capture: Path, host: str) -> list[int]:
     return [len(segment.raw) for segment in segments(capture) if segment.src == host and segment.data]
 
 
+@pytest.mark.requirement("RFC 8201 5.4")
 @families
 def test_a_path_that_is_narrower_than_it_looks(served: Served, behind: Behind, host: str) -> None:
     """The router's packet-too-big is believed, and the second connection need not hear it again."""
@@ -164,6 +166,7 @@ def test_a_path_that_is_narrower_than_it_looks(served: Served, behind: Behind, h
     assert 1_500 not in sent[sent.index(NARROW) :]
 
 
+@pytest.mark.requirement("RFC 4821 7.7")
 @families
 def test_a_path_that_swallows_large_packets(served: Served, behind: Behind, host: str) -> None:
     """Nobody tells: after three timeouts smaller segments are tried, and come through."""

@@ -54,3 +54,10 @@ def test_sack_is_worth_it_where_much_is_lost(cells: dict[str, Table]) -> None:
 
 def test_cubic_gains_on_long_paths(cells: dict[str, Table]) -> None:
     assert cells["SACK, CUBIC"][0.01, 0.2] > cells["SACK, Reno"][0.01, 0.2]
+
+
+@pytest.mark.requirement("RFC 9438 4.3")
+def test_cubic_is_never_below_reno(cells: dict[str, Table]) -> None:
+    """On short paths its own function would be."""
+    for cell, reno in cells["SACK, Reno"].items():
+        assert cells["SACK, CUBIC"][cell] >= 0.98 * reno

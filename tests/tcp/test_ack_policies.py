@@ -331,7 +331,7 @@ class TestAtOnce:
         net.turn()
         client.expect("A", ack=5, at=0)
 
-    @pytest.mark.requirement("RFC 9293 MAY-13")
+    @pytest.mark.requirement("RFC 9293 MAY-13", "RFC 5681 4.2")
     def test_data_out_of_order_and_the_filled_gap(self, net: Net, policy: str) -> None:
         """RFC 5681 4.2: both SHOULD be acknowledged immediately."""
         client = net.client(net.group(7, ack_policy=policy)).established()

@@ -315,6 +315,7 @@ class TestTimeWait:
         net.advance(50)
         assert net.engine.snapshot().time_wait == 1
 
+    @pytest.mark.requirement("RFC 1337 3 F1")
     def test_a_reset_does_not_end_it(self, net: Net) -> None:
         """RFC 1337 fix F1: TIME-WAIT assassination."""
         client = net.client(net.group(7)).time_wait()
@@ -331,7 +332,7 @@ class TestTimeWait:
         assert all(s.flags == {"A"} for s in client.take())
         assert net.engine.snapshot().time_wait == 1
 
-    @pytest.mark.requirement("RFC 9293 SHLD-4", "RFC 9293 MAY-2")
+    @pytest.mark.requirement("RFC 9293 SHLD-4", "RFC 9293 MAY-2", "RFC 6191 2")
     def test_a_newer_syn_opens_a_new_connection(self, net: Net) -> None:
         """RFC 9293 MAY-2, RFC 6191: greater timestamp; the ISN of the new one is greater than SND.NXT."""
         group = net.group(7)
@@ -344,7 +345,7 @@ class TestTimeWait:
         assert old.judge.irs is not None and new.judge.irs is not None
         assert 0 < (new.judge.irs - old.judge.irs) % 2**32 < 2**31
 
-    @pytest.mark.requirement("RFC 9293 MAY-2")
+    @pytest.mark.requirement("RFC 9293 MAY-2", "RFC 6191 2")
     def test_an_old_syn_does_not(self, net: Net) -> None:
         """Neither sequence number nor timestamp is newer: answered by an ACK, as RFC 9293 says."""
         group = net.group(7)

@@ -33,6 +33,7 @@ def recover_from_loss(client: Client) -> int:
 
 
 class TestSlowStart:
+    @pytest.mark.requirement("RFC 6928 2")
     @pytest.mark.parametrize("mss", [1460, 1000, 536])
     def test_ten_segments_at_first(self, net: Net, mss: int) -> None:
         """RFC 6928 section 2."""
@@ -42,7 +43,7 @@ class TestSlowStart:
         net.flush()
         assert [len(s.data) for s in client.take()] == [mss] * 10
 
-    @pytest.mark.requirement("RFC 9293 MUST-19")
+    @pytest.mark.requirement("RFC 9293 MUST-19", "RFC 3465 2.3")
     def test_it_doubles_every_round_trip(self, net: Net) -> None:
         client = flight(net, 500, RTT)
         sizes = []
@@ -54,6 +55,7 @@ class TestSlowStart:
         assert sizes[0] == 20
         assert sizes[1] > 20
 
+    @pytest.mark.requirement("RFC 3465 2.2", "RFC 5681 3.1")
     def test_by_bytes_not_by_acknowledgements(self, net: Net) -> None:
         """attacks.md 13, ACK division; RFC 3465."""
         client = flight(net, 100, RTT)
@@ -63,6 +65,7 @@ class TestSlowStart:
         net.turn()
         assert cwnd(client) - before == 20 * 100
 
+    @pytest.mark.requirement("RFC 7661 4.3")
     def test_a_window_that_is_not_used_does_not_grow(self, net: Net) -> None:
         """RFC 7661: an application that sends little proves nothing."""
         client = flight(net, 2, RTT)
@@ -89,6 +92,7 @@ class TestIdle:
         assert cwnd(client) > 20 * MSS
         return client
 
+    @pytest.mark.requirement("RFC 5681 4.1")
     @pytest.mark.parametrize("seconds", [2, 30, 8 * 65.536, 8 * 65.536 + 0.05, 3_600])
     def test_back_to_the_initial_window(self, net: Net, seconds: float) -> None:
         """RFC 5681 section 4.1: after a retransmission timeout without sending, however long it was."""
@@ -99,6 +103,7 @@ class TestIdle:
         net.flush()
         assert len(client.take()) == 10
 
+    @pytest.mark.requirement("RFC 5681 4.1")
     def test_not_after_a_short_pause(self, net: Net) -> None:
         client = self.grown(net)
         assert client.group is not None
@@ -109,6 +114,7 @@ class TestIdle:
 
 
 class TestTimeout:
+    @pytest.mark.requirement("RFC 5681 3.1 (4)", "RFC 5681 3.1 loss window")
     def test_one_segment_and_slow_start(self, net: Net) -> None:
         """RFC 5681 section 3.1: cwnd 1 SMSS, ssthresh half the flight."""
         client = flight(net, 30, RTT, sack=False)
@@ -121,6 +127,7 @@ class TestTimeout:
         net.turn()
         assert seqs(client) == [1, 2]
 
+    @pytest.mark.requirement("RFC 5681 3.1 again")
     def test_a_second_timeout_of_the_same_segment_keeps_the_threshold(self, net: Net) -> None:
         client = flight(net, 30, RTT, sack=False)
         assert client.group is not None
@@ -128,9 +135,28 @@ class TestTimeout:
         assert client.group.info(client.cd).ssthresh == 5 * MSS
         assert set(seqs(client)) == {0}
 
+    @pytest.mark.requirement("RFC 3465 2.3 timeout")
+    def test_after_it_one_segment_for_each_acknowledgement(self, net: Net) -> None:
+        """RFC 3465 section 2.3: what is acknowledged may have been sent long before."""
+        client = flight(net, 10, RTT, sack=False)
+        net.advance(0.35)
+        assert cwnd(client) == MSS
+        client.ack(4 * MSS + 1)
+        net.turn()
+        assert cwnd(client) == 2 * MSS
+
+    @pytest.mark.requirement("RFC 9438 4.8")
+    def test_cubic_has_its_own_threshold(self, net: Net) -> None:
+        """RFC 9438 section 4.8."""
+        client = flight(net, 30, RTT, sack=False, congestion="cubic")
+        assert client.group is not None
+        net.advance(0.35)
+        info = client.group.info(client.cd)
+        assert (info.cwnd, info.ssthresh) == (MSS, 7 * MSS)
+
 
 class TestAvoidance:
-    @pytest.mark.requirement("RFC 9293 MUST-19")
+    @pytest.mark.requirement("RFC 9293 MUST-19", "RFC 3465 2.1", "RFC 5681 3.1 avoidance")
     def test_reno_grows_by_a_segment_per_round_trip(self, net: Net) -> None:
         """RFC 5681 equation (3)."""
         client = flight(net, 400, RTT)
@@ -141,7 +167,7 @@ class TestAvoidance:
             client.take()
         assert cwnd(client) == pytest.approx(window + 5 * MSS, abs=1.5 * MSS)
 
-    @pytest.mark.requirement("RFC 9293 MAY-18")
+    @pytest.mark.requirement("RFC 9293 MAY-18", "RFC 9438 4.6")
     def test_cubic_reduces_to_seven_tenths(self, net: Net) -> None:
         """RFC 9438 section 4.6."""
         client = flight(net, 400, RTT, congestion="cubic")
@@ -150,7 +176,7 @@ class TestAvoidance:
         net.turn()
         assert client.group.info(client.cd).ssthresh == 7 * MSS
 
-    @pytest.mark.requirement("RFC 9293 MAY-18")
+    @pytest.mark.requirement("RFC 9293 MAY-18", "RFC 9438 4.2")
     def test_cubic_is_slow_around_the_old_window_and_fast_beyond(self, net: Net) -> None:
         """RFC 9438 section 4.2: concave up to W_max, then convex; and never below Reno (section 4.3)."""
         curves = {}
@@ -166,25 +192,36 @@ class TestAvoidance:
         assert steps[-1] > 3 * MSS, "it accelerates beyond the old window"
         assert cubic[-1] > 1.5 * reno[-1]
 
-    def curve(self, client: Client) -> list[int]:
+    @pytest.mark.requirement("RFC 9438 4.7")
+    def test_cubic_gives_way_when_its_window_shrinks(self) -> None:
+        """RFC 9438 section 4.7: after a loss below the old window the plateau is below that of the loss."""
+        net = Net(transmit_buffer=256 * MiB, arena_limit=1024 * MiB)
+        sizes = self.curve(flight(net, 0, LONG_RTT, congestion="cubic"), losses=2)
+        net.close()
+        steps = [b - a for a, b in itertools.pairwise(sizes)]
+        plateau = sizes[min(range(12), key=steps.__getitem__)]
+        # The first loss, half a window in flight, leaves 21 segments; the second makes W_max 0.85 of that.
+        assert plateau == pytest.approx(0.85 * 21 * MSS, abs=0.3 * MSS)
+
+    def curve(self, client: Client, losses: int = 1) -> list[int]:
         """The window at the end of each round trip after a segment of a window of 60 was lost."""
         net, group = client.net, client.group
         assert group is not None
         sizes: list[int] = []
-        lost = False
+        lost = 0
         while len(sizes) < 30:
             group.send(client.cd, bytes(400 * MSS))
             net.flush()
             net.advance(LONG_RTT)
             client.take()
-            if cwnd(client) >= 60 * MSS and not lost:
-                lost = True
-                first = client.rcv_nxt - 30 * MSS
+            if lost < losses and (lost or cwnd(client) >= 60 * MSS):
+                lost += 1
+                first = client.rcv_nxt - cwnd(client) // 2 // MSS * MSS
                 client.sack((first + MSS, client.rcv_nxt), ack=first)
                 net.advance(LONG_RTT)
                 client.take()
             client.ack()
             net.turn()
-            if lost:
+            if lost == losses:
                 sizes.append(cwnd(client))
         return sizes

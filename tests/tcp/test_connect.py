@@ -44,6 +44,7 @@ def test_three_steps(net: Net, v6: bool) -> None:
     assert (counters["ActiveOpens"], counters["PassiveOpens"], counters["AttemptFails"]) == (1, 0, 0)
 
 
+@pytest.mark.requirement("RFC 7323 2.2", "RFC 7323 3.2")
 @pytest.mark.parametrize("wscale", [None, 3])
 @pytest.mark.parametrize("timestamps", [False, True])
 @pytest.mark.parametrize("mss", [None, 700])
@@ -73,6 +74,7 @@ def test_the_group_chooses_the_offer(net: Net) -> None:
     assert peer.group.info(peer.cd).mss == 600
 
 
+@pytest.mark.requirement("RFC 2018 2")
 @pytest.mark.parametrize("sack", [False, True])
 def test_sack_is_agreed_on_like_the_others(net: Net, sack: bool) -> None:
     """RFC 2018 section 2: our SYN permits it; it is in use when the answer does, too."""
@@ -125,7 +127,7 @@ def test_the_handshake_is_the_first_round_trip(net: Net) -> None:
 # --- the SYN is lost ------------------------------------------------------------------
 
 
-@pytest.mark.requirement("RFC 9293 MUST-22", "RFC 9293 MUST-23")
+@pytest.mark.requirement("RFC 9293 MUST-22", "RFC 9293 MUST-23", "RFC 6298 2.1")
 def test_the_syn_is_sent_for_three_minutes(net: Net) -> None:
     """RFC 6298 (2.1), (5.5); MUST-23; then the application hears of it (MUST-20)."""
     peer = net.listener(net.group(7)).connected_to()
@@ -165,6 +167,7 @@ def test_a_silent_user_timeout_does_not_end_the_attempt(net: Net) -> None:
     assert net.kinds() == [EventKind.ESTABLISHED]
 
 
+@pytest.mark.requirement("RFC 6298 5.7")
 def test_a_repeated_syn_may_be_answered(net: Net) -> None:
     """RFC 6298 (5.7): without timestamps no trip was measured, the RTO starts with 3 s."""
     group = net.group(7)
@@ -178,6 +181,7 @@ def test_a_repeated_syn_may_be_answered(net: Net) -> None:
     assert info.cwnd == 10 * 1460
 
 
+@pytest.mark.requirement("RFC 7323 4.1", "RFC 5681 3.1 SYN")
 def test_two_lost_syns_cost_the_initial_window(net: Net) -> None:
     """RFC 5681 section 3.1: one segment; timestamps still tell the round trip (RFC 7323 4.1)."""
     group = net.group(7)
@@ -221,6 +225,7 @@ def test_first_a_reset_with_an_unacceptable_ack_is_dropped(net: Net) -> None:
     assert state(peer) == "SYN_SENT"
 
 
+@pytest.mark.requirement("RFC 5961 3.2 SYN-SENT")
 def test_second_a_reset_that_acknowledges_the_syn_refuses(net: Net) -> None:
     """MUST-12's other side: refused is told from lost by its detail."""
     group = net.group(7)
@@ -237,6 +242,7 @@ def test_second_a_reset_that_acknowledges_the_syn_refuses(net: Net) -> None:
     assert (len(group), net.transmit_used) == (0, 0)
 
 
+@pytest.mark.requirement("RFC 5961 3.2 SYN-SENT")
 def test_second_a_reset_without_ack_is_dropped(net: Net) -> None:
     """RFC 5961 section 3: anybody could have sent it."""
     peer = net.listener(net.group(7)).connected_to()
@@ -339,6 +345,7 @@ def test_syn_received_is_refused_by_an_exact_reset(net: Net) -> None:
     assert net.counters()["AttemptFails"] == 1
 
 
+@pytest.mark.requirement("RFC 5961 4.2")
 def test_syn_received_checks_number_syn_and_ack(net: Net) -> None:
     """First, fourth and fifth step of section 3.10.7.4, with RFC 5961's challenge and RFC 7323's PAWS."""
     peer = crossed(net)

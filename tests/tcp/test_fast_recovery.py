@@ -10,6 +10,7 @@ from support.net import Net
 
 
 class TestWithSack:
+    @pytest.mark.requirement("RFC 5681 3.2")
     def test_three_duplicates_resend_what_is_missing(self, net: Net) -> None:
         client = flight(net, 10)
         for last in (1, 2):
@@ -21,6 +22,7 @@ class TestWithSack:
         assert seqs(client) == [0]
         assert net.counters()["TCPSackRecovery"] == 1
 
+    @pytest.mark.requirement("RFC 6675 4 IsLost")
     def test_one_acknowledgement_of_three_segments_is_enough(self, net: Net) -> None:
         """RFC 6675 section 4, IsLost: more than (DupThresh - 1) * SMSS bytes above it."""
         client = flight(net, 10)
@@ -28,6 +30,7 @@ class TestWithSack:
         net.turn()
         assert seqs(client) == [0]
 
+    @pytest.mark.requirement("RFC 2018 5", "RFC 6675 4 NextSeg 1")
     def test_every_hole_is_filled_and_nothing_else(self, net: Net) -> None:
         client = flight(net, 10)
         client.sack(at(7, 9), at(4, 5), at(1, 2), ack=1)
@@ -45,6 +48,7 @@ class TestWithSack:
         net.turn()
         assert net.transmit_used == 0
 
+    @pytest.mark.requirement("RFC 5681 3.1 (4)", "RFC 6675 5", "RFC 6937 3 end")
     def test_the_window_is_halved_once(self, net: Net) -> None:
         """RFC 5681 equation (4), however many segments of a window are lost."""
         client = flight(net, 10)
@@ -57,6 +61,7 @@ class TestWithSack:
         info = client.group.info(client.cd)
         assert (info.cwnd, info.ssthresh) == (5 * MSS, 5 * MSS)
 
+    @pytest.mark.requirement("RFC 3042 2", "RFC 6675 4 SetPipe")
     def test_limited_transmit(self, net: Net) -> None:
         """RFC 3042: each of the first two duplicates lets a new segment out."""
         client = flight(net, 15)
@@ -65,6 +70,7 @@ class TestWithSack:
             net.turn()
             assert seqs(client) == expected
 
+    @pytest.mark.requirement("RFC 6675 4 SetPipe", "RFC 6675 4 NextSeg 2", "RFC 6937 3")
     def test_the_rate_is_reduced_in_proportion(self, net: Net) -> None:
         """RFC 6937: half of what is delivered leaves, not nothing and then a burst."""
         client = flight(net, 40)
@@ -78,6 +84,7 @@ class TestWithSack:
             new += len(seqs(client))
         assert 2 <= new <= 4
 
+    @pytest.mark.requirement("RFC 6675 6")
     def test_an_acknowledgement_without_news_is_no_duplicate(self, net: Net) -> None:
         """attacks.md 14: invented duplicates make nothing leave."""
         client = flight(net, 20)
@@ -122,6 +129,7 @@ class TestWithSack:
 
 
 class TestReneging:
+    @pytest.mark.requirement("RFC 2018 5 timeout", "RFC 2018 8")
     def test_blocks_are_forgotten_when_the_first_segment_times_out(self, net: Net) -> None:
         """RFC 2018 section 8: the receiver may have given up what it reported."""
         client = flight(net, 4)
@@ -139,8 +147,25 @@ class TestReneging:
             net.advance(1)
         assert net.transmit_used == 0
 
+    @pytest.mark.requirement("RFC 6675 5.1")
+    def test_a_timeout_keeps_what_was_reported(self, net: Net) -> None:
+        """RFC 6675 section 5.1: unless the first segment proves that the peer went back on it."""
+        client = flight(net, 5)
+        client.sack(at(4), ack=1)
+        net.advance(2)
+        assert net.counters()["TCPTimeouts"] >= 1
+        assert set(seqs(client)) >= {0}
+        for acked in (1, 3):
+            client.ack(acked * MSS + 1)
+            net.turn()
+        assert 3 in (resent := set(seqs(client)))
+        assert 4 not in resent
+        client.ack(5 * MSS + 1)
+        net.turn()
+
 
 class TestWithoutSack:
+    @pytest.mark.requirement("RFC 5681 3.2", "RFC 6582 3.2 step 2")
     def test_three_duplicates(self, net: Net) -> None:
         """RFC 5681 section 3.2: fast retransmit on the third."""
         client = flight(net, 10, sack=False)
@@ -153,6 +178,7 @@ class TestWithoutSack:
         assert seqs(client) == [0]
         assert net.counters()["TCPRenoRecovery"] == 1
 
+    @pytest.mark.requirement("RFC 5681 4.3", "RFC 6582 3.2 step 3 partial")
     def test_a_partial_acknowledgement_resends_the_next_hole(self, net: Net) -> None:
         """RFC 6582 section 3.2, step 3."""
         client = flight(net, 10, sack=False)
@@ -168,6 +194,20 @@ class TestWithoutSack:
         assert net.transmit_used == 0
         assert net.counters()["TCPTimeouts"] == 0
 
+    @pytest.mark.requirement("RFC 3042 2", "RFC 6582 3.2 step 3 full")
+    def test_the_end_of_recovery_lets_no_burst_out(self, net: Net) -> None:
+        """RFC 6582 section 3.2, step 3, full acknowledgements, (1): nothing is in flight any more."""
+        client = flight(net, 10, sack=False)
+        assert client.group is not None
+        for _ in range(3):
+            client.ack(1)
+            net.turn()
+        client.ack(10 * MSS + 1)
+        net.turn()
+        info = client.group.info(client.cd)
+        assert (info.cwnd, info.ssthresh) == (2 * MSS, 5 * MSS)
+
+    @pytest.mark.requirement("RFC 3042 2")
     def test_limited_transmit(self, net: Net) -> None:
         client = flight(net, 15, sack=False)
         for expected in ([10], [11]):
@@ -175,6 +215,7 @@ class TestWithoutSack:
             net.turn()
             assert seqs(client) == expected
 
+    @pytest.mark.requirement("RFC 5681 3.2 bound")
     def test_invented_duplicates_are_bounded_by_the_flight(self, net: Net) -> None:
         """attacks.md 14: a thousand of them."""
         client = flight(net, 200, sack=False)
@@ -183,6 +224,7 @@ class TestWithoutSack:
             net.turn()
         assert len(seqs(client)) <= 13
 
+    @pytest.mark.requirement("RFC 5681 2")
     def test_an_acknowledgement_with_data_or_another_window_is_no_duplicate(self, net: Net) -> None:
         """RFC 5681 section 2, (b) and (e)."""
         client = flight(net, 10, sack=False)
@@ -192,6 +234,7 @@ class TestWithoutSack:
             net.turn()
         assert seqs(client) == []
 
+    @pytest.mark.requirement("RFC 6582 3.2 step 2", "RFC 6582 3.2 step 4")
     def test_duplicates_of_a_timeouts_own_making_start_nothing(self, net: Net) -> None:
         """RFC 6582 section 4: below the recovery point they may come from the retransmissions."""
         client = flight(net, 10, sack=False)

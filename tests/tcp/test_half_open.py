@@ -154,6 +154,7 @@ class TestCredits:
 class TestFirstRoundTrip:
     """RFC 6298 (2.2), RFC 7323 section 4.1 and Karn, for the passive side."""
 
+    @pytest.mark.requirement("RFC 7323 4.1", "RFC 6298 3")
     def test_of_a_syn_ack_that_was_sent_again_the_timestamp_tells(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).syn_received()
@@ -164,6 +165,7 @@ class TestFirstRoundTrip:
         net.turn()
         assert group.info(client.cd).srtt_us == 200_000
 
+    @pytest.mark.requirement("RFC 6298 3")
     def test_without_one_a_repeated_syn_leaves_it_open(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group, timestamps=False).syn_received()
@@ -177,6 +179,7 @@ class TestFirstRoundTrip:
         info = group.info(client.cd)
         assert (info.srtt_us, info.rto_ms) == (0, 1_000)
 
+    @pytest.mark.requirement("RFC 5681 3.1 SYN")
     def test_after_two_lost_ones_the_window_begins_with_one_segment(self, net: Net) -> None:
         """RFC 6928 section 2: not after one, which the path's length may have cost."""
         group = net.group(7)

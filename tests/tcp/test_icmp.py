@@ -34,6 +34,7 @@ def named(host: str, name: str) -> str:
 # --- echo ---------------------------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 1122 3.2.2.6", "RFC 4443 4.2")
 @both
 @pytest.mark.parametrize("size", [0, 1, 56, 1_000])
 def test_an_echo_request_is_answered(net: Net, peer: str, here: str, size: int) -> None:
@@ -59,6 +60,7 @@ def test_the_answer_is_as_large_as_the_mtu_at_most(net: Net, peer: str, here: st
     assert net.counters()["IcmpDrops"] == 1
 
 
+@pytest.mark.requirement("RFC 4443 2.4 (f)")
 @both
 def test_the_rate_of_answers_is_limited(make_net: MakeNet, peer: str, here: str) -> None:
     net = make_net(icmp_per_second=50)
@@ -95,6 +97,7 @@ def test_poll_at_asks_for_the_flush(net: Net) -> None:
     assert len(net.messages) == 1
 
 
+@pytest.mark.requirement("RFC 1122 3.2.1.3")
 @pytest.mark.parametrize(
     "source, here",
     [
@@ -121,6 +124,7 @@ def test_strange_addresses_are_not_answered(net: Net, source: str, here: str) ->
     assert net.counters()["IpInAddrErrors"] == 1
 
 
+@pytest.mark.requirement("RFC 1122 3.2.2", "RFC 8200 4.5")
 @both
 def test_a_fragment_is_not_answered(net: Net, peer: str, here: str) -> None:
     if version(peer) == 4:
@@ -156,6 +160,7 @@ def test_malformed_messages_are_counted(net: Net, peer: str, here: str) -> None:
     assert counters[named(here, "InCsumErrors")] == 1
 
 
+@pytest.mark.requirement("RFC 1122 3.2.2", "RFC 4443 2.4 (e)")
 @both
 @pytest.mark.parametrize("kind", [0, 4, 5, 9, 10, 13, 17, 129, 130, 133, 134, 135, 137, 200])
 def test_other_messages_are_taken_without_a_word(net: Net, peer: str, here: str, kind: int) -> None:
@@ -169,6 +174,7 @@ def test_other_messages_are_taken_without_a_word(net: Net, peer: str, here: str,
 # --- unreachable --------------------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 1122 3.2.2.1")
 @pytest.mark.parametrize("size", [0, 8, 1_400])
 def test_another_protocol_of_ipv4_is_unreachable(net: Net, size: int) -> None:
     """RFC 1122 section 3.2.2.1, code 2; quoted is as much as fits 576 bytes (RFC 1812 section 4.3.2.3)."""
@@ -182,6 +188,7 @@ def test_another_protocol_of_ipv4_is_unreachable(net: Net, size: int) -> None:
     assert net.counters()["IpInUnknownProtos"] == 1
 
 
+@pytest.mark.requirement("RFC 4443 2.4 (c)", "RFC 4443 3.4")
 @pytest.mark.parametrize("size", [0, 8, 1_400])
 def test_another_protocol_of_ipv6_is_a_parameter_problem(net: Net, size: int) -> None:
     """RFC 4443 section 3.4, code 1, at the next header field; the answer fits 1280 bytes."""
@@ -201,6 +208,7 @@ def v6_chain(*headers: Any, **ip: Any) -> bytes:
     return bytes(packet / TCP(sport=999, dport=7, flags="S", seq=1))
 
 
+@pytest.mark.requirement("RFC 4443 3.4", "RFC 5095 3", "RFC 8200 4.1", "RFC 8200 4.2", "RFC 8200 4.4")
 @pytest.mark.parametrize(
     "packet, code, pointer",
     [
@@ -244,6 +252,7 @@ def test_headers_that_must_be_understood(net: Net, packet: bytes, code: int, poi
     net.messages.clear()
 
 
+@pytest.mark.requirement("RFC 8200 4.2", "RFC 8200 4.4")
 @pytest.mark.parametrize(
     "packet",
     [
@@ -262,6 +271,7 @@ def test_headers_that_may_be_skipped(net: Net, packet: bytes) -> None:
     net.expect_nothing()
 
 
+@pytest.mark.requirement("RFC 8200 4.2", "RFC 8200 4.7", "RFC 8200 4.8")
 @pytest.mark.parametrize(
     "packet",
     [
@@ -288,6 +298,7 @@ def test_headers_that_end_a_packet_silently(net: Net, packet: bytes) -> None:
     assert net.counters() != before
 
 
+@pytest.mark.requirement("RFC 4443 2.4 (f)")
 def test_what_refuses_shares_the_ration_of_echo(make_net: MakeNet) -> None:
     net = make_net(icmp_per_second=10)
     for _ in range(10):
@@ -298,6 +309,7 @@ def test_what_refuses_shares_the_ration_of_echo(make_net: MakeNet) -> None:
     assert len(net.messages) == 10
 
 
+@pytest.mark.requirement("RFC 1122 3.2.2", "RFC 4443 2.4 (e)")
 @pytest.mark.parametrize(
     "source, here",
     [

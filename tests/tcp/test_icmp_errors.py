@@ -63,7 +63,13 @@ def still_works(net: Net, group: Group, client: Client) -> None:
 
 
 @pytest.mark.requirement(
-    "RFC 9293 MUST-47", "RFC 9293 MUST-54", "RFC 9293 MUST-56", "RFC 9293 SHLD-25", "RFC 9293 SHLD-26"
+    "RFC 9293 MUST-47",
+    "RFC 9293 MUST-54",
+    "RFC 9293 MUST-56",
+    "RFC 9293 SHLD-25",
+    "RFC 9293 SHLD-26",
+    "RFC 5461 4.1",
+    "RFC 5927 5.2",
 )
 @pytest.mark.parametrize("v6, kind, code", [*SOFT, *HARD])
 def test_an_error_in_flight_is_told_and_ends_nothing(net: Net, v6: bool, kind: int, code: int) -> None:
@@ -89,7 +95,7 @@ def test_a_storm_of_errors_is_one_event(net: Net, v6: bool) -> None:
     still_works(net, group, client)
 
 
-@pytest.mark.requirement("RFC 9293 MUST-55")
+@pytest.mark.requirement("RFC 9293 MUST-55", "RFC 5927 6.2", "RFC 6633 4")
 def test_source_quench_is_ignored(net: Net) -> None:
     """MUST-55, RFC 6633."""
     group, client, raw = in_flight(net)
@@ -101,6 +107,7 @@ def test_source_quench_is_ignored(net: Net) -> None:
     still_works(net, group, client)
 
 
+@pytest.mark.requirement("RFC 5927 4.1")
 @families
 @pytest.mark.parametrize("offset", [-1, 6, 7, 2**31, -(2**31), 100_000])
 def test_a_number_that_is_not_in_flight_is_ignored(net: Net, v6: bool, offset: int) -> None:
@@ -115,6 +122,7 @@ def test_a_number_that_is_not_in_flight_is_ignored(net: Net, v6: bool, offset: i
     still_works(net, group, client)
 
 
+@pytest.mark.requirement("RFC 5927 4.1")
 @families
 def test_every_number_in_flight_counts(net: Net, v6: bool) -> None:
     group, client, raw = in_flight(net, v6)
@@ -195,6 +203,7 @@ def test_an_error_for_another_of_our_addresses_is_ignored(net: Net) -> None:
     client.ack()
 
 
+@pytest.mark.requirement("RFC 5927 4.1")
 def test_ten_thousand_guesses(net: Net) -> None:
     """attacks.md 28: whoever must guess the number changes nothing."""
     group, client, raw = in_flight(net)

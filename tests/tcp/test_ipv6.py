@@ -13,7 +13,7 @@ from xtcp_twisted.engine.kinds import EventKind
 pytestmark = pytest.mark.feature("P32")
 
 
-@pytest.mark.requirement("RFC 9293 MUST-2")
+@pytest.mark.requirement("RFC 9293 MUST-2", "RFC 8200 8.1")
 def test_a_conversation(net: Net) -> None:
     group = net.group(7, v6=True)
     client = net.client(group).established()
@@ -57,6 +57,7 @@ def test_retransmission_and_abort(net: Net) -> None:
     client.expect_reset(seq=7)
 
 
+@pytest.mark.requirement("RFC 6946 4", "RFC 8200 4.5", "RFC 8200 4.8")
 @pytest.mark.parametrize(
     "chain, taken",
     [

@@ -24,7 +24,7 @@ def isn(net: Net, group: Group, **client: Any) -> int:
     return value
 
 
-@pytest.mark.requirement("RFC 9293 MUST-8")
+@pytest.mark.requirement("RFC 9293 MUST-8", "RFC 6528 3")
 @pytest.mark.parametrize("seconds", [0.001, 1.0, 60.0, 4_000.0])
 def test_the_clock_runs_at_250_khz(net: Net, seconds: float) -> None:
     """RFC 6528 section 3: M is the 4-microsecond timer, for one 4-tuple nothing else changes."""
@@ -35,7 +35,7 @@ def test_the_clock_runs_at_250_khz(net: Net, seconds: float) -> None:
     assert (second - first) % 2**32 == pytest.approx(seconds * 250_000, abs=260)
 
 
-@pytest.mark.requirement("RFC 9293 SHLD-1")
+@pytest.mark.requirement("RFC 9293 SHLD-1", "RFC 6528 3")
 def test_it_depends_on_each_part_of_the_tuple(make_net: MakeNet) -> None:
     net = make_net(addresses=("192.0.2.1", "192.0.2.2"))
     seven, eight = net.group(7), net.group(8)
@@ -51,7 +51,7 @@ def test_it_depends_on_each_part_of_the_tuple(make_net: MakeNet) -> None:
             assert min((one - other) % 2**32, (other - one) % 2**32) > 1_000, values
 
 
-@pytest.mark.requirement("RFC 9293 MUST-9", "RFC 9293 SHLD-1")
+@pytest.mark.requirement("RFC 9293 MUST-9", "RFC 9293 SHLD-1", "RFC 6528 3")
 def test_it_depends_on_the_key(make_net: MakeNet) -> None:
     values = set()
     for seed in range(4):
@@ -60,7 +60,7 @@ def test_it_depends_on_the_key(make_net: MakeNet) -> None:
     assert len(values) == 4
 
 
-@pytest.mark.requirement("RFC 9293 MUST-9")
+@pytest.mark.requirement("RFC 9293 MUST-9", "RFC 6528 3")
 def test_it_is_spread_over_the_whole_space(net: Net) -> None:
     """Chi-square over the top four bits of 800 tuples: 15 degrees of freedom, p = 0.0001 at 44.3."""
     group = net.group(7)

@@ -120,6 +120,7 @@ def test_idle_connections_cost_no_turns(net: Net) -> None:
     assert turns(300) <= one + 2
 
 
+@pytest.mark.requirement("RFC 7323 5.5")
 @pytest.mark.feature("P37")
 def test_a_timestamp_of_24_days_ago_is_forgotten(net: Net) -> None:
     """RFC 7323 5.5: after 24.8 days of silence TS.Recent would look newer than the peer's clock."""

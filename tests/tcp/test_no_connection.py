@@ -97,7 +97,7 @@ def test_the_limit_does_not_touch_connections(make_net: MakeNet) -> None:
     client.expect_reset(seq=1)
 
 
-@pytest.mark.requirement("RFC 9293 MUST-3")
+@pytest.mark.requirement("RFC 9293 MUST-3", "RFC 1122 3.2.1.2", "RFC 1122 3.2.1.4")
 @pytest.mark.parametrize(
     "fields",
     [

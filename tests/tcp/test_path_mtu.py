@@ -36,6 +36,7 @@ def told(net: Net, raw: bytes, mtu: int) -> None:
     net.turn()
 
 
+@pytest.mark.requirement("RFC 1191 6.4", "RFC 1191 6.4 congestion", "RFC 8201 5.4")
 @families
 def test_what_was_too_big_is_sent_again_at_once(net: Net, v6: bool) -> None:
     """RFC 1191 section 6.4: retransmission without a congestion response, in packets of the new size."""
@@ -61,6 +62,7 @@ def test_what_was_too_big_is_sent_again_at_once(net: Net, v6: bool) -> None:
     assert client.received == data
 
 
+@pytest.mark.requirement("RFC 1191 6.4")
 @families
 def test_each_of_a_flight_is_answered_once(net: Net, v6: bool) -> None:
     """Ten packets, ten messages: everything goes once more, not ten times."""
@@ -86,6 +88,7 @@ def test_a_path_that_narrows_twice(net: Net, v6: bool) -> None:
     net.turn()
 
 
+@pytest.mark.requirement("RFC 1191 3 floor", "RFC 5927 7.1")
 @pytest.mark.parametrize("mtu", [1, 67, 68, 296, 551])
 def test_the_floor_of_ipv4(net: Net, mtu: int) -> None:
     """RFC 5927 section 7.1: nobody makes us send segments that are all header."""
@@ -97,6 +100,7 @@ def test_the_floor_of_ipv4(net: Net, mtu: int) -> None:
     net.turn()
 
 
+@pytest.mark.requirement("RFC 5927 7.1", "RFC 8201 4")
 @pytest.mark.parametrize("mtu", [0, 68, 1_279])
 def test_less_than_ipv6_guarantees_is_discarded(net: Net, mtu: int) -> None:
     """RFC 8201 section 4."""
@@ -109,6 +113,7 @@ def test_less_than_ipv6_guarantees_is_discarded(net: Net, mtu: int) -> None:
     net.turn()
 
 
+@pytest.mark.requirement("RFC 1191 5", "RFC 1191 7.1")
 @pytest.mark.parametrize("own, plateau", [(1_500, 1_492), (1_492, 1_006), (1_000, 552)])
 def test_a_router_that_does_not_tell(make_net: type[Net], own: int, plateau: int) -> None:
     """RFC 1191 section 5 and 7.1: an MTU of zero means the next smaller plateau."""
@@ -159,6 +164,7 @@ def test_a_number_that_is_not_in_flight_is_ignored(net: Net, v6: bool, offset: i
     net.turn()
 
 
+@pytest.mark.requirement("RFC 5927 7.2")
 @families
 def test_once_the_size_fits_a_message_waits_for_a_timeout(net: Net, v6: bool) -> None:
     """RFC 5927 section 7.2: progress disproves it; data that does not come through confirms it."""
@@ -181,6 +187,7 @@ def test_once_the_size_fits_a_message_waits_for_a_timeout(net: Net, v6: bool) ->
     net.turn()
 
 
+@pytest.mark.requirement("RFC 5927 7.2")
 @families
 def test_progress_disproves_a_message(net: Net, v6: bool) -> None:
     group, client = asked(net, v6)
@@ -199,6 +206,7 @@ def test_progress_disproves_a_message(net: Net, v6: bool) -> None:
     assert net.counters()["PathDoubted"] == 3 * len(raws[:-1])
 
 
+@pytest.mark.requirement("RFC 8201 5.2")
 @families
 def test_another_connection_to_that_destination_starts_narrow(net: Net, v6: bool) -> None:
     """RFC 8201 section 5.2: what one packetization layer learns the others use."""
@@ -216,6 +224,7 @@ def test_another_connection_to_that_destination_starts_narrow(net: Net, v6: bool
     net.turn()
 
 
+@pytest.mark.requirement("RFC 1191 6.3", "RFC 8201 4 age")
 @families
 def test_it_is_forgotten_after_ten_minutes(net: Net, v6: bool) -> None:
     """RFC 8201 section 4: a larger MTU may be tried again; the connection's own agreement stays its limit."""
@@ -305,6 +314,7 @@ def test_a_promised_connection_starts_narrow_too(net: Net) -> None:
     assert group.info(client.cd).mss == 1_460
 
 
+@pytest.mark.requirement("RFC 8201 5.2")
 def test_an_active_open_starts_narrow_too(net: Net) -> None:
     group, first = asked(net)
     told(net, answer(net, group, first, bytes(3_000))[0], 1_400)
@@ -321,6 +331,7 @@ def test_an_active_open_starts_narrow_too(net: Net) -> None:
 # --- black holes --------------------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 4821 7.7")
 @families
 def test_a_black_hole_is_found(net: Net, v6: bool) -> None:
     """Full segments vanish without a word: after three timeouts they have the floor's size."""
@@ -343,6 +354,7 @@ def test_a_black_hole_is_found(net: Net, v6: bool) -> None:
     assert group.info(client.cd).mss == 1_500 - HEADERS[v6] + 12
 
 
+@pytest.mark.requirement("RFC 4821 7.7")
 def test_a_size_that_did_fit_is_suspected_later(net: Net) -> None:
     """A path that loses much is no black hole; one that changed is found all the same."""
     group, client = asked(net)
@@ -411,6 +423,7 @@ def test_too_big_says_nothing_about_a_handshake(net: Net) -> None:
     assert client.group.info(client.cd).mss == 1_460
 
 
+@pytest.mark.requirement("RFC 1191 3", "RFC 6864 4.1")
 @families
 def test_every_packet_says_dont_fragment(net: Net, v6: bool) -> None:
     """RFC 1191 section 3; RFC 6864 section 4.1: an atomic datagram's ID says nothing, so it is zero."""

@@ -22,6 +22,7 @@ def test_a_window_is_filled_and_not_exceeded(net: Net) -> None:
     assert len(client.received) in range(4_380, 5_121), "whole segments at least, nothing beyond"
 
 
+@pytest.mark.requirement("RFC 6928 2")
 def test_the_initial_congestion_window(net: Net) -> None:
     """RFC 6928: at most ten segments before the first acknowledgement."""
     group = net.group(7)

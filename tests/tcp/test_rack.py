@@ -10,6 +10,7 @@ RTT = 0.1
 
 
 class TestReorderingWindow:
+    @pytest.mark.requirement("RFC 8985 6.2 step 1", "RFC 8985 6.2 step 4", "RFC 8985 6.2 step 5")
     def test_a_quarter_of_a_round_trip(self, net: Net) -> None:
         """Section 6.2, step 4: one segment behind the hole is no proof yet; a timer waits for more."""
         client = flight(net, 3, RTT)
@@ -22,6 +23,7 @@ class TestReorderingWindow:
         assert seqs(client) == [0]
         assert net.counters()["TCPTimeouts"] == 0
 
+    @pytest.mark.requirement("RFC 8985 6.2 step 5")
     def test_a_late_segment_within_it_was_not_lost(self, net: Net) -> None:
         client = flight(net, 3, RTT)
         client.sack(at(1), ack=1)
@@ -31,6 +33,7 @@ class TestReorderingWindow:
         assert seqs(client) == []
         assert net.counters()["TCPSackRecovery"] == 0
 
+    @pytest.mark.requirement("RFC 8985 6.2 step 3")
     def test_a_path_that_reorders_is_given_time(self, net: Net) -> None:
         """Step 3: reordering was seen, so three segments behind a hole are no proof any more."""
         client = flight(net, 40, RTT)
@@ -46,6 +49,7 @@ class TestReorderingWindow:
         net.advance(RTT / 4 + 0.003)
         assert 2 in seqs(client)
 
+    @pytest.mark.requirement("RFC 8985 6.2 step 4")
     def test_it_grows_when_a_retransmission_was_needless(self, net: Net) -> None:
         """Step 4, RACK_update_reo_wnd: by a quarter more for each round trip with a D-SACK."""
         client = flight(net, 60, RTT)
@@ -68,6 +72,7 @@ class TestReorderingWindow:
         assert 4 in seqs(client)
 
 
+@pytest.mark.requirement("RFC 8985 6.2 step 5")
 def test_a_lost_retransmission_is_found(net: Net) -> None:
     """What RFC 6675 leaves to a timeout: something sent after the retransmission was delivered."""
     client = flight(net, 30, RTT)
@@ -86,6 +91,22 @@ def test_a_lost_retransmission_is_found(net: Net) -> None:
     assert net.counters()["TCPTimeouts"] == 0
 
 
+@pytest.mark.requirement("RFC 8985 6.3", "RFC 8985 6.2 step 2")
+def test_an_answer_that_comes_too_soon_is_to_the_first_copy(net: Net) -> None:
+    """Section 6.2, step 2: else all that was sent before the retransmission would seem lost."""
+    client = flight(net, 10, RTT)
+    client.sack(at(1, 3), ack=1)
+    net.turn()
+    assert seqs(client) == [0]
+    net.advance(0.005)
+    client.ack(4 * MSS + 1)
+    net.advance(RTT / 4)
+    assert seqs(client) == []
+    client.ack(10 * MSS + 1)
+    net.turn()
+
+
+@pytest.mark.requirement("RFC 8985 6.3")
 def test_a_timeout_spares_what_was_just_sent(net: Net) -> None:
     """Section 6.3: the first segment and those sent as long ago are lost, not what has just left."""
     client = flight(net, 2, RTT)
@@ -102,6 +123,7 @@ def test_a_timeout_spares_what_was_just_sent(net: Net) -> None:
     assert net.counters()["TCPTimeouts"] >= 1
 
 
+@pytest.mark.requirement("RFC 5681 4.3")
 @pytest.mark.parametrize(
     "lost", [(0,), (4,), (0, 1), (0, 4, 9), (3, 4, 5, 6), (9,), (8, 9), tuple(range(10))]
 )

@@ -159,6 +159,7 @@ def test_across_the_end_of_the_sequence_space(net: Net) -> None:
     client.is_alive()
 
 
+@pytest.mark.requirement("RFC 6093 6")
 def test_urgent_data_is_delivered_in_line(net: Net) -> None:
     """RFC 6093: no byte is taken out of the stream, whatever the pointer says."""
     group = net.group(7)

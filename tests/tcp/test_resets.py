@@ -13,7 +13,7 @@ PACE = 0.5
 
 
 class TestReset:
-    @pytest.mark.requirement("RFC 9293 MUST-12")
+    @pytest.mark.requirement("RFC 9293 MUST-12", "RFC 5961 3.2 exact")
     def test_at_exactly_rcv_nxt_it_ends_the_connection(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).established()
@@ -34,6 +34,7 @@ class TestReset:
         net.turn()
         assert net.kinds() == [EventKind.RESET]
 
+    @pytest.mark.requirement("RFC 5961 3.2 window")
     @pytest.mark.parametrize("offset", [1, 2, 1_000, 30_000, 62_000])
     def test_elsewhere_in_the_window_it_is_challenged(self, net: Net, offset: int) -> None:
         """RFC 5961 3.2: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, and nothing else changes."""
@@ -44,6 +45,7 @@ class TestReset:
         assert net.take_events() == []
         client.is_alive()
 
+    @pytest.mark.requirement("RFC 5961 3.2 outside")
     @pytest.mark.parametrize("offset", [-1, -1_000, 70_000, 1 << 20, 1 << 31, (1 << 32) - 70_000])
     def test_outside_of_the_window_it_is_dropped(self, net: Net, offset: int) -> None:
         client = net.client(net.group(7)).established()
@@ -53,6 +55,7 @@ class TestReset:
         assert net.take_events() == []
         client.is_alive()
 
+    @pytest.mark.requirement("RFC 5961 3.2 window")
     def test_after_the_challenge_a_real_peer_resets_exactly(self, net: Net) -> None:
         """RFC 5961 3.2: the peer that really reset answers the challenge with the right number."""
         client = net.client(net.group(7)).established()
@@ -63,6 +66,7 @@ class TestReset:
         net.turn()
         assert net.kinds() == [EventKind.RESET]
 
+    @pytest.mark.requirement("RFC 5961 7")
     def test_a_flood_of_guesses_gets_one_answer_per_pace(self, net: Net) -> None:
         """Per connection, with no counter shared between connections (CVE-2016-5696)."""
         group = net.group(7)
@@ -83,6 +87,7 @@ class TestReset:
         for victim in victims:
             victim.is_alive()
 
+    @pytest.mark.requirement("RFC 5961 3.2 exact")
     def test_every_offset_around_rcv_nxt(self, net: Net) -> None:
         """attacks.md 3, the near ones: only RCV.NXT kills."""
         client = net.client(net.group(7)).established()
@@ -117,6 +122,7 @@ class TestReset:
         assert net.kinds() == [EventKind.RESET]
 
 
+@pytest.mark.requirement("RFC 5961 3.2 window")
 @pytest.mark.parametrize("wscale", [None, 7])
 def test_a_challenge_before_the_handshake_ends_keeps_the_window(net: Net, wscale: int | None) -> None:
     """RFC 5961 3.2 in SYN-RECEIVED: a closed window would silence a peer that is established already."""
@@ -130,6 +136,7 @@ def test_a_challenge_before_the_handshake_ends_keeps_the_window(net: Net, wscale
 class TestSynInAConnection:
     """RFC 5961 section 4."""
 
+    @pytest.mark.requirement("RFC 5961 4.2")
     @pytest.mark.parametrize("seq", [0, 1, 2, 30_000, 1 << 20, 1 << 31])
     def test_it_is_challenged_wherever_it_lies(self, net: Net, seq: int) -> None:
         group = net.group(7)
@@ -142,6 +149,7 @@ class TestSynInAConnection:
         client.seq = 1
         client.is_alive()
 
+    @pytest.mark.requirement("RFC 5961 7")
     def test_the_challenge_is_paced(self, net: Net) -> None:
         client = net.client(net.group(7)).established()
         net.advance(1)
@@ -161,6 +169,7 @@ class TestSynInAConnection:
         client.is_alive()
 
 
+@pytest.mark.requirement("RFC 5961 5.2")
 class TestBlindData:
     """RFC 5961 section 5: the ACK field must lie in [SND.UNA - MAX.SND.WND, SND.NXT]."""
 

@@ -32,7 +32,9 @@ def established_with_rtt(net: Net, seconds: float, **behaviour: Any) -> Client:
 class TestTimes:
     """Virtual time makes them exact to the wheel's tick of 1 ms."""
 
-    @pytest.mark.requirement("RFC 9293 MUST-19")
+    @pytest.mark.requirement(
+        "RFC 9293 MUST-19", "RFC 6298 2.4", "RFC 6298 5.1", "RFC 6298 5.5", "RFC 6298 5.6"
+    )
     def test_the_timeout_doubles(self, net: Net) -> None:
         """A round trip of 0 gives the floor of 200 ms; then 400, 800 ... (RFC 6298 5.5)."""
         group = net.group(7, sack=False)
@@ -43,6 +45,7 @@ class TestTimes:
         times = client.times()
         assert times == pytest.approx([0, 0.2, 0.6, 1.4, 3.0, 6.2, 12.6, 25.4], abs=0.0025)
 
+    @pytest.mark.requirement("RFC 6298 2.5")
     def test_it_is_capped_at_two_minutes(self, net: Net) -> None:
         group = net.group(7, user_timeout_s=0)
         client = net.client(group).established()
@@ -53,7 +56,7 @@ class TestTimes:
         gaps = [b - a for a, b in itertools.pairwise(times)]
         assert gaps[-3:] == pytest.approx([120] * 3, abs=0.0025)
 
-    @pytest.mark.requirement("RFC 9293 MUST-18")
+    @pytest.mark.requirement("RFC 9293 MUST-18", "RFC 6298 2.2")
     def test_the_handshake_is_the_first_measurement(self, net: Net) -> None:
         """RFC 6298 (2.2): SRTT = R, RTTVAR = R/2, RTO = SRTT + 4 RTTVAR."""
         client = established_with_rtt(net, 0.100)
@@ -67,6 +70,7 @@ class TestTimes:
         net.advance(0.310)
         assert client.times() == pytest.approx([0.100, 0.400], abs=0.005)
 
+    @pytest.mark.requirement("RFC 6298 2.4")
     def test_the_floor_stands_above_the_round_trip(self, net: Net) -> None:
         """RFC 6298 (2.3), 200 ms as its G: a peer may hold its ACK for a while on any path."""
         client = established_with_rtt(net, 0.020)
@@ -75,7 +79,7 @@ class TestTimes:
         assert info.srtt_us == pytest.approx(20_000, abs=1_100)
         assert info.rto_ms == pytest.approx(220, abs=2)
 
-    @pytest.mark.requirement("RFC 9293 MUST-18")
+    @pytest.mark.requirement("RFC 9293 MUST-18", "RFC 6298 2.3", "RFC 6298 3 once")
     def test_the_next_measurement(self, net: Net) -> None:
         """RFC 6298 (2.3): RTTVAR = 3/4 RTTVAR + 1/4 |SRTT - R'|, SRTT = 7/8 SRTT + 1/8 R'."""
         client = established_with_rtt(net, 0.100)
@@ -91,7 +95,7 @@ class TestTimes:
         assert info.rttvar_us == pytest.approx(62_500, abs=1_500)
         assert info.rto_ms == pytest.approx(362, abs=8)
 
-    @pytest.mark.requirement("RFC 9293 MUST-18")
+    @pytest.mark.requirement("RFC 9293 MUST-18", "RFC 6298 3")
     def test_karn_no_measurement_of_what_was_sent_twice(self, net: Net) -> None:
         """RFC 6298 section 3, without timestamps."""
         client = established_with_rtt(net, 0.100, timestamps=False)
@@ -105,6 +109,22 @@ class TestTimes:
         net.turn()
         assert client.group.info(client.cd).srtt_us == before
 
+    @pytest.mark.requirement("RFC 6298 3", "RFC 7323 4.1")
+    def test_timestamps_tell_which_copy_was_acknowledged(self, net: Net) -> None:
+        """RFC 7323 section 4.1, RFC 6298 section 3."""
+        client = established_with_rtt(net, 0.100)
+        assert client.group is not None
+        before = client.group.info(client.cd)
+        client.group.send(client.cd, b"answer")
+        net.flush()
+        net.advance(before.rto_ms / 1_000 + 0.150)
+        assert len(client.take()) == 2
+        client.ack()
+        net.turn()
+        # The second copy was sent 150 ms ago: 7/8 of 100 ms and 1/8 of that.
+        assert client.group.info(client.cd).srtt_us == pytest.approx(106_250, abs=2_000)
+
+    @pytest.mark.requirement("RFC 6298 5.3")
     def test_an_acknowledgement_of_new_data_restarts_the_timer(self, net: Net) -> None:
         """RFC 6298 (5.3)."""
         group = net.group(7)
@@ -122,6 +142,7 @@ class TestTimes:
         net.advance(0.020)
         client.expect("A", seq=1_461, data=ANY, at=0.150 + rto)
 
+    @pytest.mark.requirement("RFC 6298 5.3")
     def test_a_duplicate_acknowledgement_does_not(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).established()
@@ -132,6 +153,7 @@ class TestTimes:
         net.advance(0.200)
         assert client.times() == pytest.approx([0, 0.2], abs=0.0025)
 
+    @pytest.mark.requirement("RFC 6298 5.2")
     def test_nothing_is_sent_once_all_is_acknowledged(self, net: Net) -> None:
         """RFC 6298 (5.2): the timer is turned off."""
         group = net.group(7)
@@ -156,6 +178,7 @@ class TestTimes:
 
 @pytest.mark.feature("P20")
 class TestWhatIsSent:
+    @pytest.mark.requirement("RFC 6298 5.4")
     def test_only_the_earliest_segment_comes_again(self, net: Net) -> None:
         """RFC 6298 (5.4)."""
         group = net.group(7)

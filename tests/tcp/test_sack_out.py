@@ -25,6 +25,7 @@ def pieces(client: Client, *starts: int, size: int = 100) -> list[list[tuple[int
     return told
 
 
+@pytest.mark.requirement("RFC 2018 2")
 class TestNegotiation:
     @pytest.mark.parametrize("timestamps", [True, False])
     def test_it_is_agreed_when_the_peer_offers_it(self, net: Net, timestamps: bool) -> None:
@@ -47,6 +48,7 @@ class TestNegotiation:
 
 
 class TestBlocks:
+    @pytest.mark.requirement("RFC 2018 4 first", "RFC 2018 4 more")
     def test_the_most_recent_block_comes_first(self, net: Net) -> None:
         """RFC 2018 section 4; three fit beside timestamps."""
         client = net.client(net.group(7)).established()
@@ -57,6 +59,7 @@ class TestBlocks:
             [(801, 901), (601, 701), (401, 501)],
         ]
 
+    @pytest.mark.requirement("RFC 2018 4 more")
     def test_four_fit_without_timestamps(self, net: Net) -> None:
         client = net.client(net.group(7, timestamps=False)).established()
         assert pieces(client, 201, 401, 601, 801)[-1] == [(801, 901), (601, 701), (401, 501), (201, 301)]
@@ -70,6 +73,7 @@ class TestBlocks:
         assert pieces(client, 201, 401, 101, 1)[2:] == [[(101, 301), (401, 501)], [(401, 501)]]
         assert client.judge.last_ack == 301
 
+    @pytest.mark.requirement("RFC 2018 4 all", "RFC 6691 2")
     def test_data_carries_them_too(self, net: Net) -> None:
         """RFC 2018 section 4: in all ACKs; a full segment leaves them room (RFC 6691)."""
         group = net.group(7)
@@ -81,6 +85,7 @@ class TestBlocks:
         assert [client.blocks(s) for s in segments] == [[(201, 301)]] * 3
         assert len(segments[0].data) == 1460 - 12 - 12
 
+    @pytest.mark.requirement("RFC 2018 8 receiver")
     def test_what_is_given_up_for_data_in_order_is_reported_no_more(self, net: Net) -> None:
         """No reneging that the peer cannot see: blocks shrink with the queue."""
         pool = net.engine.create_pool(64 * 1024)
@@ -97,6 +102,7 @@ class TestBlocks:
 
 
 class TestDuplicates:
+    @pytest.mark.requirement("RFC 2883 4.1")
     def test_a_segment_that_was_acknowledged(self, net: Net) -> None:
         """RFC 2883 section 4.1: the block lies below the ACK number."""
         group = net.group(7)
@@ -110,6 +116,7 @@ class TestDuplicates:
         assert client.blocks(client.expect("A", ack=6)) == [(1, 6)]
         assert net.counters()["TCPDSACKOldSent"] == 1
 
+    @pytest.mark.requirement("RFC 2883 4")
     def test_it_is_told_once(self, net: Net) -> None:
         client = net.client(net.group(7)).established()
         assert pieces(client, 201, 201, 401) == [
@@ -119,12 +126,14 @@ class TestDuplicates:
         ]
         assert net.counters()["TCPDSACKOfoSent"] == 1
 
+    @pytest.mark.requirement("RFC 2883 4.2")
     def test_a_part_of_a_segment(self, net: Net) -> None:
         """RFC 2883 section 4.2: the duplicate part first, then the block it belongs to."""
         client = net.client(net.group(7)).established()
         pieces(client, 201)
         assert pieces(client, 151, size=200) == [[(201, 301), (151, 351)]]
 
+    @pytest.mark.requirement("RFC 2883 4.2")
     def test_an_old_head_with_a_new_tail(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).established()
@@ -149,6 +158,7 @@ class TestDuplicates:
         assert all(not segment.sack for segment in client.take())
 
 
+@pytest.mark.requirement("RFC 5681 4.2")
 def test_without_sack_each_segment_behind_a_gap_is_a_duplicate(net: Net) -> None:
     """RFC 5681 section 4.2: the peer counts to three, also when a batch arrives at once."""
     client = net.client(net.group(7, sack=False)).established()
@@ -158,6 +168,7 @@ def test_without_sack_each_segment_behind_a_gap_is_a_duplicate(net: Net) -> None
     assert [segment.ack - client.iss for segment in client.take()] == [1, 1, 1]
 
 
+@pytest.mark.requirement("RFC 2018 3", "RFC 2018 4 all", "RFC 2018 4 first")
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 6)), min_size=1, max_size=25))
 def test_any_arrivals(parts: list[tuple[int, int]]) -> None:
     """The judge compares every block with what was sent; the first one holds what arrived last."""

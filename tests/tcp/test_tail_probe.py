@@ -9,6 +9,7 @@ from support.net import Net
 RTT = 0.1
 
 
+@pytest.mark.requirement("RFC 8985 7.2")
 class TestWhen:
     def test_after_two_round_trips(self, net: Net) -> None:
         """Section 7.2: several segments, so no held acknowledgement is waited for."""
@@ -51,6 +52,7 @@ class TestWhen:
         assert all(len(s.data) <= 1 for s in client.take())
 
 
+@pytest.mark.requirement("RFC 8985 7.3")
 class TestWhat:
     def test_new_data_if_there_is_some(self, net: Net) -> None:
         """Section 7.3: beyond the congestion window, by one segment."""
@@ -83,6 +85,7 @@ class TestWhatItTells:
         assert net.counters()["TCPTimeouts"] == 0
         assert net.transmit_used == 0
 
+    @pytest.mark.requirement("RFC 8985 7.4")
     def test_a_loss_that_it_repaired_itself_halves_the_window(self, net: Net) -> None:
         """Section 7.4.2: more was acknowledged than the probe, and no duplicate reported."""
         client = flight(net, 10, RTT)
@@ -98,6 +101,7 @@ class TestWhatItTells:
         assert net.counters()["TCPLossProbeRecovery"] == 1
         assert client.group.info(client.cd).cwnd < cwnd
 
+    @pytest.mark.requirement("RFC 2883 5", "RFC 8985 7.4")
     def test_a_needless_probe_costs_nothing(self, net: Net) -> None:
         """Both copies arrived: the acknowledgement reports the duplicate."""
         client = flight(net, 10, RTT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support.flight import MSS, at, flight, seqs
 from support.net import Net
 
@@ -9,6 +10,7 @@ RTT = 0.1
 
 
 class TestEifel:
+    @pytest.mark.requirement("RFC 3522 3.2", "RFC 4015 3.2 (6)", "RFC 4015 3.2 (7)", "RFC 9438 4.9")
     def test_a_timeout_whose_acknowledgement_was_only_late(self, net: Net) -> None:
         """The echoed timestamp is older than the retransmission: the window comes back."""
         client = flight(net, 10, RTT, timestamps=True, sack=False)
@@ -27,6 +29,7 @@ class TestEifel:
         assert after.cwnd > before.cwnd // 2
         assert net.counters()["RetransSegs"] == 1
 
+    @pytest.mark.requirement("RFC 3522 3.2")
     def test_a_timeout_that_was_right_is_not_undone(self, net: Net) -> None:
         client = flight(net, 10, RTT, timestamps=True, sack=False)
         assert client.group is not None
@@ -37,6 +40,7 @@ class TestEifel:
         assert net.counters()["TCPSpuriousRTOs"] == 0
         assert client.group.info(client.cd).cwnd < 4 * MSS
 
+    @pytest.mark.requirement("RFC 3522 3.2")
     def test_reordering_that_looked_like_loss(self, net: Net) -> None:
         client = flight(net, 10, RTT, timestamps=True)
         assert client.group is not None
@@ -55,6 +59,7 @@ class TestEifel:
 
 
 class TestDsack:
+    @pytest.mark.requirement("RFC 3708 3")
     def test_every_retransmission_reported_twice(self, net: Net) -> None:
         """RFC 3708: without timestamps the D-SACK tells, a round trip later."""
         client = flight(net, 30, RTT)
@@ -72,6 +77,7 @@ class TestDsack:
         assert net.counters()["TCPDSACKUndo"] == 1
         assert client.group.info(client.cd).ssthresh >= before
 
+    @pytest.mark.requirement("RFC 2883 5", "RFC 3708 3")
     def test_one_of_two_is_not_enough(self, net: Net) -> None:
         client = flight(net, 30, RTT)
         client.sack(at(4, 6), at(1, 2), ack=1)

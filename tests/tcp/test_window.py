@@ -48,7 +48,7 @@ def test_a_small_pool_announces_what_it_can_keep(make_net: MakeNet) -> None:
     assert 2_048 <= client.judge.edge - 1 <= 4_096 + 127
 
 
-@pytest.mark.requirement("RFC 9293 SHLD-14")
+@pytest.mark.requirement("RFC 9293 SHLD-14", "RFC 7323 2.4")
 def test_the_edge_stays_while_nothing_is_acknowledged(make_net: MakeNet) -> None:
     """Data fills the window to zero; the right edge neither moves on nor retreats (the judge)."""
     net, group = small_pool(make_net, ack_policy="immediate")
@@ -103,11 +103,14 @@ def test_a_zero_window_probe_is_answered(make_net: MakeNet) -> None:
     client.seq = edge
 
 
-def test_a_reset_is_obeyed_with_a_closed_window(make_net: MakeNet) -> None:
+@pytest.mark.requirement("RFC 9293 SHLD-2")
+@pytest.mark.parametrize("data", [b"", b"reason: bored"])
+def test_a_reset_is_obeyed_with_a_closed_window(make_net: MakeNet, data: bytes) -> None:
+    """RFC 9293 MUST-66."""
     net, group = small_pool(make_net, ack_policy="immediate")
     client = net.client(group).established()
     edge = fill(net, client)
-    client.rst(seq=edge)
+    client.send(data, "R", seq=edge)
     net.turn()
     assert net.engine.snapshot().connections == 0
     assert net.receive_used == 0

@@ -98,7 +98,7 @@ class TestParse:
         assert isinstance(got, dict), got
         assert (got["mss"], got["wscale"], got["tsval"], got["tsecr"]) == (mss, scale, tsval, tsecr)
 
-    @pytest.mark.requirement("RFC 9293 MUST-3")
+    @pytest.mark.requirement("RFC 9293 MUST-3", "RFC 8200 8.1")
     @given(families, st.binary(min_size=1, max_size=300), st.data())
     def test_one_flipped_bit_is_found(self, family: Family, data: bytes, draw: st.DataObject) -> None:
         """The Internet checksum finds every single-bit error that it covers (RFC 1071)."""

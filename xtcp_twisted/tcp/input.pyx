@@ -103,7 +103,8 @@ cdef bint _acceptable(const conn_t *c, const segment_t *seg) noexcept nogil:
     cdef uint32_t window = c.r.rcv_adv - c.r.rcv_nxt
     cdef uint32_t length = seg.length + (seg.flags & FIN != 0) + (seg.flags & SYN != 0)
     cdef uint32_t last = seg.seq + length - 1
-    if length == 0:
+    if length == 0 or seg.flags & RST:
+        # A reset counts with a closed window, too, whatever it carries (MUST-66, SHLD-2).
         if window == 0:
             return seg.seq == c.r.rcv_nxt
         return seq_ge(seg.seq, c.r.rcv_nxt) and seq_lt(seg.seq, c.r.rcv_adv)
