@@ -13,6 +13,7 @@ from xtcp_twisted.errors import NothingPending, StaleConnection, StalePending
 pytestmark = pytest.mark.feature("P08")
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.2 third")
 def test_a_syn_is_offered_and_not_answered(net: Net) -> None:
     group = net.group(7)
     client = net.client(group).asked()
@@ -209,6 +210,7 @@ def test_the_connection_goes_to_the_group_that_the_application_names(net: Net) -
 class TestCredits:
     """Posted in advance, so that an ordinary server pays no Python per SYN."""
 
+    @pytest.mark.requirement("RFC 9293 3.10.7.2 third")
     def test_a_credit_accepts_inside_the_engine(self, net: Net) -> None:
         group = net.group(7, accept_credits=1)
         client = net.client(group)
@@ -307,6 +309,7 @@ class TestSynAck:
         net.advance(0.02)
         client.expect("A", data=b"x", at=4.1)
 
+    @pytest.mark.requirement("RFC 9293 3.10.7.4 fifth SYN-RECEIVED")
     def test_a_wrong_acknowledgement_is_reset_and_changes_nothing(self, net: Net) -> None:
         """RFC 9293 3.10.7.4, SYN-RECEIVED: <SEQ=SEG.ACK><CTL=RST>."""
         group = net.group(7)
@@ -318,7 +321,7 @@ class TestSynAck:
         net.turn()
         assert net.take_events(EventKind.ESTABLISHED)
 
-    @pytest.mark.requirement("RFC 9293 MUST-11")
+    @pytest.mark.requirement("RFC 9293 MUST-11", "RFC 9293 3.10.7.4 second")
     def test_a_reset_returns_quietly_to_listen(self, net: Net) -> None:
         """RFC 9293 MUST-11: a passive opener tells nobody."""
         group = net.group(7)
@@ -423,6 +426,7 @@ def test_a_syn_to_nobody_in_particular_is_ignored(make_net: MakeNet, here: str) 
     net.expect_nothing()
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.2")
 @pytest.mark.parametrize("flags", ["SA", "SR", "SRA", "SFR"])
 def test_only_a_plain_syn_is_a_request(net: Net, flags: str) -> None:
     group = net.group(7)

@@ -248,6 +248,7 @@ def test_finish_and_abort_are_not_reported_back(net: Net) -> None:
     assert net.take_events() == []
 
 
+@pytest.mark.requirement("RFC 9293 3.10.5")
 @pytest.mark.feature("P11")
 def test_abort_gives_the_right_sequence_number(net: Net) -> None:
     """A RST counts only at the peer's RCV.NXT (RFC 5961): after unacknowledged data it is SND.NXT."""

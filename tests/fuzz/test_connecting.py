@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.net import Net
@@ -73,6 +74,7 @@ def answers(net: Net, peer: Client, packet: bytes) -> list[Segment]:
     return net.strays
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.3 fifth")
 @given(st.booleans(), flags, near, near, payload)
 def test_any_segment(crossed: bool, flags: str, seq: int, ack: int, data: bytes) -> None:
     net, peer, window = connecting(crossed)

@@ -41,6 +41,7 @@ def test_ten_megabytes_both_ways_at_once(served: Served, group: str, host: str) 
     assert tshark(served.stop(), WRONG) == []
 
 
+@pytest.mark.requirement("RFC 9293 3.6 half")
 @pytest.mark.parametrize("host", [V4, V6])
 def test_half_close_still_gets_everything(served: Served, host: str) -> None:
     """The client has said all it will; the answers come all the same, then the end."""

@@ -352,6 +352,7 @@ class TestAtOnce:
             net.turn()
             client.expect("A", seq=2, ack=2)
 
+    @pytest.mark.requirement("RFC 9293 3.10.7.4 first")
     def test_a_duplicate_below_the_ack(self, net: Net, policy: str) -> None:
         """RFC 9293 3.10.7.4: an unacceptable segment is answered by an ACK."""
         group = net.group(7, ack_policy=policy)

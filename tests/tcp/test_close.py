@@ -22,8 +22,9 @@ def gone(net: Net) -> bool:
     return snapshot.connections == 0 and snapshot.active == 0
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.4 eighth")
 class TestFourWays:
-    @pytest.mark.requirement("RFC 9293 MUST-12")
+    @pytest.mark.requirement("RFC 9293 MUST-12", "RFC 9293 3.10.7.4 fifth FIN")
     def test_the_peer_first(self, net: Net) -> None:
         """CLOSE-WAIT, LAST-ACK, CLOSED; no TIME-WAIT on this side."""
         group = net.group(7)
@@ -46,6 +47,7 @@ class TestFourWays:
         with pytest.raises(StaleConnection):
             group.info(client.cd)
 
+    @pytest.mark.requirement("RFC 9293 3.10.7.4 fifth FIN")
     def test_we_first(self, net: Net) -> None:
         """FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT."""
         group = net.group(7)
@@ -67,6 +69,7 @@ class TestFourWays:
         assert gone(net)
         assert net.engine.snapshot().time_wait == 1
 
+    @pytest.mark.requirement("RFC 9293 3.6 both", "RFC 9293 3.10.7.4 fifth FIN")
     def test_at_the_same_time(self, net: Net) -> None:
         """Both FINs cross: CLOSING, TIME-WAIT."""
         group = net.group(7)
@@ -123,6 +126,7 @@ class TestStates:
         states = {name: n for name, n in net.engine.snapshot().states.items() if n}
         assert states == {state.upper(): 1}
 
+    @pytest.mark.requirement("RFC 9293 3.10.7.4 second")
     @pytest.mark.parametrize("state", ["close_wait", "last_ack", "fin_wait_1", "fin_wait_2", "closing"])
     def test_a_reset_ends_it(self, net: Net, state: str) -> None:
         client = net.client(net.group(7))
@@ -154,6 +158,7 @@ class TestStates:
 
 
 class TestHalfClose:
+    @pytest.mark.requirement("RFC 9293 3.6 half")
     def test_the_peer_may_still_receive(self, net: Net) -> None:
         """RFC 9293 3.6: CLOSE-WAIT goes on sending."""
         group = net.group(7)
@@ -167,6 +172,7 @@ class TestHalfClose:
         net.turn()
         client.expect("FA", seq=40)
 
+    @pytest.mark.requirement("RFC 9293 3.6 half", "RFC 9293 3.10.7.4 seventh")
     @pytest.mark.parametrize("acked", [False, True])
     def test_we_may_still_receive(self, net: Net, acked: bool) -> None:
         """After shutdown the peer's data is delivered and acknowledged, in FIN-WAIT-1 and -2."""
@@ -183,6 +189,7 @@ class TestHalfClose:
             group.send(client.cd, b"", ackd=ALL)
         client.expect("A", seq=2, ack=14)
 
+    @pytest.mark.requirement("RFC 9293 3.10.2 closing")
     def test_nothing_can_be_sent_after_shutdown(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).established()
@@ -205,6 +212,7 @@ class TestHalfClose:
         net.flush()
         client.expect("A", ack=6)
 
+    @pytest.mark.requirement("RFC 9293 3.10.4 ESTABLISHED")
     def test_queued_data_goes_before_the_fin(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).established()
@@ -306,6 +314,7 @@ class TestTimeWait:
         net.advance(35)
         assert net.engine.snapshot().time_wait == 0
 
+    @pytest.mark.requirement("RFC 9293 3.10.7.4 TIME-WAIT")
     def test_a_repeated_fin_is_acknowledged_and_restarts_it(self, net: Net) -> None:
         client = net.client(net.group(7)).time_wait()
         net.advance(50)

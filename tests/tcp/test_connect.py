@@ -26,7 +26,7 @@ def state(peer: Client) -> str:
 # --- the handshake --------------------------------------------------------------------
 
 
-@pytest.mark.requirement("RFC 9293 SHLD-5", "RFC 9293 MAY-3")
+@pytest.mark.requirement("RFC 9293 SHLD-5", "RFC 9293 MAY-3", "RFC 9293 3.10.1", "RFC 9293 3.10.7.3 fourth")
 @pytest.mark.parametrize("v6", [False, True])
 def test_three_steps(net: Net, v6: bool) -> None:
     """Figure 6: SYN, SYN-ACK, ACK; then it is a connection as any other."""
@@ -88,6 +88,7 @@ def test_sack_is_agreed_on_like_the_others(net: Net, sack: bool) -> None:
     assert (SACK in peer.expect("A", ack=1).options) == sack
 
 
+@pytest.mark.requirement("RFC 9293 3.10.2 SYN-SENT")
 def test_data_may_wait_for_the_handshake(net: Net) -> None:
     """Section 3.10.2, SEND in SYN-SENT: queued; it leaves with the ACK of the SYN-ACK."""
     group = net.group(7)
@@ -102,6 +103,7 @@ def test_data_may_wait_for_the_handshake(net: Net) -> None:
     peer.expect_nothing()
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.3 fourth")
 def test_text_and_fin_on_the_syn_ack(net: Net) -> None:
     """Fourth step: other controls or text in the segment are processed at once."""
     group = net.group(7)
@@ -198,6 +200,7 @@ def test_two_lost_syns_cost_the_initial_window(net: Net) -> None:
 # --- what else may come in SYN-SENT ------------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.3 first")
 @pytest.mark.parametrize("flags", ["A", "SA"])
 @pytest.mark.parametrize("ack", [0, 2, -1, 2**31])
 def test_first_an_unacceptable_ack_is_reset(net: Net, flags: str, ack: int) -> None:
@@ -216,6 +219,7 @@ def test_first_an_unacceptable_ack_is_reset(net: Net, flags: str, ack: int) -> N
     peer.expect("A", seq=1, ack=1)
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.3 first")
 def test_first_a_reset_with_an_unacceptable_ack_is_dropped(net: Net) -> None:
     peer = net.listener(net.group(7)).connected_to()
     peer.expect("S")
@@ -225,7 +229,7 @@ def test_first_a_reset_with_an_unacceptable_ack_is_dropped(net: Net) -> None:
     assert state(peer) == "SYN_SENT"
 
 
-@pytest.mark.requirement("RFC 5961 3.2 SYN-SENT")
+@pytest.mark.requirement("RFC 5961 3.2 SYN-SENT", "RFC 9293 3.10.7.3 second")
 def test_second_a_reset_that_acknowledges_the_syn_refuses(net: Net) -> None:
     """MUST-12's other side: refused is told from lost by its detail."""
     group = net.group(7)
@@ -254,6 +258,7 @@ def test_second_a_reset_without_ack_is_dropped(net: Net) -> None:
     assert state(peer) == "SYN_SENT"
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.3 fifth")
 @pytest.mark.parametrize("flags", ["A", "FA", "F", "PU", ""])
 def test_fifth_without_syn_or_rst_nothing_happens(net: Net, flags: str) -> None:
     peer = net.listener(net.group(7)).connected_to()
@@ -281,7 +286,7 @@ def crossed(net: Net) -> Client:
     return peer
 
 
-@pytest.mark.requirement("RFC 9293 MUST-10")
+@pytest.mark.requirement("RFC 9293 MUST-10", "RFC 9293 3.10.7.3 fourth")
 def test_simultaneous_open_as_in_the_figure(net: Net) -> None:
     peer = crossed(net)
     peer.answer()
@@ -345,7 +350,7 @@ def test_syn_received_is_refused_by_an_exact_reset(net: Net) -> None:
     assert net.counters()["AttemptFails"] == 1
 
 
-@pytest.mark.requirement("RFC 5961 4.2")
+@pytest.mark.requirement("RFC 5961 4.2", "RFC 9293 3.10.7.4 fifth SYN-RECEIVED")
 def test_syn_received_checks_number_syn_and_ack(net: Net) -> None:
     """First, fourth and fifth step of section 3.10.7.4, with RFC 5961's challenge and RFC 7323's PAWS."""
     peer = crossed(net)
@@ -374,6 +379,7 @@ def test_syn_received_checks_number_syn_and_ack(net: Net) -> None:
 # --- closing before it is open ------------------------------------------------------------
 
 
+@pytest.mark.requirement("RFC 9293 3.10.4 SYN-SENT")
 @pytest.mark.parametrize("how", ["finish", "abort", "shutdown"])
 def test_closing_in_syn_sent_forgets_it(net: Net, how: str) -> None:
     """Sections 3.10.4 and 3.10.5: the connection block is deleted, nothing is sent."""
@@ -399,6 +405,7 @@ def test_closing_before_the_syn_has_left(net: Net) -> None:
     net.expect_nothing()
 
 
+@pytest.mark.requirement("RFC 9293 3.10.4 SYN-RECEIVED")
 def test_finish_in_syn_received_sends_fin(net: Net) -> None:
     """Section 3.10.4: with nothing to send, a FIN and FIN-WAIT-1 at once."""
     peer = crossed(net)
@@ -424,6 +431,7 @@ def test_finish_in_syn_received_sends_fin(net: Net) -> None:
     assert net.kinds()[-1] == EventKind.EOF
 
 
+@pytest.mark.requirement("RFC 9293 3.10.4 SYN-RECEIVED")
 def test_finish_in_syn_received_waits_for_what_is_queued(net: Net) -> None:
     """The FIN comes after the data, and that after the handshake."""
     peer = crossed(net)
@@ -449,6 +457,7 @@ def test_a_finished_connection_in_syn_received_is_given_up(net: Net) -> None:
     assert net.kinds() == []
 
 
+@pytest.mark.requirement("RFC 9293 3.10.5")
 def test_abort_in_syn_received_resets(net: Net) -> None:
     peer = crossed(net)
     assert peer.group is not None

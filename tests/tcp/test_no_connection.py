@@ -11,6 +11,7 @@ from support.packets import build
 both = pytest.mark.parametrize("peer, here", [(PEER_V4, V4), ("2001:db8:c::7", V6)])
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.1")
 @both
 @pytest.mark.parametrize("flags", ["A", "PA", "FA", "SA", "UA"])
 def test_with_an_ack_the_reset_takes_its_number(net: Net, peer: str, here: str, flags: str) -> None:
@@ -24,6 +25,7 @@ def test_with_an_ack_the_reset_takes_its_number(net: Net, peer: str, here: str, 
     net.strays.clear()
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.1")
 @both
 @pytest.mark.parametrize(
     "flags, data, length", [("S", b"", 1), ("S", b"abc", 4), ("F", b"", 1), ("P", b"ab", 2)]
@@ -41,6 +43,7 @@ def test_without_an_ack_the_reset_acknowledges_it(
     net.strays.clear()
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.1")
 @pytest.mark.parametrize("flags", ["R", "RA", "RS", "RFA"])
 def test_a_reset_is_never_answered(net: Net, flags: str) -> None:
     net.inject(build(PEER_V4, V4, 999, 7, seq=1, ack=1, flags=flags))
@@ -48,6 +51,7 @@ def test_a_reset_is_never_answered(net: Net, flags: str) -> None:
     net.expect_nothing()
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.2")
 def test_a_listening_port_answers_a_stray_ack_alike(net: Net) -> None:
     """RFC 9293 3.10.7.2, LISTEN: second, an ACK."""
     net.group(7)
@@ -57,6 +61,7 @@ def test_a_listening_port_answers_a_stray_ack_alike(net: Net) -> None:
     assert (segment.flags, segment.seq) == (frozenset("R"), 77)
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.2")
 @pytest.mark.parametrize("flags", ["", "F", "PU"])
 def test_a_listening_port_answers_nothing_but_syn_and_ack(net: Net, flags: str) -> None:
     """RFC 9293 3.10.7.2, LISTEN: fourth, other data or control is dropped; a closed port resets it."""

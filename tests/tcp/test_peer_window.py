@@ -70,6 +70,7 @@ class TestClosed:
         net.turn()
         client.expect("A", seq=1, data=b"waiting", at=0.05)
 
+    @pytest.mark.requirement("RFC 9293 3.10.7.4 fifth window")
     def test_an_old_segment_does_not_open_it(self, net: Net) -> None:
         """RFC 9293 3.10.7.4: SND.WL1 and SND.WL2 keep an old segment from setting the window."""
         group = net.group(7)

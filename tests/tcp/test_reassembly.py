@@ -25,6 +25,7 @@ def deliver_all(net: Net, group: Group) -> bytes:
     return b"".join(parts)
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.4 seventh")
 def test_in_order(net: Net) -> None:
     group = net.group(7)
     client = net.client(group).established()
@@ -116,6 +117,7 @@ def test_bytes_already_delivered_never_change(net: Net) -> None:
     assert deliver_all(net, group) == b"genuine+more"
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.4 eighth")
 def test_a_fin_out_of_order_waits_for_its_data(net: Net) -> None:
     group = net.group(7)
     client = net.client(group).established()
@@ -134,6 +136,7 @@ def test_a_fin_out_of_order_waits_for_its_data(net: Net) -> None:
     assert client.judge.last_ack == 7
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.4 seventh")
 def test_data_behind_the_fin_is_not_part_of_the_stream(net: Net) -> None:
     group = net.group(7)
     client = net.client(group).established()
@@ -146,6 +149,7 @@ def test_data_behind_the_fin_is_not_part_of_the_stream(net: Net) -> None:
     assert group.recv(10) is None
 
 
+@pytest.mark.requirement("RFC 9293 3.4")
 def test_across_the_end_of_the_sequence_space(net: Net) -> None:
     """RFC 9293 3.4: arithmetic modulo 2^32, with a gap right at the wrap."""
     group = net.group(7)
@@ -170,6 +174,7 @@ def test_urgent_data_is_delivered_in_line(net: Net) -> None:
     assert deliver_all(net, group) == b"abc" * 5
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.4 fifth")
 def test_a_segment_without_ack_is_dropped(net: Net) -> None:
     """RFC 9293 3.10.7.4, fifth: if the ACK bit is off, drop the segment."""
     group = net.group(7)

@@ -13,7 +13,7 @@ PACE = 0.5
 
 
 class TestReset:
-    @pytest.mark.requirement("RFC 9293 MUST-12", "RFC 5961 3.2 exact")
+    @pytest.mark.requirement("RFC 9293 MUST-12", "RFC 5961 3.2 exact", "RFC 9293 3.10.7.4 second")
     def test_at_exactly_rcv_nxt_it_ends_the_connection(self, net: Net) -> None:
         group = net.group(7)
         client = net.client(group).established()
@@ -136,7 +136,7 @@ def test_a_challenge_before_the_handshake_ends_keeps_the_window(net: Net, wscale
 class TestSynInAConnection:
     """RFC 5961 section 4."""
 
-    @pytest.mark.requirement("RFC 5961 4.2")
+    @pytest.mark.requirement("RFC 5961 4.2", "RFC 9293 3.10.7.4 fourth")
     @pytest.mark.parametrize("seq", [0, 1, 2, 30_000, 1 << 20, 1 << 31])
     def test_it_is_challenged_wherever_it_lies(self, net: Net, seq: int) -> None:
         group = net.group(7)

@@ -355,7 +355,7 @@ class TestSharedBuffer:
 
 @pytest.mark.feature("P21")
 class TestGivingUp:
-    @pytest.mark.requirement("RFC 9293 MUST-20", "RFC 9293 SHLD-11")
+    @pytest.mark.requirement("RFC 9293 MUST-20", "RFC 9293 SHLD-11", "RFC 9293 3.10.8")
     def test_the_connection_is_marked_down_and_the_application_told(self, net: Net) -> None:
         """R2 = 100 s (RFC 9293 SHLD-11): the cache is purged, DOWN is reported, once."""
         group = net.group(7)

@@ -75,6 +75,7 @@ def test_acknowledging_opens_the_window_at_once(make_net: MakeNet) -> None:
     client.is_alive()
 
 
+@pytest.mark.requirement("RFC 9293 3.10.7.4 first")
 def test_data_beyond_the_edge_is_not_taken(make_net: MakeNet) -> None:
     """The part inside of the window is (RFC 9293 3.10.7.4: trimmed), the rest comes again."""
     net, group = small_pool(make_net, ack_policy="immediate")
@@ -89,7 +90,7 @@ def test_data_beyond_the_edge_is_not_taken(make_net: MakeNet) -> None:
     assert received is not None and len(received[1]) == client.judge.last_ack - 1
 
 
-@pytest.mark.requirement("RFC 9293 MAY-8")
+@pytest.mark.requirement("RFC 9293 MAY-8", "RFC 9293 3.10.7.4 first")
 def test_a_zero_window_probe_is_answered(make_net: MakeNet) -> None:
     """RFC 9293 MUST-66 and 3.8.6.1: by an ACK with the present window, taking nothing."""
     net, group = small_pool(make_net, ack_policy="immediate")

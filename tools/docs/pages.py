@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tools.docs import compliance
+from tools.docs import compliance, states
 
 PAGES: Final[dict[str, Callable[[Path], str]]] = {
     compliance.PAGE: compliance.page,
+    states.PAGE: states.page,
+    states.PICTURE: states.picture,
 }
