@@ -109,18 +109,25 @@ def test_an_answer_that_comes_too_soon_is_to_the_first_copy(net: Net) -> None:
 @pytest.mark.requirement("RFC 8985 6.3")
 def test_a_timeout_spares_what_was_just_sent(net: Net) -> None:
     """Section 6.3: the first segment and those sent as long ago are lost, not what has just left."""
-    client = flight(net, 2, RTT)
+    client = flight(net, 3, RTT)
     assert client.group is not None
     rto = client.group.info(client.cd).rto_ms / 1000
+    # The loss probe, and shortly before the timeout something new.
+    net.advance(RTT + rto - 0.010)
+    assert seqs(client) == [2]
     client.group.send(client.cd, bytes(MSS))
     net.flush()
-    net.advance(0.004)
-    seqs(client)
-    # The loss probe, then the timeout.
-    net.advance(3 * rto)
-    sent = seqs(client)
-    assert 0 in sent
-    assert net.counters()["TCPTimeouts"] >= 1
+    assert seqs(client) == [3]
+    net.advance(0.030)
+    assert net.counters()["TCPTimeouts"] == 1
+    assert seqs(client) == [0]
+    client.ack(MSS + 1)
+    net.turn()
+    client.ack(3 * MSS + 1)
+    net.turn()
+    assert seqs(client) == [1], "what was sent last is not lost"
+    client.ack(4 * MSS + 1)
+    net.turn()
 
 
 @pytest.mark.requirement("RFC 5681 4.3")
