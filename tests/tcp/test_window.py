@@ -117,6 +117,24 @@ def test_a_reset_is_obeyed_with_a_closed_window(make_net: MakeNet, data: bytes) 
     assert net.receive_used == 0
 
 
+def test_a_quarter_of_the_buffer_is_worth_an_update(make_net: MakeNet) -> None:
+    """Also to a peer that is not near the edge: half of what it may send was taken, and it waits for no answer."""
+    net = make_net()
+    group = net.group(7, pool=net.engine.create_pool(4 * MiB), ack_policy="immediate")
+    client = net.client(group, wscale=None).established()
+    for _ in range(20):
+        client.send(b"x" * 1_000)
+        net.turn()
+        client.expect("A", ack=client.seq)
+    shown = client.judge.edge - client.seq
+    assert shown > 65_536 // 2
+    group.recv(20_000)
+    group.send(client.cd, b"", ALL)
+    net.flush()
+    update = client.take()
+    assert [segment.window for segment in update] == [shown + 20_000]
+
+
 def test_room_that_cannot_be_shown_is_no_update(make_net: MakeNet) -> None:
     """Without window scaling 65,535 is all that can be shown: a second ACK would be a duplicate one."""
     net = make_net()

@@ -173,10 +173,14 @@ cdef void ack_received(conn_t *c, bint prompt) noexcept nogil:
 
 cdef bint window_reopens(const conn_t *c) noexcept nogil:
     cdef uint32_t quota = _quota(c), shown = c.r.rcv_adv - c.r.rcv_nxt, step = 2 * c.r.mss
-    if step > quota // 2:
-        step = quota // 2
     # What can be shown, not what there is room for: else the update would be a duplicate ACK.
-    return shown < quota // 2 and _edge(c) - c.r.rcv_nxt >= shown + step
+    cdef uint32_t gain = _edge(c) - c.r.rcv_nxt - shown
+    # Two segments more for a peer that is near the edge, a quarter of the buffer for any other.
+    if shown >= quota // 2:
+        step = quota // 4
+    elif step > quota // 2:
+        step = quota // 2
+    return gain >= step
 
 
 cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil:
