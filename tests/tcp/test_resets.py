@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.net import MakeNet, Net
 
+from xtcp_twisted.config import MiB
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.errors import StaleConnection
 
@@ -52,6 +53,24 @@ class TestReset:
         client.rst(seq=1 + offset)
         net.turn()
         client.expect_nothing()
+        assert net.take_events() == []
+        client.is_alive()
+
+    @pytest.mark.requirement("RFC 5961 3.2 window")
+    def test_beyond_what_a_header_can_show_it_is_challenged(self, make_net: MakeNet) -> None:
+        """RFC 5961 3.2 speaks of RCV.WND, what may be received; 16 bits cannot always show it."""
+        net = make_net()
+        group = net.group(7, pool=net.engine.create_pool(64 * MiB))
+        client = net.client(group, wscale=None).established()
+        room = client.judge.edge + 900_000
+        for seq, answered in ((client.judge.edge, True), (room, True), (room + 600_000, False)):
+            for _ in range(3):
+                client.rst(seq=seq)
+                net.turn()
+            if answered:
+                client.expect("A", seq=1, ack=1)
+            client.expect_nothing()
+            net.advance(PACE + 0.1)
         assert net.take_events() == []
         client.is_alive()
 

@@ -118,7 +118,7 @@ def test_a_reset_is_obeyed_with_a_closed_window(make_net: MakeNet, data: bytes) 
 
 
 def test_a_quarter_of_the_buffer_is_worth_an_update(make_net: MakeNet) -> None:
-    """Also to a peer that is not near the edge: half of what it may send was taken, and it waits for no answer."""
+    """Also to a peer that is not near the edge; it may wait for room for a whole message."""
     net = make_net()
     group = net.group(7, pool=net.engine.create_pool(4 * MiB), ack_policy="immediate")
     client = net.client(group, wscale=None).established()

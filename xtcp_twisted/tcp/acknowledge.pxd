@@ -19,6 +19,9 @@ cdef void ack_sent(conn_t *c, uint32_t ack, bint with_data) noexcept nogil
 cdef bint ack_paced(conn_t *c) noexcept nogil
 # A challenge ACK (RFC 5961), paced so and counted.
 cdef void ack_challenge(conn_t *c) noexcept nogil
+# RFC 5961 section 3.2 for a reset beyond the window that was shown: it never resets.  Inside of what may be
+# received (RFC 9293 section 3.3.1, RCV.WND), which a header without scaling cannot always show, it is challenged.
+cdef void ack_distant_reset(conn_t *c, uint32_t seq) noexcept nogil
 # Whether the pressure of the pool keeps the right edge of its window where it is.
 cdef bint window_frozen(const conn_t *c) noexcept nogil
 # Whether a window that was shown small has become worth an update of its own.

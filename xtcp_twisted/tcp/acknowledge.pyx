@@ -47,7 +47,7 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.pressure cimport PRESSURE_FROZEN, PRESSURE_WITHHOLDING
 from xtcp_twisted.tcp.receive cimport receive_drop, receive_quota, receive_room
-from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt, seq_max
+from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt, seq_max
 
 cdef uint32_t MAX_ACK_DELAY_MS = config.MAX_ACK_DELAY_MS
 
@@ -234,3 +234,8 @@ cdef bint ack_paced(conn_t *c) noexcept nogil:
 cdef void ack_challenge(conn_t *c) noexcept nogil:
     if ack_paced(c):
         c.s.counters[C_CHALLENGE_ACKS] += 1
+
+
+cdef void ack_distant_reset(conn_t *c, uint32_t seq) noexcept nogil:
+    if seq_ge(seq, c.r.rcv_adv) and seq_lt(seq, c.r.rcv_nxt + receive_room(c)):
+        ack_challenge(c)

@@ -24,7 +24,7 @@ from libc.string cimport memcpy, memset
 from xtcp_twisted import config
 from xtcp_twisted.memory.index cimport index_insert
 from xtcp_twisted.memory.slab cimport NONE, slab_take
-from xtcp_twisted.tcp.acknowledge cimport ack_challenge, ack_paced, first_window
+from xtcp_twisted.tcp.acknowledge cimport ack_challenge, ack_distant_reset, ack_paced, first_window
 from xtcp_twisted.tcp.close cimport conn_fail
 from xtcp_twisted.tcp.congestion cimport (
     initial_window,
@@ -334,6 +334,8 @@ cdef bint _syn_received(conn_t *c, const segment_t *seg) noexcept nogil:
     if not inside:
         if not seg.flags & RST:
             ack_paced(c)
+        else:
+            ack_distant_reset(c, seg.seq)
         return False
     # Second, the RST bit: an active open is refused; RFC 5961 section 3.2 wants its number exact.
     if seg.flags & RST:

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, uint32_t
 
 from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.memory.slab cimport NONE
-from xtcp_twisted.tcp.acknowledge cimport ack_challenge, ack_number, ack_paced, ack_received
+from xtcp_twisted.tcp.acknowledge cimport ack_challenge, ack_distant_reset, ack_number, ack_paced, ack_received
 from xtcp_twisted.tcp.close cimport conn_fail, conn_finished, conn_free
 from xtcp_twisted.tcp.congestion cimport round_trip_sample, segment_size
 from xtcp_twisted.tcp.connection cimport (
@@ -354,6 +354,7 @@ cdef void _unacceptable(conn_t *c, const segment_t *seg) noexcept nogil:
     """A duplicate, a probe or a stranger's guess: its ACK field still counts (P30), then the bare ACK."""
     cdef uint32_t una = c.r.snd_una
     if seg.flags & RST:
+        ack_distant_reset(c, seg.seq)
         return
     if seg.flags & SYN:
         _check_rst_and_syn(c, seg)
