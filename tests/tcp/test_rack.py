@@ -91,6 +91,18 @@ def test_a_lost_retransmission_is_found(net: Net) -> None:
     assert net.counters()["TCPTimeouts"] == 0
 
 
+def test_what_left_at_this_moment_is_not_lost(net: Net) -> None:
+    """Section 6.2, step 5, on a path whose round trip is shorter than the clock's step."""
+    client = flight(net, 7, 0)
+    client.ack(MSS + 1)
+    for last in (3, 4, 5, 6):
+        client.sack(at(3, last), ack=MSS + 1)
+        net.turn()
+    assert seqs(client) == []
+    net.advance(0.002)
+    assert seqs(client) == [1]
+
+
 @pytest.mark.requirement("RFC 8985 6.3", "RFC 8985 6.2 step 2")
 def test_an_answer_that_comes_too_soon_is_to_the_first_copy(net: Net) -> None:
     """Section 6.2, step 2: else all that was sent before the retransmission would seem lost."""

@@ -68,6 +68,9 @@ cdef void rack_delivered(
     # Steps 1 and 2: RACK_update.
     if extent.flags & EXTENT_RESENT and _ambiguous(c, x, seg, extent, rtt):
         return
+    if rtt == 0:
+        # Less than the clock shows, not nothing: what leaves at this moment cannot be lost already.
+        rtt = 1
     if x.min_rtt == 0 or rtt < x.min_rtt:
         x.min_rtt = rtt
     x.rack_rtt = rtt
