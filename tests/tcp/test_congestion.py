@@ -127,6 +127,17 @@ class TestTimeout:
         net.turn()
         assert seqs(client) == [1, 2]
 
+    def test_slow_start_also_when_nothing_else_was_in_flight(self, net: Net) -> None:
+        """The window of one segment is in use, by the one that came again: its ACK opens it."""
+        client = flight(net, 1, RTT)
+        assert client.group is not None
+        net.advance(1)
+        assert seqs(client) == [0, 0]
+        client.group.send(client.cd, bytes(9 * MSS))
+        client.ack(MSS + 1)
+        net.turn()
+        assert seqs(client) == [1, 2]
+
     @pytest.mark.requirement("RFC 5681 3.1 again")
     def test_a_second_timeout_of_the_same_segment_keeps_the_threshold(self, net: Net) -> None:
         client = flight(net, 30, RTT, sack=False)

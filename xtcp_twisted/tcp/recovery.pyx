@@ -30,6 +30,7 @@ from xtcp_twisted.tcp.disorder cimport (
     recovery_t,
 )
 from xtcp_twisted.tcp.layout cimport (
+    ACTIVE_LIMITED,
     ACTIVE_REORDER,
     ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
@@ -250,8 +251,9 @@ cdef void recovery_timeout(conn_t *c) noexcept nogil:
     else:
         x.sacked = 0
         scoreboard_lose_all(c, x)
-    # One segment, beside what was sent too lately to be called lost.
+    # One segment, beside what was sent too lately to be called lost; with it, the window is in use.
     c.r.cwnd = scoreboard_pipe(c) + segment_size(c.r)
+    c.a.flags |= ACTIVE_LIMITED
 
 
 cdef void recovery_back_off(conn_t *c) noexcept nogil:
