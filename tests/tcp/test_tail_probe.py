@@ -65,6 +65,21 @@ class TestWhat:
         net.advance(2 * RTT)
         assert seqs(client) == [4]
 
+    @pytest.mark.parametrize("alone", [True, False])
+    def test_the_fin_as_it_was_sent(self, net: Net, alone: bool) -> None:
+        """The highest-sequence segment: a FIN that left behind the data goes alone again."""
+        client = flight(net, 5, RTT)
+        assert client.group is not None
+        if not alone:
+            client.group.send(client.cd, b"last")
+        client.group.shutdown(client.cd)
+        net.flush()
+        [fin] = client.take()
+        assert ("F" in fin.flags, bool(fin.data)) == (True, not alone)
+        net.advance(2 * RTT + 0.005)
+        [probe] = client.take()
+        assert (probe.seq, probe.data, "F" in probe.flags) == (fin.seq, fin.data, True)
+
 
 class TestWhatItTells:
     def test_a_lost_tail_is_repaired_without_a_timeout(self, net: Net) -> None:

@@ -340,6 +340,7 @@ cdef enum:
     EXTENT_SACKED = 4          # the peer holds it behind a gap
     EXTENT_LOST = 8
     EXTENT_AGAIN = 16          # sent again, and not known to be lost a second time
+    EXTENT_FIN = 32            # the FIN left with its last byte
 
     # limits_t.syn_cookies, in the order of config.SYN_COOKIES
     COOKIES_AUTO = 0           # when the half-open table is crowded

@@ -48,6 +48,7 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_SYN,
     ACTIVE_SYN_NOW,
     ACTIVE_TRANSMIT,
+    EXTENT_FIN,
     RECORD_ENDED,
     RECORD_FIN_QUEUED,
     RECORD_FIN_SENT,
@@ -180,6 +181,9 @@ cdef bint _plan_tail(conn_t *c, plan_t *plan) noexcept nogil:
         x.tail_end = plan.seq + plan.length + (plan.flags & FIN != 0)
         return True
     plan.row = scoreboard_last(c)
+    if c.r.flags & RECORD_FIN_SENT and plan.row != NONE and not extent_at(c.s, plan.row).flags & EXTENT_FIN:
+        # The FIN left alone: it is the last segment.
+        plan.row = NONE
     plan.seq = extent_at(c.s, plan.row).seq if plan.row != NONE else c.r.snd_lbb
     plan.length = 0
     plan.flags = 0
@@ -255,6 +259,8 @@ cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
             c.r.last_sent = 1
     if plan.flags & FIN:
         c.r.flags |= RECORD_FIN_SENT
+        if plan.length:
+            extent_at(c.s, c.a.tx_tail).flags |= EXTENT_FIN
     if c.r.snd_una == c.r.snd_nxt:
         c.a.progress = c.s.now_ms
     if seq_gt(end, c.r.snd_nxt):
