@@ -35,7 +35,8 @@ CYTHON := $(shell find xtcp_twisted -name '*.pyx' -o -name '*.pxd')
 LINKED_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>/dev/null) \
   $(shell find console/static console/templates -type f 2>/dev/null))
 
-# Folders with Python that is typed strictly: all but the tests.
+# Folders with Python that is typed strictly: all but the tests, and of those the
+# interpreter of packet scripts, which is a program.
 TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples tools,$(if \
   $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
@@ -71,6 +72,7 @@ lint: $(INSTALLED) $(VENV)/.extra-lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy setup.py $(TYPED)
+	MYPYPATH=tests $(BIN)/mypy --package packet_scripts
 	PATH=$(BIN):$$PATH cython-lint xtcp_twisted   # it looks for pycodestyle there
 
 bench: $(INSTALLED) $(VENV)/.extra-bench

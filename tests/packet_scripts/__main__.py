@@ -1,9 +1,9 @@
 """Play packet scripts: python -m tests.packet_scripts [--root FOLDER] [--list FILE] [SCRIPT ...]
 
-A list names one script a line, relative to the root; behind tabs may stand how
-it opens its connection (which the interpreter finds out by itself) and its
-tier, by which the summary is sorted.  The exit status is 0 only when nothing
-failed and nothing broke.
+A list names one script a line, relative to the root; behind tabs may stand a
+mode and a tier.  Mode "passivize" asks to rewrite the script's active open as a
+passive one; with any other it is played as it is written.  The summary is sorted
+by tiers.  The exit status is 0 only when nothing failed and nothing broke.
 """
 
 from __future__ import annotations
@@ -14,17 +14,25 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from .verdicts import TIME_LIMIT, failed, judge_apart, summary
+
+#: The mode of a list's script whose active open is to be rewritten.
+PASSIVIZE: Final = "passivize"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play what the command line names; returns the exit status."""
     options = _parser().parse_args(arguments)
     verdicts = []
-    for path, tier in _scripts(options):
+    for path, mode, tier in _scripts(options):
         verdict = judge_apart(
-            path, elastic=not options.strict, first=options.remote_isn, limit=options.time_limit
+            path,
+            limit=options.time_limit,
+            elastic=not options.strict,
+            first=options.remote_isn,
+            passive=options.passive or mode == PASSIVIZE,
         )
         verdict.tier = tier
         verdicts.append(verdict)
@@ -49,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", metavar="FILE", help="one script a line; the third column is its tier")
     parser.add_argument("--json", metavar="FILE", help="write all verdicts there")
     parser.add_argument("--log", action="store_true", help="print each script's packets")
+    parser.add_argument(
+        "--passive",
+        action="store_true",
+        help="rewrite active opens as passive ones, where it can be done",
+    )
     parser.add_argument("--strict", action="store_true", help="pure ACKs have to come when the script says")
     parser.add_argument(
         "--remote-isn",
@@ -63,15 +76,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _scripts(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Paths and tiers of the scripts to play."""
+def _scripts(options: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
+    """Paths, modes and tiers of the scripts to play."""
     for path in options.scripts:
-        yield path, ""
+        yield path, "", ""
     lines = Path(options.list).read_text().splitlines() if options.list else []
     for line in lines:
-        columns = line.split("\t")
-        if columns[0].strip() and not line.startswith("#"):
-            yield str(Path(options.root, columns[0].strip())), columns[2] if len(columns) > 2 else ""
+        path, mode, tier, *_ = [*map(str.strip, line.split("\t")), "", ""]
+        if path and not path.startswith("#"):
+            yield str(Path(options.root, path)), mode, tier
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class Expectations:
         if first is None:
             return False
         flow = wanted.flow
-        if "S" in first.flags and packet.flags >= {"S", "."} and (not flow.synced or packet.seq is None):
+        if "S" in first.flags & packet.flags and (not flow.synced or flow.ended or packet.seq is None):
             flow.opened(first.seq, packet.seq or 0)
         pieces = self._pieces(wanted, first)
         self._in_time(window, pieces, wanted)

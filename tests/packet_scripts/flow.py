@@ -53,6 +53,9 @@ class Flow:
 
     :ivar waiting: packets of the engine that no line has taken yet.
     :ivar highest_ack: the highest acknowledgement number that the engine has sent.
+    :ivar active: the engine opens it.
+    :ivar ended: the peer has reset it: its next SYN may open another connection, with another number.
+    :ivar acked: the highest acknowledgement number of the peer, as the script writes it.
     :ivar urgent: urgent data was sent, whose bytes need not lie where they belong.
     """
 
@@ -61,6 +64,9 @@ class Flow:
     first: int = 0
     waiting: deque[Segment] = field(default_factory=deque)
     highest_ack: int | None = None
+    active: bool = False
+    ended: bool = False
+    acked: int = 0
     urgent: bool = False
     synced: bool = False
     _opened: bool = False
@@ -79,7 +85,7 @@ class Flow:
 
     def opened(self, seq: int, script_seq: int) -> None:
         """The engine's SYN has `seq` on the wire and `script_seq` in the script."""
-        self.synced = True
+        self.synced, self.ended = True, False
         self._local_isn, self._local_syn = seq, (seq - script_seq) % 2**32
 
     def remote(self, *, syn: bool) -> int:

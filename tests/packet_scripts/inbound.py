@@ -80,8 +80,12 @@ def tcp_bytes(packet: TcpPacket, flow: Flow, setup: Setup) -> bytes:
     """The packet of the peer that the line describes."""
     syn = "S" in packet.flags
     seq, ack = packet.seq or 0, packet.ack or 0
-    if syn and "." not in packet.flags:
+    if syn and ("." not in packet.flags or flow.active):
         flow.open(seq)
+    if "R" in packet.flags:
+        flow.ended = True
+    if "." in packet.flags:
+        flow.acked = max(flow.acked, ack)
     if "U" in packet.flags:
         flow.urgent = True
     tos = packet.tos or 0

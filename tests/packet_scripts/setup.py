@@ -18,14 +18,17 @@ from typing import Any, Final
 
 import attrs
 
-from xtcp_twisted.config import UNLIMITED, GroupOptions, KiB
+from xtcp_twisted.config import CONGESTION_CONTROLS, UNLIMITED, GroupOptions, KiB
 
 from .script import Unsupported
 
 #: Bytes that one connection may hold when the script does not say; what a Linux receiver shows.
 RECEIVE_BUFFER: Final = 256 * KiB
-#: A connection may hold this part of its pool's receive buffer.
+#: A connection may hold this part of its pool's receive buffer ...
 SHARE: Final = 64
+#: ... which consists of chunks with room for so many bytes.
+CHUNK: Final = 256
+CHUNK_BYTES: Final = 244
 
 _ADDRESSES: Final = {
     4: ("192.168.0.1", "192.0.2.1"),
@@ -39,6 +42,7 @@ _COUNT: Final = re.compile(r"grep -c '?(\w+)'?\s*\|\s*grep (\d+)")
 class Setup:
     """What one script needs.
 
+    :ivar port: of the engine's listening socket; `service`: of the peer's, that it connects to.
     :ivar receive_buffer: bytes that one connection may hold.
     :ivar tolerance: seconds by which a packet may be early or late.
     :ivar stretch: the same, as a part of the time since the line before.
@@ -49,6 +53,7 @@ class Setup:
     local: str
     remote: str
     port: int = 8080
+    service: int = 8080
     mtu: int = 1500
     receive_buffer: int = RECEIVE_BUFFER
     tolerance: float = 0.004
@@ -66,8 +71,8 @@ class Setup:
 
     @property
     def pool_size(self) -> int:
-        """Bytes of a pool whose connections may hold `receive_buffer` each."""
-        return SHARE * self.receive_buffer
+        """Bytes of a pool whose connections may hold `receive_buffer` bytes of payload each."""
+        return SHARE * -(-self.receive_buffer // CHUNK_BYTES) * CHUNK
 
     def options(self) -> GroupOptions:
         """Of the group: classic acknowledgement, everybody accepted, unless the script says otherwise."""
@@ -88,8 +93,14 @@ class Setup:
             self.group["window_scaling"] = value != "0"
         elif name == "net.inet.tcp.rfc1323":
             self.group["timestamps"] = self.group["window_scaling"] = value != "0"
+        elif name in {"net.ipv4.tcp_sack", "net.inet.tcp.sack.enable"}:
+            self.group["sack"] = value != "0"
+        elif name == "net.ipv4.tcp_congestion_control" and value in CONGESTION_CONTROLS:
+            self.group["congestion"] = value
         elif name == "net.inet.tcp.recvspace":
-            self.receive_buffer = int(value)
+            # FreeBSD rounds up to whole segments.
+            segment = self.mtu - (40 if self.version == 4 else 60)
+            self.receive_buffer = -(-int(value) // segment) * segment
 
     def socket_option(self, name: str, value: int) -> bool:
         """Take a socket option that was set before listen(); whether it is one that has a meaning here."""
@@ -114,6 +125,7 @@ def setup_for(options: Mapping[str, str]) -> Setup:
     if setup.version != ipaddress.ip_address(setup.remote).version:
         raise Unsupported("addresses of two families")
     setup.port = int(options.get("bind_port", setup.port))
+    setup.service = int(options.get("connect_port", setup.service))
     setup.mtu = int(options.get("mtu", setup.mtu))
     setup.tolerance = float(options.get("tolerance_usecs", 4_000)) / 1e6
     setup.stretch = float(options.get("tolerance_percent", 12.5)) / 100

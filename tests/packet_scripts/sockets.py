@@ -24,7 +24,7 @@ from support.net import START, Net
 from support.packets import Segment
 
 from xtcp_twisted.config import MiB
-from xtcp_twisted.engine import Group
+from xtcp_twisted.engine import Group, Pool
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.engine.snapshot import ConnectionInfo
 from xtcp_twisted.errors import LocalError, NotSupported
@@ -32,6 +32,8 @@ from xtcp_twisted.errors import LocalError, NotSupported
 from .script import Mismatch, Unsupported
 from .setup import Setup
 
+#: Bytes of address space; one connection may fill a 64th part of it.
+TRANSMIT_BUFFER: Final = 64 * MiB
 #: The least time that passes in a step, seconds.
 TICK: Final = 1e-6
 #: States in which the peer's FIN has arrived.
@@ -72,7 +74,9 @@ class Socket:
     :ivar error: the errno that the next call fails with.
     :ivar over: the engine has reported the connection's end.
     :ivar full: the last `send` was short, and may not be tried again yet.
-    :ivar deaf: it was shut down for reading.
+    :ivar deaf: it was shut down for reading: it does not wait for what has not come.
+    :ivar connecting: `connect` has begun and not ended.
+    :ivar bound: to the script's port.
     """
 
     group: Group | None = None
@@ -81,6 +85,8 @@ class Socket:
     over: bool = False
     full: bool = False
     deaf: bool = False
+    connecting: bool = False
+    bound: bool = False
     linger: tuple[int, int] = (0, 0)
 
     def fail(self) -> None:
@@ -95,7 +101,13 @@ class Sockets:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.net = Net(mtu=setup.mtu, addresses=(setup.local,), arena_limit=64 * MiB + 2 * setup.pool_size)
+        self.net = Net(
+            mtu=setup.mtu,
+            addresses=(setup.local,),
+            transmit_buffer=TRANSMIT_BUFFER,
+            arena_limit=64 * MiB + 2 * (setup.pool_size + TRANSMIT_BUFFER),
+        )
+        self._pool: Pool | None = None
         self._established: deque[Socket] = deque()
         self._by_cd: dict[int, Socket] = {}
 
@@ -143,16 +155,18 @@ class Sockets:
 
     def _events(self) -> None:
         for kind, _, cd, detail in self.net.take_events():
-            if kind == EventKind.ESTABLISHED and not self.setup.by_script:
-                self._by_cd[cd] = Socket(self._group, cd)
-                self._established.append(self._by_cd[cd])
             socket = self._by_cd.get(cd)
+            if kind == EventKind.ESTABLISHED and socket is not None:
+                socket.connecting = False
+            elif kind == EventKind.ESTABLISHED and not self.setup.by_script:
+                socket = self._by_cd[cd] = Socket(self._group, cd)
+                self._established.append(socket)
             if socket is None or kind == EventKind.PENDING:
                 continue
             if kind == EventKind.WRITABLE:
                 socket.full = False
             if kind in ENDS:
-                socket.over = True
+                socket.over, socket.connecting = True, False
                 del self._by_cd[cd]
             if kind in {EventKind.RESET, EventKind.DOWN}:
                 socket.error = errno.errorcode[detail]
@@ -177,12 +191,13 @@ class Sockets:
         if socket.group is not None:
             socket.group.listen()
             return
-        pool = self.net.engine.create_pool(self.setup.pool_size)
+        socket.group = self._group = self._open_group(self.setup.port)
+
+    def _open_group(self, port: int) -> Group:
+        self._pool = self._pool or self.net.engine.create_pool(self.setup.pool_size)
         domain = AF_INET if self.setup.version == 4 else AF_INET6
         with self._call():
-            socket.group = self._group = pool.open_group(
-                self.setup.port, domain=domain, options=self.setup.options()
-            )
+            return self._pool.open_group(port, domain=domain, options=self.setup.options())
 
     def accept(self, socket: Socket) -> Socket:
         """The oldest established connection that nobody was told of."""
@@ -213,6 +228,27 @@ class Sockets:
         with self._call():
             _listening(socket).credit(credits_)
 
+    # --- connecting -----------------------------------------------------------
+
+    def connect(self, socket: Socket) -> int:
+        """Begin to connect to the peer's service; returns the port of this side."""
+        if socket.group is not None:
+            raise SocketError("EALREADY" if socket.connecting else "EISCONN")
+        group = self._open_group(0)
+        group.stop_listening()
+        local = (self.setup.local, self.setup.port) if socket.bound else None
+        with self._call():
+            socket.cd = group.connect((self.setup.remote, self.setup.service), local)
+            socket.group, socket.connecting = group, True
+            self._by_cd[socket.cd] = socket
+        return group.local(socket.cd)[1]
+
+    def connected(self, socket: Socket) -> None:
+        """Raise what became of `connect`, or WouldBlock while nothing has."""
+        socket.fail()
+        if socket.connecting:
+            raise WouldBlock
+
     # --- data -----------------------------------------------------------------
 
     def recv(self, socket: Socket, most: int, *, peek: bool = False) -> bytes:
@@ -237,7 +273,7 @@ class Sockets:
         if socket.over:
             return None
         group, cd = _connected(socket)
-        others = [other for other in self._by_cd if other != cd]
+        others = [other for other, its in self._by_cd.items() if other != cd and its.group is group]
         for other in others:
             group.pause(other)
         offered = group.recv(most)
@@ -252,7 +288,7 @@ class Sockets:
         if socket.over:
             raise SocketError("EPIPE")
         group, cd = _connected(socket)
-        if socket.full and not ackd:
+        if socket.connecting or (socket.full and not ackd):
             raise WouldBlock
         with self._call():
             taken = group.send(cd, data, ackd)
@@ -284,16 +320,24 @@ class Sockets:
             return
         with self._call():
             if socket.cd is None:
-                socket.group.stop_listening()
-                for forgotten in self._established:
-                    if forgotten.cd is not None and not forgotten.over:
-                        socket.group.abort(forgotten.cd)
-                self._established.clear()
+                self._close_listener(socket.group)
             elif socket.linger[0] and not socket.linger[1]:
                 socket.group.abort(socket.cd)
             else:
                 socket.group.finish(socket.cd)
         self._by_cd.pop(socket.cd or 0, None)
+
+    def _close_listener(self, group: Group) -> None:
+        """Reset what nobody has accepted and end handshakes, as a kernel does; what was accepted lives on."""
+        for forgotten in self._established:
+            if forgotten.cd is not None and not forgotten.over:
+                group.abort(forgotten.cd)
+                del self._by_cd[forgotten.cd]
+        self._established.clear()
+        if any(socket.group is group for socket in self._by_cd.values()):
+            group.stop_listening()
+        else:
+            group.close()
 
     # --- options and questions ------------------------------------------------
 
@@ -327,7 +371,8 @@ class Sockets:
             return {"POLLIN"} if self._established else set()
         info = self._info(socket)
         readable = info is not None and (self.unread(socket) > 0 or info.state in _PEER_DONE)
-        return ({"POLLIN"} if readable else set()) | (set() if socket.full else {"POLLOUT"})
+        blocked = socket.full or socket.connecting
+        return ({"POLLIN"} if readable else set()) | (set() if blocked else {"POLLOUT"})
 
     def _info(self, socket: Socket) -> ConnectionInfo | None:
         if socket.over:

@@ -87,8 +87,27 @@ class SystemCalls:
         return lambda: None
 
     def _call_bind(self, call: Call) -> Operation:
-        self._descriptor(call)
+        self._descriptor(call).socket.bound = True
         return lambda: 0
+
+    def _call_connect(self, call: Call) -> Operation:
+        descriptor = self._descriptor(call)
+        begun = descriptor.socket.connecting
+
+        def connect() -> int:
+            nonlocal begun
+            if not begun:
+                begun = True
+                self.traffic.connecting(self.sockets.connect(descriptor.socket))
+                descriptor.flow = self.traffic.flow
+                if self.nonblocking(call):
+                    raise SocketError("EINPROGRESS")
+            elif self.nonblocking(call) and descriptor.socket.connecting:
+                raise SocketError("EALREADY")
+            self.sockets.connected(descriptor.socket)
+            return 0
+
+        return connect
 
     def _call_listen(self, call: Call) -> Operation:
         descriptor = self._descriptor(call)

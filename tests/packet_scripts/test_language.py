@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.packet_scripts.reader import read_text
-from tests.packet_scripts.script import (
+from .reader import read_text
+from .script import (
     ANY,
     Call,
     Code,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packet_scripts.verdicts import judge
+from .verdicts import judge
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.pkt"))
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from support.packets import fix_checksums
 
-from tests.packet_scripts import verdicts
-from tests.packet_scripts.__main__ import main
-from tests.packet_scripts.player import Player
-from tests.packet_scripts.reader import read_text
-from tests.packet_scripts.script import Mismatch
-from tests.packet_scripts.sockets import Sockets
-from tests.packet_scripts.verdicts import Verdict, judge, judge_apart
+from . import verdicts
+from .__main__ import main
+from .player import Player
+from .reader import read_text
+from .script import Mismatch
+from .sockets import Sockets
+from .verdicts import Verdict, judge, judge_apart
 
 # Other tests of the same run may have left threads, which the children do without.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -41,10 +41,10 @@ WHOLE = OPENING + REQUEST + ACK + "+0 read(4, ..., 100) = 10\n" + ANSWER
 def verdict(tmp_path: Path) -> Callable[..., Verdict]:
     """Plays a script that is given as text."""
 
-    def play(text: str, **how: bool) -> Verdict:
+    def play(text: str, *, elastic: bool = True, passive: bool = False) -> Verdict:
         path = tmp_path / "script.pkt"
         path.write_text(text)
-        return judge(str(path), **how)
+        return judge(str(path), elastic=elastic, passive=passive)
 
     return play
 
@@ -190,7 +190,9 @@ class TestElastic:
         assert verdict("--acks=strict\n" + WHOLE.replace(ACK, "")).status == "FAIL"
 
 
-def test_an_active_open_is_made_passive(verdict: Play) -> None:
+@pytest.mark.parametrize("passive", [False, True])
+def test_an_active_open(verdict: Play, passive: bool) -> None:
+    """As it is written, or made passive; both times it is the rest of the script that matters."""
     text = """
 0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0   fcntl(3, F_SETFL, O_RDWR | O_NONBLOCK) = 0
@@ -203,13 +205,80 @@ def test_an_active_open_is_made_passive(verdict: Play) -> None:
 +0   > . 1:1(0) ack 11 <...>
 +0   read(3, ..., 10) = 10
 """
+    found = verdict(text, passive=passive)
+    assert (found.status, found.passive) == ("PASS", passive), found.reason
+    assert verdict(text.replace("(10) ack 1 win", "(10) ack 9 win"), passive=passive).status == "FAIL"
+
+
+ACTIVE = """
+0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0...0.1 connect(3, ..., ...) = 0
++0   > S 0:0(0) <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>
++.1  < S. 0:0(0) ack 1 win 5000 <mss 1000>
++0   > . 1:1(0) ack 1
+"""
+
+
+@pytest.mark.parametrize(
+    "right,wrong,reason",
+    [
+        ("> S 0:0(0)", "> S. 0:0(0)", "flags: expected AS, got S"),
+        ("wscale 7>\n", "wscale 7,FO 11>\n", "options: expected"),
+        ("+0...0.1 connect", "+0 connect", "connect blocks"),
+        ("+0...0.1 connect", "+0...0.3 connect", "connect returns at 0.1000"),
+        ("> . 1:1(0) ack 1\n", "> F. 1:1(0) ack 1\n", "no packet by"),
+        ("< S. 0:0(0) ack 1 win 5000 <mss 1000>", "< R. 0:0(0) ack 1 win 0", "connect returned ECONNREFUSED"),
+    ],
+)
+def test_what_connects_is_judged(verdict: Play, right: str, wrong: str, reason: str) -> None:
+    assert verdict(ACTIVE).status == "PASS"
+    found = verdict(ACTIVE.replace(right, wrong))
+    assert (found.status, reason in found.reason) == ("FAIL", True), found.reason
+
+
+def test_a_socket_that_connects(verdict: Play) -> None:
+    """The errors of connect(), and what else may be asked before it has ended."""
+    nonblocking = """
+0    socket(..., SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 3
++0   connect(3, ..., ...) = -1 EINPROGRESS
++0   connect(3, ..., ...) = -1 EALREADY
++0   write(3, ..., 10) = -1 EAGAIN
++0   poll([{fd=3, events=POLLOUT, revents=0}], 1, 0) = 0
++0   > S 0:0(0) <...>
++.1  < S. 0:0(0) ack 1 win 5000 <mss 1000>
++0   connect(3, ..., ...) = -1 EISCONN
++0   poll([{fd=3, events=POLLOUT, revents=POLLOUT}], 1, 0) = 1
++0   write(3, ..., 10) = 10
++0   > P. 1:11(10) ack 1
+"""
+    found = verdict(nonblocking)
+    assert found.status == "PASS", found.reason
+
+
+def test_both_open(verdict: Play) -> None:
+    """A simultaneous open; then the peer resets, and a second connection has numbers of its own."""
+    text = """
+0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0   fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0   connect(3, ..., ...) = -1 EINPROGRESS
++0   > S 0:0(0) <...>
++.1  < S 0:0(0) win 5000 <mss 1000>
++0   > S. 0:0(0) ack 1 <...>
++.1  < . 1:1(0) ack 1 win 5000
++.1  < R. 1:1(0) ack 1 win 0
++0   getsockopt(3, SOL_SOCKET, SO_ERROR, [ECONNRESET], [4]) = 0
++0   close(3) = 0
++0   socket(..., SOCK_STREAM, IPPROTO_TCP) = 4
++0   fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0   connect(4, ..., ...) = -1 EINPROGRESS
++0   > S 0:0(0) <...>
+"""
     found = verdict(text)
-    assert (found.status, found.passive) == ("PASS", True), found.reason
-    assert verdict(text.replace("(10) ack 1 win", "(10) ack 9 win")).status == "FAIL"
+    assert found.status == "PASS", found.reason
 
 
 def test_what_cannot_be_played_is_skipped(verdict: Play) -> None:
-    for text in ("0 epoll_create(1) = 3", "0 socket(..., SOCK_DGRAM, 0) = 3", "0 > S 0:0(0) <...>"):
+    for text in ("0 epoll_create(1) = 3", "0 socket(..., SOCK_DGRAM, 0) = 3", "0 > . 1:1(0) ack 1"):
         assert verdict(text).status == "SKIP"
     found = verdict(WHOLE + "+0 setsockopt(4, SOL_TCP, TCP_CORK, [1], 4) = 0")
     assert (found.status, found.reason) == ("SKIP", "setsockopt TCP_CORK")

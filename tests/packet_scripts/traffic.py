@@ -112,10 +112,15 @@ class Traffic:
         self.flows[remote_port, local_port] = flow
         return flow
 
+    def connecting(self, local_port: int) -> None:
+        """The engine opens a connection: the lines that follow are about it."""
+        self.flow = self._new_flow(self.setup.service, local_port)
+        self.flow.active = True
+
     def expected_flow(self, packet: TcpPacket, line: int) -> Flow:
         """The flow that a line about a packet of the engine means."""
         if self.flow is None:
-            raise Unsupported(f"a packet of no connection: active open (line {line})")
+            raise Unsupported(f"a packet of no connection (line {line})")
         if packet.ports is None:
             return self.flow
         if packet.ports[::-1] not in self.flows:

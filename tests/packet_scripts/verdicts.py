@@ -11,13 +11,16 @@ Each script is played in a process of its own: what it breaks is its own.
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
+from xtcp_twisted.config import GiB
 from xtcp_twisted.errors import ConfigurationError
 
 from .passive import made_passive
@@ -28,6 +31,8 @@ from .script import Mismatch, ScriptError, Unsupported
 STATUSES: Final = ("PASS", "FAIL", "SKIP", "ERROR")
 #: Seconds of real time after which a script is given up.
 TIME_LIMIT: Final = 60.0
+#: Bytes of address space that a script may use; most of it is reserved by the engine and never touched.
+ADDRESS_SPACE: Final = 4 * GiB
 #: Lines of the packet log that a verdict keeps.
 LOG_LINES: Final = 60
 
@@ -59,16 +64,17 @@ class Verdict:
         return f"{self.status:<5} {place}  {self.reason.splitlines()[0] if self.reason else ''}".rstrip()
 
 
-def judge(path: str, *, elastic: bool = True, first: int = 0) -> Verdict:
+def judge(path: str, *, elastic: bool = True, first: int = 0, passive: bool = False) -> Verdict:
     """Play the script at `path` in this process.
 
     :param first: sequence number of the peer's first SYN.
+    :param passive: rewrite an active open as a passive one, where that can be done.
     """
     verdict = Verdict(path)
     player = None
     try:
         script = read_file(path)
-        verdict.passive = made_passive(script)
+        verdict.passive = passive and made_passive(script)
         player = Player(script, elastic=elastic, first=first)
         player.play()
     except (Unsupported, ConfigurationError) as error:
@@ -88,14 +94,15 @@ def judge(path: str, *, elastic: bool = True, first: int = 0) -> Verdict:
     return verdict
 
 
-def judge_apart(path: str, *, elastic: bool = True, first: int = 0, limit: float = TIME_LIMIT) -> Verdict:
+def judge_apart(path: str, *, limit: float = TIME_LIMIT, **how: Any) -> Verdict:
     """As `judge`, in a process of its own that may break or hang.
 
     :param limit: seconds of real time.
+    :param how: as for `judge`.
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_report, args=(sender, path, elastic, first))
+    process = context.Process(target=_report, args=(sender, path, how))
     process.start()
     sender.close()
     verdict = Verdict(path, "ERROR", f"not done after {limit:g} seconds")
@@ -111,8 +118,15 @@ def judge_apart(path: str, *, elastic: bool = True, first: int = 0, limit: float
     return verdict
 
 
-def _report(sender: Connection, path: str, elastic: bool, first: int) -> None:
-    sender.send(judge(path, elastic=elastic, first=first))
+def _report(sender: Connection, path: str, how: dict[str, Any]) -> None:
+    limit = _address_space() + ADDRESS_SPACE
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    sender.send(judge(path, **how))
+
+
+def _address_space() -> int:
+    """Bytes that this process has mapped (proc_pid_statm(5))."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def failed(verdicts: Iterable[Verdict]) -> bool:

@@ -52,9 +52,11 @@ def message(
     body = bytes((kind, code, 0, 0)) + rest.to_bytes(4) + data
     if ipaddress.ip_address(src).version == 4:
         total = internet_checksum(body) if chksum is None else chksum
-        header: Any = IP(**({"src": src, "dst": dst, "proto": 1} | ip))
+        fields: dict[str, Any] = {"src": src, "dst": dst, "proto": 1}
+        header: Any = IP(**fields | ip)
     else:
-        header = IPv6(**({"src": src, "dst": dst, "nh": 58} | ip))
+        fields = {"src": src, "dst": dst, "nh": 58}
+        header = IPv6(**fields | ip)
         total = in6_checksum(58, IPv6(src=src, dst=dst), body) if chksum is None else chksum
     return bytes(header / Raw(body[:2] + total.to_bytes(2) + body[4:]))
 
