@@ -18,7 +18,6 @@ from xtcp_twisted.errors import (
     ConfigurationError,
     GroupClosed,
     LocalError,
-    NotSupported,
     PoolExhausted,
     PortsExhausted,
 )
@@ -50,7 +49,6 @@ def ports(group: Group, count: int, remote: tuple[str, int] = THERE) -> list[int
         (("0.0.0.0", 80), None, LocalError, "one host"),
         (("127.0.0.1", 80), None, LocalError, "one host"),
         (("2001:db8:c::7", 80), None, LocalError, "domain"),
-        ((V4, 80), None, NotSupported, "address of this engine"),
         (THERE, ("198.51.100.8", 0), AddressNotAvailable, "not one of this engine's"),
         (THERE, (V6, 0), AddressNotAvailable, "no IPv4 address"),
         (THERE, (V4, -1), LocalError, "0 to 65535"),

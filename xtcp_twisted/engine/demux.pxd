@@ -15,8 +15,11 @@ cdef struct prefix_t:
 cdef struct addresses_t:
     prefix_t *prefixes
     int count
+    bint self_connected        # there may be connections between two of them
 
 
 cdef bint is_own(const addresses_t *own, const uint8_t *address) noexcept nogil
-# Takes at most IN_FRAMES frames in.
-cdef void take_in(stack_t *s, const addresses_t *own, frame_t *frames, int count) noexcept nogil
+# Takes at most IN_FRAMES frames in, of a link or, `looped`, of the engine itself.
+cdef void take_in(
+    stack_t *s, const addresses_t *own, frame_t *frames, int count, bint looped
+) noexcept nogil

@@ -93,16 +93,22 @@ cdef void _no_segment(stack_t *s, const addresses_t *own, const segment_t *ip, i
         icmp_refuse(s, ip, reason)
 
 
-cdef void _dispatch(stack_t *s, const addresses_t *own, segment_t *seg, uint32_t tag) noexcept nogil:
+cdef void _dispatch(
+    stack_t *s, const addresses_t *own, segment_t *seg, uint32_t tag, bint looped
+) noexcept nogil:
     cdef uint32_t reference = tuple_find(s, seg, tag), row = reference & REFERENCE_ROW
     cdef uint32_t kind = reference >> REFERENCE_SHIFT
     cdef conn_t c
     s.counters[C_IN_SEGS] += 1
     if seg.bad_options:
         s.counters[C_BAD_OPTIONS] += 1
+    # From outside, one of our own addresses is a forged source (attacks: LAND).  Only who connected to
+    # itself has connections that such a packet can be meant for.
+    if own.self_connected and not looped and is_own(own, seg.remote):
+        s.counters[C_IP_IN_ADDR_ERRORS] += 1
+        return
     if reference == VACANT:
-        # From outside, one of our own addresses is a forged source (attacks: LAND).
-        if not is_own(own, seg.local) or is_own(own, seg.remote):
+        if not is_own(own, seg.local) or not looped and is_own(own, seg.remote):
             s.counters[C_IP_IN_ADDR_ERRORS] += 1
             return
         if listen_segment(s, seg, tag, &c):
@@ -120,7 +126,9 @@ cdef void _dispatch(stack_t *s, const addresses_t *own, segment_t *seg, uint32_t
         listen_segment(s, seg, tag, &c)
 
 
-cdef void take_in(stack_t *s, const addresses_t *own, frame_t *frames, int count) noexcept nogil:
+cdef void take_in(
+    stack_t *s, const addresses_t *own, frame_t *frames, int count, bint looped
+) noexcept nogil:
     cdef segment_t segments[IN_FRAMES]
     cdef uint32_t tags[IN_FRAMES]
     cdef int reasons[IN_FRAMES]
@@ -134,6 +142,6 @@ cdef void take_in(stack_t *s, const addresses_t *own, frame_t *frames, int count
             index_prefetch(&s.index, tags[i])
     for i in range(count):
         if reasons[i] == PACKET_OK:
-            _dispatch(s, own, &segments[i], tags[i])
+            _dispatch(s, own, &segments[i], tags[i], looped)
         else:
             _no_segment(s, own, &segments[i], reasons[i])

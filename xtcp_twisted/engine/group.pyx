@@ -189,7 +189,6 @@ cdef class Group:
         :raises AddressInUse: `local` and `remote` are a connection already, or were one lately.
         :raises PortsExhausted: so are all the ports that the engine may choose.
         :raises PoolExhausted: the record table is full.
-        :raises NotSupported: `remote` is one of the engine's own addresses.
         """
         cdef uint32_t slot
         self._open_row()

@@ -10,7 +10,6 @@ from xtcp_twisted.errors import (
     AddressInUse,
     AddressNotAvailable,
     LocalError,
-    NotSupported,
     PoolExhausted,
     PortsExhausted,
 )
@@ -61,11 +60,6 @@ cdef int _check_remote(State state, uint32_t group_row, object host, bytes packe
         raise LocalError(f"remote: {host} is not the address of one host")
     if not state.stack.groups[group_row].flags & family:
         raise LocalError(f"remote: {host} is not of the group's domain")
-    if is_own(&state.own, address):
-        raise NotSupported(
-            f"remote: {host} is an address of this engine; connections inside one engine come with a"
-            " later version"
-        )
     return 0
 
 
@@ -132,6 +126,8 @@ cdef int64_t connection_open(
             f"no port from {state.stack.limits.first_port} to {state.stack.limits.last_port} is free for"
             f" {remote_host} port {remote_port}; widen ephemeral_ports, or give the engine more addresses"
         )
+    if is_own(&state.own, tuple_.remote):
+        state.connect_self()
     slot = connect_open(&state.stack, group_row, &tuple_, timeout_ms)
     if slot == NONE:
         raise PoolExhausted("the record table, or that of local addresses, is full; raise max_connections")

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from xtcp_twisted.engine.demux cimport addresses_t, prefix_t
+from xtcp_twisted.engine.loop cimport loop_t
 from xtcp_twisted.engine.waiting cimport Waiting
 from xtcp_twisted.link.base cimport Link, frame_t
 from xtcp_twisted.tcp.layout cimport stack_t
@@ -13,6 +14,7 @@ from xtcp_twisted.tcp.pressure cimport pressure_t
 cdef class State:
     cdef stack_t stack
     cdef addresses_t own
+    cdef loop_t loop
     cdef list sources          # packed addresses that connections may be made from
     cdef Link link
     cdef Waiting waiting
@@ -32,6 +34,8 @@ cdef class State:
     cdef int set_now(self, double now) except -1
     # Work was queued; the descriptor tells, unless a flush will come anyway.
     cdef int note_work(self) except -1
+    cdef int connect_self(self) except -1
+    cdef int _take_looped(self, int limit) except -1
     cdef int take_packets(self, int limit) except -1
     cdef int send_packets(self) except -1
     cdef int64_t due_us(self) except -2

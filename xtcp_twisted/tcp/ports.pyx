@@ -8,7 +8,7 @@ possible, while those of another tell nothing about how many there were.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from xtcp_twisted.memory.index cimport VACANT
 from xtcp_twisted.memory.siphash cimport siphash_2_4
@@ -35,6 +35,9 @@ cdef uint16_t port_choose(stack_t *s, segment_t *tuple_) noexcept nogil:
     for _ in range(size):
         tuple_.local_port = <uint16_t>(s.limits.first_port + (offset + counter[0]) % size)
         counter[0] += 1
+        if tuple_.local_port == tuple_.remote_port and memcmp(tuple_.local, tuple_.remote, 16) == 0:
+            # It would be connected with itself.
+            continue
         if s.listeners[tuple_.local_port] == MAX_GROUPS:
             if tuple_find(s, tuple_, tuple_tag(s, tuple_)) == VACANT:
                 return tuple_.local_port
