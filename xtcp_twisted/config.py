@@ -131,6 +131,7 @@ KEEPALIVE_PROBES: Final = 3
 
 ACK_POLICIES: Final = ("bounded", "application", "immediate")
 CONGESTION_CONTROLS: Final = ("cubic", "reno")
+ECN_MODES: Final = ("off", "passive", "on")
 PRIORITIES: Final = ("high", "normal", "low")
 REFUSALS: Final = ("reset", "silent")
 
@@ -302,3 +303,12 @@ class GroupOptions:
     sack: bool = attrs.field(default=True, validator=FLAG)
     #: How the congestion window grows after a loss: `cubic` (RFC 9438) or `reno` (RFC 5681).
     congestion: str = attrs.field(default="cubic", validator=one_of(*CONGESTION_CONTROLS))
+    #: Explicit congestion notification (RFC 3168): `passive` agrees when the peer asks for it, `on` asks in
+    #: our own SYNs, too, `off` does neither.  A server that agrees loses nothing; a SYN that asks still
+    #: vanishes on some paths, and then costs a second.  Linux' default is the same.
+    ecn: str = attrs.field(default="passive", validator=one_of(*ECN_MODES))
+    #: Differentiated services code point of every segment (RFC 2474; RFC 9293 MUST-48): 46 is expedited
+    #: forwarding.  The ECN field beside it is not touched.
+    dscp: int = attrs.field(default=0, validator=integer(0, 63))
+    #: Time to live, IPv6's hop limit, of every segment (RFC 9293 MUST-49); 0 takes the usual 64.
+    hop_limit: int = attrs.field(default=0, validator=integer(0, 255))

@@ -36,6 +36,9 @@ class Judge:
         self.peer_scale = 0
         self.offered: frozenset[int] = frozenset()
         self.tsvals: list[int] = []
+        # For each SYN and SYN-ACK whether it asked for ECN, or agreed to it.
+        self.peer_asked: list[bool] = []
+        self.engine_asked: list[bool] = []
         self.confirmed = False
         # What the engine has done.
         self.irs: int | None = None
@@ -55,6 +58,8 @@ class Judge:
     def peer_sent(self, seq: int, ack: int | None, segment: Segment) -> None:
         """Take note of a segment of the peer; `seq` and `ack` are relative."""
         self.ranges.append((seq, seq + segment.length))
+        if "S" in segment.flags and seq == 0:
+            self.peer_asked.append(segment.asks_ecn)
         if "S" in segment.flags and self.confirmed:
             return
         if "S" in segment.flags and "R" not in segment.flags:
@@ -92,6 +97,11 @@ class Judge:
     def timestamps(self) -> bool:
         return self._agreed(TIMESTAMPS)
 
+    @property
+    def ecn(self) -> bool:
+        """RFC 3168 section 6.1.1: every SYN and SYN-ACK on the way asked, or agreed."""
+        return bool(self.peer_asked) and bool(self.engine_asked) and all(self.peer_asked + self.engine_asked)
+
     # --- what the engine sends ------------------------------------------------
 
     def engine_sent(self, segment: Segment) -> tuple[int, int]:
@@ -101,7 +111,7 @@ class Judge:
         if "S" in segment.flags:
             self._opening(segment)
         assert self.irs is not None, "the engine sends before its SYN"
-        if segment.flags == {"S"}:
+        if "S" in segment.flags and "A" not in segment.flags:
             return self._active_opening(segment)
         assert "A" in segment.flags, "a segment without ACK after the first SYN (RFC 9293 3.1)"
         seq = unwrap(segment.seq, self.irs, self.snd_max)
@@ -109,13 +119,15 @@ class Judge:
         self._acknowledgement(ack)
         self._window(ack, segment)
         self._timestamp(segment)
+        self._congestion(seq, segment)
         self._sequence(seq, segment)
         self._payload(seq, segment)
         return seq, ack
 
     def _reset(self, segment: Segment) -> tuple[int, int]:
         assert not segment.data, "a RST with data"
-        assert not segment.flags & {"S", "F", "P", "U"}, f"a RST with {sorted(segment.flags)}"
+        assert not segment.flags & {"S", "F", "P", "U", "E", "C"}, f"a RST with {sorted(segment.flags)}"
+        assert not segment.ecn, "a RST that is ECT (RFC 3168 6.1)"
         irs = segment.seq if self.irs is None else self.irs
         return unwrap(segment.seq, irs, self.snd_max), unwrap(segment.ack, self.iss, self.last_ack)
 
@@ -124,6 +136,13 @@ class Judge:
             self.opening, self.irs = segment, segment.seq
         assert segment.seq == self.irs, "the ISN changed in a retransmitted SYN-ACK"
         assert not segment.data, "data on a SYN-ACK without Fast Open"
+        assert not segment.ecn, "a SYN that is ECT (RFC 3168 6.1.1)"
+        self.engine_asked.append(segment.asks_ecn)
+        if "A" in segment.flags:
+            assert "C" not in segment.flags, "CWR in a SYN-ACK (RFC 3168 6.1.1)"
+            assert self.peer_asked[0] or "E" not in segment.flags, "a SYN-ACK agrees to ECN unasked"
+        else:
+            assert segment.asks_ecn == ("E" in segment.flags) == ("C" in segment.flags), "half an ECN-setup"
         for kind in (WSCALE, SACK_OK, TIMESTAMPS) if "A" in segment.flags else ():
             assert kind not in segment.options or kind in self.offered, (
                 f"option {kind} in the SYN-ACK was not offered (RFC 7323 2.2, 3.2; RFC 2018 2)"
@@ -176,6 +195,18 @@ class Judge:
             step = (segment.tsecr - self.last_tsecr) % 2**32
             assert step < 2**31, "TSecr moved back (RFC 7323 4.3)"
         self.last_tsecr, self.last_tsecr_time = segment.tsecr, segment.time
+
+    def _congestion(self, seq: int, segment: Segment) -> None:
+        """RFC 3168 section 6.1: what may be ECT, and what may say ECE and CWR."""
+        if "S" in segment.flags:
+            return
+        fresh = bool(segment.data) and seq >= self.snd_max and seq < self.peer_edge
+        assert segment.ecn in (0, 2), f"ECN field {segment.ecn}: neither ECT(0) nor nothing"
+        assert not segment.ecn or fresh, "ECT on what is sent again, an ACK or a probe (6.1.4 to 6.1.6)"
+        assert "C" not in segment.flags or fresh, "CWR on something else than new data (6.1.2)"
+        marks = segment.flags & {"E", "C"} or segment.ecn
+        assert self.ecn or not marks, f"{marks} without ECN"
+        assert not self.ecn or not fresh or segment.ecn, "new data that is not ECT"
 
     def _blocks(self, segment: Segment) -> None:
         """RFC 2018 section 4 and RFC 2883 section 4: what a block reports, the peer has sent."""

@@ -58,6 +58,21 @@ class Segment:
         return self.options[WSCALE][0] if WSCALE in self.options else None
 
     @property
+    def tos(self) -> int:
+        """IPv4's TOS or IPv6's traffic class: DSCP and ECN field."""
+        return self.raw[1] if self.raw[0] >> 4 == 4 else int.from_bytes(self.raw[:2]) >> 4 & 0xFF
+
+    @property
+    def ecn(self) -> int:
+        """The ECN field: 0 not ECT, 1 ECT(1), 2 ECT(0), 3 CE (RFC 3168 section 5)."""
+        return self.tos & 3
+
+    @property
+    def asks_ecn(self) -> bool:
+        """Whether a SYN asks for ECN, or a SYN-ACK agrees to it (RFC 3168 section 6.1.1)."""
+        return self.flags & {"E", "C"} == ({"E"} if "A" in self.flags else {"E", "C"})
+
+    @property
     def sack(self) -> list[tuple[int, int]]:
         """The SACK blocks in their order."""
         edges = struct.unpack(f"!{len(self.options.get(SACK, b'')) // 4}I", self.options.get(SACK, b""))

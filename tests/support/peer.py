@@ -177,6 +177,7 @@ class Client:
         timestamps: bool | str = "own",
         options: Options | None = None,
         raw_options: bytes = b"",
+        flags: str = "S",
         **fields: Any,
     ) -> None:
         """Open; the options are those the peer was made with unless given here."""
@@ -189,7 +190,7 @@ class Client:
                 options += [("SAckOK", b""), ("Timestamp", (self.tsval, 0))]
             if wscale is not None:
                 options += [("NOP", None), ("WScale", wscale)]
-        self.send(flags="S", seq=0, options=options, raw_options=raw_options, **fields)
+        self.send(flags=flags, seq=0, options=options, raw_options=raw_options, **fields)
 
     def ack(self, ack: int | None = None, **fields: Any) -> None:
         """A pure ACK of `ack`, by default of all that has come in order."""
@@ -310,14 +311,14 @@ class Client:
         return self
 
     def syn_received(self, **options: Any) -> Self:
-        """SYN accepted (by the application or a credit), SYN-ACK received."""
+        """SYN accepted (by the application or a credit), SYN-ACK received; with ECN if `flags` asks."""
         assert self.group is not None
         self.syn(**options)
         self.net.poll()
         if any(tuple(peer) == self.key for _, peer in self.group.pending()):
             self.cd = self.group.accept(self.pending_id())
         self.net.flush()
-        self.expect("SA", seq=0, ack=1)
+        self.expect("SAE" if self.judge.ecn else "SA", seq=0, ack=1)
         self.net.take_events(EventKind.PENDING)
         return self
 

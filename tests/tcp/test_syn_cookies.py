@@ -102,6 +102,20 @@ def test_the_segment_size_is_rounded_down_to_one_of_the_table(make_net: MakeNet,
     assert group.info(opened(client)).mss == max(size for size in COOKIE_MSS if size <= mss)
 
 
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_ecn_comes_back_with_the_timestamp(net: Net, timestamps: bool) -> None:
+    """Without one nothing keeps it, so the SYN-ACK does not agree."""
+    group = net.group(7, accept_credits=UNLIMITED)
+    client = net.client(group, timestamps=timestamps)
+    client.syn(flags="SEC")
+    net.turn()
+    client.expect("SAE" if timestamps else "SA", seq=0, ack=1)
+    client.ack()
+    net.turn()
+    assert group.info(opened(client)).ecn == timestamps
+    client.is_alive()
+
+
 def test_sack_and_scale_are_in_use(net: Net) -> None:
     group = net.group(7, accept_credits=UNLIMITED)
     client = net.client(group, wscale=9, window=1 << 20)

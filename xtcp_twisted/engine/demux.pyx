@@ -11,6 +11,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_BAD_OPTIONS,
     C_IN_CSUM_ERRORS,
     C_IN_ERRS,
+    C_IN_NO_ECT_PKTS,
     C_IN_SEGS,
     C_IP_IN_ADDR_ERRORS,
     C_IP_IN_HDR_ERRORS,
@@ -31,6 +32,7 @@ from xtcp_twisted.tcp.listen cimport half_open_segment, listen_segment
 from xtcp_twisted.tcp.timewait cimport time_wait_segment
 from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag
 from xtcp_twisted.wire.segment cimport (
+    CE,
     PACKET_ADDRESS,
     PACKET_FRAGMENT,
     PACKET_ICMP,
@@ -100,6 +102,7 @@ cdef void _dispatch(
     cdef uint32_t kind = reference >> REFERENCE_SHIFT
     cdef conn_t c
     s.counters[C_IN_SEGS] += 1
+    s.counters[C_IN_NO_ECT_PKTS + (seg.tos & CE)] += 1
     if seg.bad_options:
         s.counters[C_BAD_OPTIONS] += 1
     # From outside, one of our own addresses is a forged source (attacks: LAND).  Only who connected to

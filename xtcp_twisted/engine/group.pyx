@@ -8,6 +8,8 @@ Calls only queue; packets leave with the next `flush`.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.unistd cimport close as close_fd
 
+import attrs
+
 from xtcp_twisted.config import ALL
 from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.listening cimport listening_start, listening_stop
@@ -421,6 +423,16 @@ cdef class Group:
         return connection_info(&c)
 
     # --- the group itself ----------------------------------------------------
+
+    def set_dscp(self, dscp):
+        """Change the DSCP of all its connections, from the next segment on (RFC 9293 SHLD-21).
+
+        :param dscp: 0 to 63; segments of one connection may overtake each other where it changes.
+        :raises ConfigurationError: it is something else.
+        """
+        self.options = attrs.evolve(self.options, dscp=dscp)
+        if not self.closed:
+            self.state.stack.groups[self.row].tos = dscp << 2
 
     cdef int _close(self, bint abort, bint whole) except -1:
         cdef group_row_t *g = &self.state.stack.groups[self.row]

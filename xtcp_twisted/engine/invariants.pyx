@@ -14,6 +14,9 @@ from xtcp_twisted.tcp.layout cimport (
     EXTENT_LOST,
     EXTENT_SACKED,
     EXTENT_SENT,
+    RECORD_CWR,
+    RECORD_ECE,
+    RECORD_ECN,
     RECORD_ENDED,
     RECORD_PROMISED,
     RECORD_SACK,
@@ -38,6 +41,7 @@ cdef int _check_record(const conn_t *c) except -1:
     assert seq_le(r.snd_una, r.snd_nxt), "SND.UNA =< SND.NXT"
     assert seq_le(r.rcv_ackd, r.rcv_nxt), "rcv_ackd =< RCV.NXT"
     assert seq_le(r.rcv_nxt, r.rcv_adv), "RCV.NXT =< right edge"
+    assert r.flags & RECORD_ECN or not r.flags & (RECORD_ECE | RECORD_CWR), "marks are told with ECN only"
     if c.a == NULL:
         assert r.snd_una == r.snd_nxt or r.flags & RECORD_ENDED, "bytes in flight need an active block"
         return 0

@@ -21,6 +21,8 @@ from xtcp_twisted.tcp.groups cimport (
     GROUP_ANY_ADDRESS,
     GROUP_COOKIES,
     GROUP_CUBIC,
+    GROUP_ECN,
+    GROUP_ECN_ASKS,
     GROUP_OPEN,
     GROUP_SACK,
     GROUP_SCALING,
@@ -227,6 +229,12 @@ cdef int _fill_row(group_row_t *g, options) except -1:
         g.flags |= GROUP_CUBIC
     if options.syn_cookies:
         g.flags |= GROUP_COOKIES
+    if options.ecn != "off":
+        g.flags |= GROUP_ECN
+    if options.ecn == "on":
+        g.flags |= GROUP_ECN_ASKS
+    g.tos = options.dscp << 2
+    g.ttl = options.hop_limit
     g.eventfd = -1
     g.unreported = END
     list_clear(&g.pending)

@@ -16,6 +16,7 @@ from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout
 from xtcp_twisted.tcp.groups cimport GROUP_COUNTERS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.layout cimport (
+    RECORD_ECN,
     RECORD_ENDED,
     RECORD_FIN_RECEIVED,
     RECORD_SCALING,
@@ -65,6 +66,7 @@ cdef object connection_info(const conn_t *c):
         snd_scale=r.scales & 15 if scaling else 0,
         rcv_scale=r.scales >> 4 if scaling else 0,
         timestamps=bool(r.flags & RECORD_TIMESTAMPS),
+        ecn=bool(r.flags & RECORD_ECN),
         srtt_us=r.srtt,
         rttvar_us=r.rttvar,
         rto_ms=retransmission_timeout(r),

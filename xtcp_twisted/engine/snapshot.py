@@ -120,6 +120,7 @@ class ConnectionInfo:
     snd_scale: int
     rcv_scale: int
     timestamps: bool
+    ecn: bool  #: agreed in the handshake (RFC 3168); before its end: asked for
     srtt_us: int
     rttvar_us: int
     rto_ms: int

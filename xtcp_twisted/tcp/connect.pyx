@@ -45,6 +45,7 @@ from xtcp_twisted.tcp.connection cimport (
 )
 from xtcp_twisted.tcp.counters cimport (
     C_ACTIVE_OPENS,
+    C_ECN_AGREED,
     C_OUT_SEGS,
     C_PAWS_ESTAB_REJECTED,
     C_RETRANS_SEGS,
@@ -52,7 +53,8 @@ from xtcp_twisted.tcp.counters cimport (
     C_SYN_RETRANS,
     C_TCP_TIMEOUTS,
 )
-from xtcp_twisted.tcp.groups cimport G_IN_SEGMENTS, G_RESENDS, group_row_t
+from xtcp_twisted.tcp.ecn cimport ecn_answered, ecn_fall_back
+from xtcp_twisted.tcp.groups cimport G_IN_SEGMENTS, G_RESENDS, GROUP_ECN_ASKS, group_row_t
 from xtcp_twisted.tcp.input cimport segment_arrives, segment_text
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_LINGER,
@@ -60,6 +62,7 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_SYN_NOW,
     ACTIVE_TRANSMIT,
     RECORD_DETACHED,
+    RECORD_ECN,
     RECORD_FIN_QUEUED,
     RECORD_SACK,
     RECORD_SCALING,
@@ -71,7 +74,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
 )
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_begin
-from xtcp_twisted.tcp.reply cimport reply_reset
+from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
 from xtcp_twisted.tcp.states cimport (
     CLOSED,
     ESTABLISHED,
@@ -89,7 +92,7 @@ from xtcp_twisted.tcp.tuples cimport (
     tuple_tag,
 )
 from xtcp_twisted.wire.segment cimport (
-    ACK, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, RST, SYN
+    ACK, CWR, ECE, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, RST, SYN
 )
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt
 
@@ -133,6 +136,8 @@ cdef uint32_t connect_open(
     _fill_record(s, r, tuple_, local)
     r.group_row = <uint16_t>group_row
     r.mss = <uint16_t>own_mss(s, g, r.remote)
+    if g.flags & GROUP_ECN_ASKS:
+        r.flags |= RECORD_ECN
     r.tag = tuple_tag(s, tuple_)
     index_insert(&s.index, r.tag, slot)
     g.references += 1
@@ -166,7 +171,9 @@ cdef void connect_syn(conn_t *c, segment_t *fields) noexcept nogil:
     memcpy(fields.local, local_at(c.s, r.local_row).address, 16)
     fields.remote_port = r.remote_port
     fields.local_port = r.local_port
-    fields.flags = SYN
+    fields.flags = SYN | (ECE | CWR if r.flags & RECORD_ECN else 0)
+    fields.tos = c.g.tos
+    fields.ttl = c.g.ttl
     fields.seq = r.snd_una - 1
     fields.window = <uint16_t>first_window(c.p.chunks.capacity, c.g.weight)
     fields.mss = <uint16_t>own_mss(c.s, c.g, r.remote)
@@ -174,7 +181,7 @@ cdef void connect_syn(conn_t *c, segment_t *fields) noexcept nogil:
     fields.has = syn_options_offer(c.g)
     if r.state != SYN_SENT:
         # The peer's SYN has come: ours answers it, with what both offer.
-        fields.flags = SYN | ACK
+        fields.flags = SYN | ACK | (ECE if r.flags & RECORD_ECN else 0)
         fields.ack = r.rcv_nxt
         fields.has = HAS_MSS
         if r.flags & RECORD_SCALING:
@@ -198,6 +205,7 @@ cdef void connect_again(conn_t *c) noexcept nogil:
     # TCP-MIB: tcpOutSegs does not count what carries only retransmitted octets.
     c.s.counters[C_OUT_SEGS] -= 1
     c.g.counters[G_RESENDS] += 1
+    ecn_fall_back(c)
     c.a.flags |= ACTIVE_SYN_NOW
 
 
@@ -208,11 +216,13 @@ cdef void _take_syn(conn_t *c, const segment_t *seg) noexcept nogil:
     """IRS, RCV.NXT, the send window (never scaled in a SYN) and what both sides' options agree on."""
     cdef record_t *r = c.r
     cdef half_open_t agreed
+    agreed.flags = 0
     syn_options_agree(c.s, c.g, &agreed, seg)
     r.rcv_nxt = r.rcv_ackd = seg.seq + 1
     c.a.wire_ack = c.a.delivered = c.a.read_nxt = r.rcv_nxt
     r.rcv_adv = r.rcv_nxt + first_window(c.p.chunks.capacity, c.g.weight)
     r.mss = agreed.mss
+    ecn_answered(c, seg)
     pathmtu_begin(c.s, c.slot)
     r.scales = <uint8_t>(WINDOW_SCALE << 4 | agreed.scale)
     if agreed.has & HAS_SCALE:
@@ -250,6 +260,8 @@ cdef void _measure(conn_t *c, const segment_t *seg) noexcept nogil:
 cdef void _established(conn_t *c, const segment_t *seg) noexcept nogil:
     """Our SYN is acknowledged."""
     _measure(c, seg)
+    if c.r.flags & RECORD_ECN:
+        c.s.counters[C_ECN_AGREED] += 1
     c.a.flags &= ~(ACTIVE_SYN | ACTIVE_SYN_NOW | ACTIVE_TRANSMIT)
     if not c.r.flags & RECORD_DETACHED:
         c.a.flags &= ~ACTIVE_LINGER
@@ -273,7 +285,7 @@ cdef void _syn_sent(conn_t *c, segment_t *seg) noexcept nogil:
     """RFC 9293 section 3.10.7.3; the third step, security, is obsolete."""
     # First, the ACK bit: only our SYN can be acknowledged.
     if seg.flags & ACK and seg.ack != c.r.snd_una:
-        reply_reset(c.s, seg)
+        reply_of_group(reply_reset(c.s, seg), c.g)
         return
     # Second, the RST bit.  RFC 5961 section 3.2: it counts if its ACK is acceptable.
     if seg.flags & RST:
@@ -299,12 +311,13 @@ cdef void _syn_sent(conn_t *c, segment_t *seg) noexcept nogil:
 
 cdef void _crossed_syn(conn_t *c, const segment_t *seg) noexcept nogil:
     """The peer's SYN once more: lines 5 and 6 of RFC 9293's Figure 8, the simultaneous open."""
+    ecn_answered(c, seg)
     if not seg.flags & ACK:
         # It has not got our SYN-ACK.
         c.a.flags |= ACTIVE_SYN_NOW
         conn_queue_output(c)
     elif seg.ack != c.r.snd_una:
-        reply_reset(c.s, seg)
+        reply_of_group(reply_reset(c.s, seg), c.g)
     else:
         _established(c, seg)
         # A peer whose SYN is not acknowledged yet would go on sending this.
@@ -353,7 +366,7 @@ cdef bint _syn_received(conn_t *c, const segment_t *seg) noexcept nogil:
     if not seg.flags & ACK or not _paws(c, seg):
         return False
     if seq_lt(seg.ack, c.r.snd_una) or seq_gt(seg.ack, c.r.snd_nxt):
-        reply_reset(c.s, seg)
+        reply_of_group(reply_reset(c.s, seg), c.g)
         return False
     _established(c, seg)
     return True

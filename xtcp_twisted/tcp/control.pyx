@@ -8,14 +8,16 @@ from xtcp_twisted.tcp.cubic cimport cubic_acknowledged, cubic_reduced
 from xtcp_twisted.tcp.disorder cimport (
     PHASE_LOSS,
     PHASE_OPEN,
+    RECOVERY_ECN,
     RECOVERY_EPOCH,
     recovery_lease,
     recovery_of,
     recovery_t,
 )
 from xtcp_twisted.tcp.groups cimport GROUP_CUBIC
-from xtcp_twisted.tcp.layout cimport ACTIVE_LIMITED
+from xtcp_twisted.tcp.layout cimport ACTIVE_LIMITED, RECORD_CWR, RECORD_ECN
 from xtcp_twisted.tcp.reno cimport reno_acknowledged, reno_reduced
+from xtcp_twisted.wire.sequence cimport seq_lt
 
 cdef uint32_t MOST_AT_ONCE = config.INITIAL_WINDOW_SEGMENTS
 
@@ -51,6 +53,11 @@ cdef void control_reduce(conn_t *c) noexcept nogil:
     if x.phase == PHASE_OPEN:
         x.prior_cwnd = c.r.cwnd
         x.prior_ssthresh = c.r.ssthresh
+    if x.flags & RECOVERY_ECN and seq_lt(c.r.snd_una, x.reduced):
+        # RFC 3168 section 6.1.2: marks and losses of one window of data reduce it once.
+        return
+    if c.r.flags & RECORD_ECN:
+        c.r.flags |= RECORD_CWR
     if c.g.flags & GROUP_CUBIC:
         c.r.ssthresh = cubic_reduced(c, x, flight)
     else:

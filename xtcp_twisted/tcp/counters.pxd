@@ -18,6 +18,11 @@ cdef enum:
     C_IP_IN_UNKNOWN_PROTOS
     C_IP_IN_TRUNCATED
     C_IP_REASM_REQUESTS
+    # Linux' IpExt: segments by their ECN field, in the order of its values
+    C_IN_NO_ECT_PKTS
+    C_IN_ECT1_PKTS
+    C_IN_ECT0_PKTS
+    C_IN_CE_PKTS
     # IP-MIB (RFC 4293), Linux' names: ICMPv4, then the same of ICMPv6
     C_ICMP_IN_MSGS
     C_ICMP_IN_ERRORS
@@ -83,7 +88,11 @@ cdef enum:
     C_DSACK_OLD_SENT
     C_DSACK_OFO_SENT
     C_DSACK_RECV
+    C_DELIVERED_CE             # segments acknowledged with ECE
     # our own
+    C_ECN_AGREED               # connections that came about with ECN
+    C_ECN_FALLBACKS            # SYNs sent again without asking for it
+    C_ECN_REDUCTIONS           # windows reduced because the peer told of congestion
     C_ENDED                    # connections that either side opened and whose record is free again
     C_ACCEPT_TIMEOUTS
     C_REFUSED

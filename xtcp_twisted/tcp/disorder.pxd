@@ -1,7 +1,7 @@
 """The row that a connection leases while something is lost, out of order, or sent twice.
 
 It holds what SACK (RFC 2018), loss recovery (RFC 6675, RFC 6582, RFC 6937),
-RACK-TLP (RFC 8985), undo (RFC 3522, RFC 2883) and CUBIC (RFC 9438) remember.
+RACK-TLP (RFC 8985), undo (RFC 3522, RFC 2883), ECN (RFC 3168) and CUBIC (RFC 9438) remember.
 A connection whose segments arrive in order never has one; it goes with the
 active block.  There are as many rows as records, so a lease never fails; as
 address space only, memory is committed on touch.
@@ -59,7 +59,8 @@ cdef extern from *:
         uint8_t  dupacks;         /* 144 */
         uint8_t  reo_steps;       /* 145  quarters of min_rtt that reordering may take */
         uint8_t  reo_persist;     /* 146  recoveries that reo_steps lasts */
-        uint8_t  reserved[5];     /* 147 */
+        uint8_t  reserved;        /* 147 */
+        uint32_t reduced;         /* 148  SND.NXT when the peer's ECE reduced the window */
         uint32_t replayed_at;     /* 152  ms: a repeated request last brought the cached answer */
         uint8_t  unused[4];       /* 156 */
     };
@@ -100,6 +101,7 @@ cdef extern from *:
         uint8_t dupacks
         uint8_t reo_steps
         uint8_t reo_persist
+        uint32_t reduced
         uint32_t replayed_at
 
 cdef enum:
@@ -120,6 +122,7 @@ cdef enum:
     RECOVERY_RESENT = 256      # something was sent again since this recovery began
     RECOVERY_EIFEL = 512       # resent_ts holds, and no acknowledgement has told yet
     RECOVERY_EPOCH = 1024      # CUBIC: epoch_at holds
+    RECOVERY_ECN = 2048        # `reduced` holds, and not all up to it is acknowledged
     RECOVERY_REPLAYED = 4096   # replayed_at holds
 
     DUP_THRESH = 3
@@ -133,6 +136,7 @@ cdef struct delivery_t:
     bint selective             # a SACK block told something new
     bint duplicate             # it carried a DSACK block
     bint repeated              # without SACK: a duplicate acknowledgement
+    bint congested             # the peer tells of congestion (ECE)
 
 
 cdef inline recovery_t *recovery_at(const stack_t *s, uint32_t row) noexcept nogil:

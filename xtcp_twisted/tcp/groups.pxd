@@ -24,6 +24,8 @@ cdef enum:
     GROUP_TIMESTAMPS = 1024
     GROUP_SACK = 2048
     GROUP_CUBIC = 4096
+    GROUP_ECN = 32_768         # agrees to ECN when the peer asks for it
+    GROUP_ECN_ASKS = 65_536    # asks for it in its own SYNs, too
     GROUP_COOKIES = 1_048_576  # its requests may be answered by SYN cookies
 
     POLICY_BOUNDED = 0
@@ -55,6 +57,8 @@ cdef struct group_row_t:
     uint8_t priority           # 0 high, 1 normal, 2 low
     uint8_t weight
     uint8_t keepalive_probes
+    uint8_t tos                # DSCP << 2, of every segment
+    uint8_t ttl                # 0: the usual one
     uint16_t mss
     uint16_t next_on_port      # chain of groups that listen on one port
     uint8_t address[16]

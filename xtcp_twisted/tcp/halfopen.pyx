@@ -41,7 +41,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_at,
 )
 from xtcp_twisted.tcp.passive cimport passive_identify, passive_record, passive_syn_ack
-from xtcp_twisted.tcp.reply cimport reply_reset
+from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
 from xtcp_twisted.tcp.synoptions cimport syn_options_agree
 from xtcp_twisted.tcp.tuples cimport initial_sequence, local_drop, local_hold, tuple_tag
 from xtcp_twisted.wire.segment cimport ACK, SYN
@@ -223,7 +223,7 @@ cdef void half_open_refuse(stack_t *s, uint32_t row, bint quiet) noexcept nogil:
         if h.tries:
             seg.flags = ACK
             seg.ack = h.iss + 1
-        reply_reset(s, &seg)
+        reply_of_group(reply_reset(s, &seg), g)
     half_open_forget(s, row)
 
 

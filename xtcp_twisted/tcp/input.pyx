@@ -27,6 +27,7 @@ from xtcp_twisted.tcp.connection cimport (
 from xtcp_twisted.tcp.counters cimport (
     C_ABORT_ON_DATA,
     C_DATA_SEGS_IN,
+    C_DELIVERED_CE,
     C_IN_BYTES,
     C_DUPLICATES,
     C_ESTAB_RESETS,
@@ -37,6 +38,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_SYN_CHALLENGE,
 )
 from xtcp_twisted.tcp.disorder cimport delivery_t, recovery_of
+from xtcp_twisted.tcp.ecn cimport ecn_acknowledged, ecn_arrives
 from xtcp_twisted.tcp.groups cimport G_DATA_IN, G_IN_BYTES, G_IN_SEGMENTS
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_NOW,
@@ -46,6 +48,7 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
     RECORD_DETACHED,
+    RECORD_ECN,
     RECORD_FIN_QUEUED,
     RECORD_FIN_RECEIVED,
     RECORD_FIN_SENT,
@@ -60,7 +63,7 @@ from xtcp_twisted.tcp.layout cimport (
 from xtcp_twisted.tcp.receive cimport overlap_t, receive_append, receive_keep
 from xtcp_twisted.tcp.recovery cimport recovery_acknowledged, recovery_window_opened
 from xtcp_twisted.tcp.replay cimport replay_duplicate
-from xtcp_twisted.tcp.reply cimport reply_acknowledgement, reply_reset
+from xtcp_twisted.tcp.reply cimport reply_acknowledgement, reply_of_group, reply_reset
 from xtcp_twisted.tcp.sackblocks cimport sack_advance, sack_duplicate, sack_keep
 from xtcp_twisted.tcp.scoreboard cimport scoreboard_sack
 from xtcp_twisted.tcp.states cimport (
@@ -181,7 +184,9 @@ cdef bint _is_repeated(const conn_t *c, const segment_t *seg) noexcept nogil:
 
 cdef void _acknowledgement(conn_t *c, const segment_t *seg) noexcept nogil:
     """An acceptable SEG.ACK; an old one, overtaken on its way, may still carry news in its SACK blocks."""
-    cdef delivery_t d = delivery_t(0, 0, 0, False, False, False, False)
+    cdef delivery_t d = delivery_t(0, 0, 0, False, False, False, False, False)
+    if c.r.flags & RECORD_ECN and c.r.snd_una != c.r.snd_nxt and seq_ge(seg.ack, c.r.snd_una):
+        ecn_acknowledged(c, seg, &d)
     if seq_gt(seg.ack, c.r.snd_una):
         _new_acknowledgement(c, seg, &d)
     elif c.r.snd_una == c.r.snd_nxt and recovery_of(c) == NULL:
@@ -190,6 +195,8 @@ cdef void _acknowledgement(conn_t *c, const segment_t *seg) noexcept nogil:
         return
     if seg.has & HAS_SACK and c.r.flags & RECORD_SACK:
         scoreboard_sack(c, seg, &d)
+    if d.congested:
+        c.s.counters[C_DELIVERED_CE] += (d.delivered + segment_size(c.r) - 1) // segment_size(c.r)
     d.repeated = _is_repeated(c, seg)
     recovery_acknowledged(c, seg, &d)
 
@@ -400,13 +407,15 @@ cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
     if _late_data(c, seg):
         # SEQ=SEG.ACK is what the peer expects next, also when our FIN has not come to it yet (RFC 5961 3.2).
         c.s.counters[C_ABORT_ON_DATA] += 1
-        reply_reset(c.s, seg)
+        reply_of_group(reply_reset(c.s, seg), c.g)
         conn_free(c)
         return
     segment_text(c, seg)
 
 
 cdef void segment_text(conn_t *c, segment_t *seg) noexcept nogil:
+    if seg.length and c.r.flags & RECORD_ECN:
+        ecn_arrives(c, seg)
     if seg.length and throttle_refuses(c, seg):
         throttle_discard(c, seg)
     if seg.length or seg.flags & FIN:

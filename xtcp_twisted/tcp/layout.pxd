@@ -311,6 +311,9 @@ cdef enum:
     RECORD_TS_STALE = 1024     # ts_recent is older than 24 days (RFC 7323 section 5.5)
     RECORD_PROMISED = 2048     # accepted, handshake not complete
     RECORD_SACK = 4096         # agreed in the handshake (RFC 2018)
+    RECORD_ECN = 8192          # agreed in the handshake (RFC 3168); in SYN-SENT: asked for
+    RECORD_ECE = 16_384        # congestion was met: every ACK says so until the peer has heard it
+    RECORD_CWR = 32_768        # the window was reduced: the next new data says so
     RECORD_FULL_ACKED = 65_536  # a full segment has come through: its size fits the path
     RECORD_NARROWED = 131_072  # mss is less than agreed (pathmtu.pxd)
 
@@ -331,6 +334,7 @@ cdef enum:
 
     # half_open_t.flags
     HALF_REPORTED = 1
+    HALF_ECN = 2               # ECN is agreed on
     HALF_CREDIT = 4            # it took one of a limited number of accept credits
     HALF_AGAIN = 8             # its SYN-ACK was sent again, so no round-trip time from it (Karn)
 
@@ -458,7 +462,7 @@ cdef struct stack_t:
     uint32_t keepalive_groups
 
     uint32_t state_counts[11]
-    uint64_t counters[128]
+    uint64_t counters[160]
 
 
 cdef inline record_t *record_at(const stack_t *s, uint32_t slot) noexcept nogil:

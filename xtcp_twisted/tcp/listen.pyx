@@ -19,6 +19,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_REQ_Q_FULL_DROP,
     C_SYN_RETRANS,
 )
+from xtcp_twisted.tcp.ecn cimport ecn_setup
 from xtcp_twisted.tcp.groups cimport MAX_GROUPS, group_row_t
 from xtcp_twisted.tcp.halfopen cimport (
     half_open_answer,
@@ -28,10 +29,10 @@ from xtcp_twisted.tcp.halfopen cimport (
     half_open_make_room,
     half_open_new,
 )
-from xtcp_twisted.tcp.layout cimport HALF_AGAIN, earlier, half_open_at, half_open_t
+from xtcp_twisted.tcp.layout cimport HALF_AGAIN, HALF_ECN, earlier, half_open_at, half_open_t
 from xtcp_twisted.tcp.passive cimport passive_establish, passive_record
 from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING, pressure_seen
-from xtcp_twisted.tcp.reply cimport reply_reset, reply_to
+from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset, reply_to
 from xtcp_twisted.tcp.syncookies cimport (
     COOKIE_NONE,
     COOKIE_OPENED,
@@ -68,15 +69,17 @@ cdef void _request(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_
 cdef bint listen_segment(stack_t *s, const segment_t *seg, uint32_t tag, conn_t *c) noexcept nogil:
     """RFC 9293 section 3.10.7.2: first RST, second ACK, third SYN, fourth nothing else."""
     cdef uint32_t group_row
-    cdef int cookie = COOKIE_NONE
+    cdef int cookie
     if seg.flags & RST:
         return False
     group_row = listener_of(s, seg)
-    if group_row == MAX_GROUPS or seg.flags & ACK:
-        if group_row != MAX_GROUPS:
-            cookie = cookie_returned(s, group_row, seg, tag, c)
+    if group_row == MAX_GROUPS:
+        reply_reset(s, seg)
+        return False
+    if seg.flags & ACK:
+        cookie = cookie_returned(s, group_row, seg, tag, c)
         if cookie == COOKIE_NONE:
-            reply_reset(s, seg)
+            reply_of_group(reply_reset(s, seg), &s.groups[group_row])
         return cookie == COOKIE_OPENED
     if seg.flags & SYN:
         _request(s, group_row, seg, tag)
@@ -104,6 +107,7 @@ cdef void _challenge(stack_t *s, const half_open_t *h, const segment_t *seg) noe
     cdef segment_t *reply = reply_to(s, seg, ACK, h.iss + 1, h.irs + 1)
     if reply == NULL:
         return
+    reply_of_group(reply, g)
     # What the SYN-ACK has shown, scaled now, and rounded up so that its edge stays.
     reply.window = <uint16_t>(window + (1U << shift) - 1 >> shift)
     if h.has & HAS_TIMESTAMPS:
@@ -122,6 +126,9 @@ cdef void _repeated_syn(stack_t *s, uint32_t row, half_open_t *h, const segment_
         return
     if h.has & HAS_TIMESTAMPS and seg.has & HAS_TIMESTAMPS:
         h.ts_recent = seg.ts_val
+    if not ecn_setup(seg):
+        # RFC 3168 section 6.1.1: one SYN that does not ask is enough.
+        h.flags &= ~HALF_ECN
     if h.tries:
         s.counters[C_SYN_RETRANS] += 1
         h.flags |= HALF_AGAIN
@@ -148,7 +155,7 @@ cdef bint half_open_segment(
     if not seg.flags & ACK:
         return False
     if h.tries == 0 or seg.ack != h.iss + 1:
-        reply_reset(s, seg)
+        reply_of_group(reply_reset(s, seg), &s.groups[h.group_row])
         return False
     if h.has & HAS_TIMESTAMPS and (not seg.has & HAS_TIMESTAMPS or earlier(seg.ts_val, h.ts_recent)):
         return False

@@ -40,6 +40,7 @@ from xtcp_twisted.tcp.disorder cimport (
     recovery_of,
     recovery_t,
 )
+from xtcp_twisted.tcp.ecn cimport ecn_leaves
 from xtcp_twisted.tcp.groups cimport G_DATA_OUT, G_OUT_BYTES, G_OUT_SEGMENTS, G_RESENDS
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_NOW,
@@ -49,6 +50,8 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_SYN_NOW,
     ACTIVE_TRANSMIT,
     EXTENT_FIN,
+    RECORD_ECE,
+    RECORD_ECN,
     RECORD_ENDED,
     RECORD_FIN_QUEUED,
     RECORD_FIN_SENT,
@@ -68,7 +71,7 @@ from xtcp_twisted.tcp.scoreboard cimport (
 from xtcp_twisted.tcp.states cimport ESTABLISHED
 from xtcp_twisted.tcp.tailprobe cimport tailprobe_schedule
 from xtcp_twisted.tcp.transmit cimport transmit_copy, transmit_sent
-from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, PSH, segment_t
+from xtcp_twisted.wire.segment cimport ACK, ECE, FIN, HAS_TIMESTAMPS, PSH, segment_t
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt, seq_min
 from xtcp_twisted.wire.tcp cimport headers_length, write_headers
 
@@ -78,6 +81,7 @@ cdef struct plan_t:
     uint32_t length
     uint32_t row               # extent of the first byte
     uint8_t flags
+    bint fresh                 # data that never left, and no probe of a closed window
 
 
 cdef uint32_t _text_size(const conn_t *c) noexcept nogil:
@@ -96,6 +100,7 @@ cdef bint _plan_probe(conn_t *c, plan_t *plan) noexcept nogil:
     if not c.a.flags & ACTIVE_PROBE:
         return False
     c.a.flags &= ~ACTIVE_PROBE
+    plan.fresh = False
     plan.seq = c.r.snd_una
     plan.row = c.a.tx_head
     plan.length = 1 if seq_lt(plan.seq, c.r.snd_lbb) else 0
@@ -125,6 +130,7 @@ cdef bint _plan_lost(conn_t *c, plan_t *plan) noexcept nogil:
     if x == NULL or not x.lost and not x.flags & RECOVERY_FIN_LOST:
         return False
     plan.flags = 0
+    plan.fresh = False
     plan.length = 0
     plan.row = scoreboard_next(c, x)
     plan.seq = extent_at(c.s, plan.row).seq if plan.row != NONE else c.r.snd_lbb
@@ -153,6 +159,7 @@ cdef bint _plan_new(conn_t *c, plan_t *plan, bint probe) noexcept nogil:
     plan.seq = c.r.snd_nxt
     plan.row = c.a.tx_next
     plan.flags = 0
+    plan.fresh = True
     queued = c.r.snd_lbb - plan.seq
     plan.length = min(queued, min(left, mss))
     if plan.length == 0 and not c.r.flags & RECORD_FIN_QUEUED:
@@ -187,6 +194,7 @@ cdef bint _plan_tail(conn_t *c, plan_t *plan) noexcept nogil:
     plan.seq = extent_at(c.s, plan.row).seq if plan.row != NONE else c.r.snd_lbb
     plan.length = 0
     plan.flags = 0
+    plan.fresh = False
     if plan.row != NONE:
         plan.length = min(seq_min(c.r.snd_nxt, c.r.snd_lbb) - plan.seq, _text_size(c))
     if _window_left(c, plan.seq) < max(plan.length, 1):
@@ -209,6 +217,10 @@ cdef void _fill_fields(
     fields.ack = ack_number(c)
     fields.window = window_field(c, fields.ack)
     fields.flags = flags | ACK
+    if c.r.flags & RECORD_ECE:
+        fields.flags |= ECE
+    fields.tos = c.g.tos
+    fields.ttl = c.g.ttl
     fields.urgent = 0
     fields.length = length
     fields.has = 0
@@ -224,6 +236,8 @@ cdef void _emit(conn_t *c, out_t *out, const plan_t *plan) noexcept nogil:
     cdef uint64_t total = 0
     cdef uint8_t *data = out.frames[out.count].data
     _fill_fields(c, &fields, plan.seq, plan.flags, plan.length)
+    if plan.fresh and plan.length and c.r.flags & RECORD_ECN:
+        ecn_leaves(c, &fields)
     if plan.length:
         transmit_copy(c, plan.row, plan.seq, data + headers_length(&fields), plan.length, &total)
     out.frames[out.count].length = write_headers(data, &fields, total)
@@ -325,7 +339,7 @@ cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
         _account(c, &plan)
     if not c.r.flags & RECORD_ENDED:
         if c.a.flags & ACTIVE_ACK_NOW:
-            plan = plan_t(c.r.snd_nxt, 0, 0, 0)
+            plan = plan_t(c.r.snd_nxt, 0, 0, 0, False)
             _emit(c, out, &plan)
         if c.r.snd_nxt != before:
             _note_limit(c, before)

@@ -13,10 +13,12 @@ from xtcp_twisted.memory.slab cimport NONE, slab_take
 from xtcp_twisted.tcp.acknowledge cimport first_window
 from xtcp_twisted.tcp.congestion cimport initial_window, round_trip_sample, segment_size
 from xtcp_twisted.tcp.connection cimport EVENT_ESTABLISHED, EVENT_WRITABLE, conn_load, conn_report
-from xtcp_twisted.tcp.counters cimport C_PASSIVE_OPENS
+from xtcp_twisted.tcp.counters cimport C_ECN_AGREED, C_PASSIVE_OPENS
 from xtcp_twisted.tcp.groups cimport group_row_t
 from xtcp_twisted.tcp.layout cimport (
     HALF_AGAIN,
+    HALF_ECN,
+    RECORD_ECN,
     RECORD_NARROWED,
     RECORD_PAUSED,
     RECORD_SACK,
@@ -27,11 +29,13 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
 )
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_begin
-from xtcp_twisted.tcp.reply cimport reply_new
+from xtcp_twisted.tcp.reply cimport reply_new, reply_of_group
 from xtcp_twisted.tcp.states cimport ESTABLISHED, SYN_RECEIVED, set_state
 from xtcp_twisted.tcp.synoptions cimport own_mss
 from xtcp_twisted.tcp.tuples cimport timestamp_offset
-from xtcp_twisted.wire.segment cimport ACK, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, SYN
+from xtcp_twisted.wire.segment cimport (
+    ACK, ECE, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, SYN
+)
 
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
@@ -56,7 +60,8 @@ cdef segment_t *passive_syn_ack(stack_t *s, const half_open_t *h, const uint8_t 
     memcpy(reply.local, local, 16)
     reply.remote_port = h.remote_port
     reply.local_port = h.local_port
-    reply.flags = SYN | ACK
+    reply_of_group(reply, g)
+    reply.flags = SYN | ACK | (ECE if h.flags & HALF_ECN else 0)
     reply.seq = h.iss
     reply.ack = h.irs + 1
     reply.window = <uint16_t>first_window(s.pools[g.pool_row].chunks.capacity, g.weight)
@@ -105,6 +110,8 @@ cdef void _complete(record_t *r, const half_open_t *h, const segment_t *seg, uin
     if h.has & HAS_TIMESTAMPS:
         r.flags |= RECORD_TIMESTAMPS
         r.ts_recent = seg.ts_val
+    if h.flags & HALF_ECN:
+        r.flags |= RECORD_ECN
     r.snd_wnd = <uint32_t>seg.window << h.scale
     r.max_snd_wnd = r.snd_wnd
     r.snd_wl1 = seg.seq
@@ -150,6 +157,8 @@ cdef void passive_establish(
     _measure(s, r, h, seg)
     set_state(s, r, ESTABLISHED)
     s.counters[C_PASSIVE_OPENS] += 1
+    if r.flags & RECORD_ECN:
+        s.counters[C_ECN_AGREED] += 1
     conn_report(c, EVENT_ESTABLISHED)
     if r.flags & RECORD_SHORT:
         r.flags &= ~<uint32_t>RECORD_SHORT

@@ -22,6 +22,7 @@ from xtcp_twisted.tcp.disorder cimport (
     PHASE_LOSS,
     PHASE_OPEN,
     PHASE_RECOVERY,
+    RECOVERY_ECN,
     RECOVERY_FIN_LOST,
     RECOVERY_TAIL_DUE,
     RECOVERY_TAIL_OUT,
@@ -195,6 +196,8 @@ cdef void _judge(conn_t *c, recovery_t *x, const segment_t *seg, delivery_t *d) 
             x.sacked = 0
     elif x.phase != PHASE_OPEN and seq_ge(c.r.snd_una, x.recover):
         _leave(c, x)
+    if x.flags & RECOVERY_ECN and seq_gt(c.r.snd_una, x.reduced):
+        x.flags &= ~RECOVERY_ECN
     rack_adapt(c, x, d)
 
 
@@ -207,7 +210,7 @@ cdef void recovery_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) 
         x = recovery_lease(c)
         _assume_delivered(c, x, d)
     if x == NULL:
-        if d.acked:
+        if d.acked and not d.congested:
             control_acknowledged(c, d.delivered)
         _rearm(c, d.acked != 0, 0)
         return
@@ -224,7 +227,7 @@ cdef void recovery_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) 
         _enter(c, x)
     if x.phase == PHASE_RECOVERY:
         _reduce_rate(c, x, d.delivered, d.acked and not found)
-    elif d.acked and before != PHASE_RECOVERY:
+    elif d.acked and before != PHASE_RECOVERY and not d.congested:
         control_acknowledged(c, d.delivered)
     _rearm(c, d.acked or found, later_us)
     conn_queue_output(c)

@@ -5,8 +5,8 @@ from libc.string cimport memcpy, memset
 
 from xtcp_twisted.tcp.bucket cimport bucket_take
 from xtcp_twisted.tcp.counters cimport C_OUT_RSTS, C_REPLY_DROPS, C_RESET_LIMITED
-from xtcp_twisted.tcp.layout cimport RECORD_SCALING, RECORD_TIMESTAMPS, REPLIES, local_at
-from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_TIMESTAMPS, RST, SYN
+from xtcp_twisted.tcp.layout cimport RECORD_ECE, RECORD_SCALING, RECORD_TIMESTAMPS, REPLIES, local_at
+from xtcp_twisted.wire.segment cimport ACK, ECE, FIN, HAS_TIMESTAMPS, RST, SYN
 
 
 cdef segment_t *reply_new(stack_t *s) noexcept nogil:
@@ -60,19 +60,27 @@ cdef segment_t *reply_to(
     return _addressed(s, seg.remote, seg.remote_port, seg.local, seg.local_port, flags, seq, ack)
 
 
-cdef void reply_reset(stack_t *s, const segment_t *seg) noexcept nogil:
+cdef void reply_of_group(segment_t *reply, const group_row_t *g) noexcept nogil:
+    if reply != NULL:
+        reply.tos = g.tos
+        reply.ttl = g.ttl
+
+
+cdef segment_t *reply_reset(stack_t *s, const segment_t *seg) noexcept nogil:
     cdef uint32_t length = seg.length + (seg.flags & SYN != 0) + (seg.flags & FIN != 0)
+    cdef segment_t *reply
     if seg.flags & RST:
-        return
+        return NULL
     if not bucket_take(&s.resets, s.now_us):
         s.counters[C_RESET_LIMITED] += 1
-        return
+        return NULL
     if seg.flags & ACK:
-        if reply_to(s, seg, RST, seg.ack, 0) == NULL:
-            return
-    elif reply_to(s, seg, RST | ACK, 0, seg.seq + length) == NULL:
-        return
-    s.counters[C_OUT_RSTS] += 1
+        reply = reply_to(s, seg, RST, seg.ack, 0)
+    else:
+        reply = reply_to(s, seg, RST | ACK, 0, seg.seq + length)
+    if reply != NULL:
+        s.counters[C_OUT_RSTS] += 1
+    return reply
 
 
 cdef segment_t *_of_record(
@@ -80,6 +88,7 @@ cdef segment_t *_of_record(
 ) noexcept nogil:
     cdef const uint8_t *local = local_at(s, r.local_row).address
     cdef segment_t *reply = _addressed(s, r.remote, r.remote_port, local, r.local_port, flags, seq, ack)
+    reply_of_group(reply, &s.groups[r.group_row])
     if reply != NULL and r.flags & RECORD_TIMESTAMPS:
         reply.has = HAS_TIMESTAMPS
         reply.ts_val = s.now_ms + r.ts_offset
@@ -93,15 +102,20 @@ cdef void reply_abort(stack_t *s, const record_t *r, uint32_t seq, uint32_t ack)
 
 
 cdef void reply_acknowledgement(stack_t *s, const record_t *r) noexcept nogil:
-    cdef segment_t *reply = _of_record(s, r, ACK, r.snd_nxt, r.rcv_nxt)
-    if reply != NULL:
-        reply.window = _window(r)
+    _acknowledge(s, r, r.snd_nxt)
 
 
 cdef void reply_probe(stack_t *s, const record_t *r) noexcept nogil:
-    cdef segment_t *reply = _of_record(s, r, ACK, r.snd_una - 1, r.rcv_nxt)
-    if reply != NULL:
-        reply.window = _window(r)
+    _acknowledge(s, r, r.snd_una - 1)
+
+
+cdef void _acknowledge(stack_t *s, const record_t *r, uint32_t seq) noexcept nogil:
+    cdef segment_t *reply = _of_record(s, r, ACK, seq, r.rcv_nxt)
+    if reply == NULL:
+        return
+    reply.window = _window(r)
+    if r.flags & RECORD_ECE:
+        reply.flags |= ECE
 
 
 cdef uint16_t _window(const record_t *r) noexcept nogil:

@@ -43,12 +43,13 @@ from xtcp_twisted.tcp.credits cimport credit_ready, credit_take
 from xtcp_twisted.tcp.groups cimport (
     G_ACCEPTED,
     GROUP_COOKIES,
+    GROUP_ECN,
     GROUP_SACK,
     GROUP_SCALING,
     GROUP_TIMESTAMPS,
 )
 from xtcp_twisted.tcp.halfopen cimport half_open_crowded
-from xtcp_twisted.tcp.layout cimport COOKIES_ALWAYS, COOKIES_OFF, half_open_t
+from xtcp_twisted.tcp.layout cimport COOKIES_ALWAYS, COOKIES_OFF, HALF_ECN, half_open_t
 from xtcp_twisted.tcp.passive cimport (
     passive_establish,
     passive_identify,
@@ -75,6 +76,7 @@ cdef enum:
     # Of the timestamp.
     STAMP_SCALE = 15           # mask of the scale, and that there is none
     STAMP_SACK = 16
+    STAMP_ECN = 32
     STAMP_BITS = 63
 
 cdef uint64_t SLOT_US = 1_000_000 * config.COOKIE_SLOT_S
@@ -143,6 +145,8 @@ cdef uint32_t _stamp(uint32_t ts_val, const half_open_t *h) noexcept nogil:
     cdef uint32_t options = h.scale if h.has & HAS_SCALE else STAMP_SCALE, stamp
     if h.has & HAS_SACK_PERMITTED:
         options |= STAMP_SACK
+    if h.flags & HALF_ECN:
+        options |= STAMP_ECN
     stamp = ts_val & ~<uint32_t>STAMP_BITS | options
     return stamp if stamp <= ts_val else stamp - STAMP_BITS - 1
 
@@ -163,9 +167,13 @@ cdef bint _recall_options(
     if options & STAMP_SCALE != STAMP_SCALE:
         h.has |= HAS_SCALE
         h.scale = <uint8_t>(options & STAMP_SCALE)
+    if options & STAMP_ECN:
+        h.flags |= HALF_ECN
     # The options of a group that was closed and opened again may be others than those it agreed to.
-    return (g.flags & GROUP_SACK or not h.has & HAS_SACK_PERMITTED) and (
-        g.flags & GROUP_SCALING or not h.has & HAS_SCALE
+    return (
+        (g.flags & GROUP_SACK or not h.has & HAS_SACK_PERMITTED)
+        and (g.flags & GROUP_SCALING or not h.has & HAS_SCALE)
+        and (g.flags & GROUP_ECN or not h.flags & HALF_ECN)
     )
 
 
@@ -187,7 +195,7 @@ cdef void cookie_answer(stack_t *s, uint32_t group_row, const segment_t *seg) no
     passive_identify(&h, seg, group_row)
     syn_options_agree(s, g, &h, seg)
     if not h.has & HAS_TIMESTAMPS:
-        h.has = h.scale = 0
+        h.has = h.scale = h.flags = 0
     h.iss = _bake(s, seg, h.irs, _slot_now(s), _index_of(h.mss))
     reply = passive_syn_ack(s, &h, seg.local)
     if reply == NULL:

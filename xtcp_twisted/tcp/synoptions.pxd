@@ -1,4 +1,4 @@
-"""What the options of a SYN agree on: segment size, window scale, timestamps, SACK."""
+"""What two SYNs agree on: segment size, window scale, timestamps, SACK, ECN."""
 
 from libc.stdint cimport uint8_t, uint32_t
 

@@ -1,4 +1,4 @@
-"""What the options of a SYN agree on: segment size, window scale, timestamps, SACK.
+"""What two SYNs agree on: segment size, window scale, timestamps, SACK, and ECN, which is no option.
 
 RFC 9293 section 3.7.1 and MUST-14 to -16 for the size, RFC 7323 sections 2.2 and
 3.2 and RFC 2018 section 2 for the others: an option is in use when both SYNs carry it.
@@ -7,7 +7,9 @@ RFC 9293 section 3.7.1 and MUST-14 to -16 for the size, RFC 7323 sections 2.2 an
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from xtcp_twisted import config
+from xtcp_twisted.tcp.ecn cimport ecn_agrees
 from xtcp_twisted.tcp.groups cimport GROUP_SACK, GROUP_SCALING, GROUP_TIMESTAMPS
+from xtcp_twisted.tcp.layout cimport HALF_ECN
 from xtcp_twisted.wire.segment cimport HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, is_mapped
 
 cdef uint32_t DEFAULT_MSS_V4 = config.DEFAULT_MSS_V4
@@ -58,3 +60,6 @@ cdef void syn_options_agree(
         h.has &= ~HAS_SACK_PERMITTED
     h.scale = seg.scale if h.has & HAS_SCALE else 0
     h.ts_recent = seg.ts_val if h.has & HAS_TIMESTAMPS else 0
+    h.flags &= ~HALF_ECN
+    if ecn_agrees(g, seg):
+        h.flags |= HALF_ECN

@@ -88,6 +88,7 @@ def parse(bytes packet not None):
         "flags": s.flags,
         "window": s.window,
         "urgent": s.urgent,
+        "tos": s.tos,
         "payload": s.payload[: s.length],
         "mss": s.mss if s.has & HAS_MSS else None,
         "wscale": s.scale if s.has & HAS_SCALE else None,

@@ -77,7 +77,7 @@ cdef int parse_quote(const icmp_t *message, bint v6, segment_t *out) noexcept no
 cdef uint32_t write_icmp(uint8_t *data, const segment_t *ip, const icmp_t *message) noexcept nogil:
     cdef uint32_t length = ICMP_HEADER + message.length
     cdef int protocol = PROTOCOL_ICMP if is_mapped(ip.remote) else PROTOCOL_ICMP6
-    cdef int header = write_ip(data, ip, <uint8_t>protocol, length)
+    cdef int header = write_ip(data, ip, <uint8_t>protocol, length, 0, 0)
     cdef uint8_t *icmp = data + header
     icmp[0] = message.type
     icmp[1] = message.code

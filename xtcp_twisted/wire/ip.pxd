@@ -16,5 +16,8 @@ cdef int parse_ip(const uint8_t *data, uint32_t size, segment_t *out) noexcept n
 # Header bytes for packets to this address: 20 or 40.
 cdef int ip_header_length(const uint8_t *remote) noexcept nogil
 
-# Writes the IP header for `payload` bytes of a protocol; returns its length.
-cdef int write_ip(uint8_t *data, const segment_t *fields, uint8_t protocol, uint32_t payload) noexcept nogil
+# Writes the IP header for `payload` bytes of a protocol; returns its length.  Of `fields` it takes the
+# addresses; `ttl` 0 is the usual one.
+cdef int write_ip(
+    uint8_t *data, const segment_t *fields, uint8_t protocol, uint32_t payload, uint8_t tos, uint8_t ttl
+) noexcept nogil

@@ -43,7 +43,7 @@ cdef enum:
     PAD1 = 0                   # an option of one byte
     OPTION_LOOSE_ROUTE = 0x83
     OPTION_STRICT_ROUTE = 0x89
-    TTL = 64
+    USUAL_TTL = 64             # the default that IANA recommends (RFC 1700)
     DONT_FRAGMENT = 0x4000
 
 
@@ -103,6 +103,7 @@ cdef int _parse4(const uint8_t *data, uint32_t size, segment_t *out) noexcept no
         return PACKET_ADDRESS
     map_address(out.remote, data + 12)
     map_address(out.local, data + 16)
+    out.tos = data[1]
     if data[PROTOCOL_AT_4] != PROTOCOL_TCP and data[PROTOCOL_AT_4] != PROTOCOL_ICMP:
         out.problem = PROTOCOL_AT_4
         out.payload = data
@@ -198,6 +199,7 @@ cdef int _parse6(const uint8_t *data, uint32_t size, segment_t *out) noexcept no
         return PACKET_ADDRESS
     memcpy(out.remote, data + 8, 16)
     memcpy(out.local, data + 24, 16)
+    out.tos = <uint8_t>(get16(data) >> 4)
     reason = _walk_extensions(data, &offset, end, out)
     if reason != PACKET_OK and reason != PACKET_ICMP:
         offset = 0
@@ -223,25 +225,29 @@ cdef int ip_header_length(const uint8_t *remote) noexcept nogil:
     return 20 if is_mapped(remote) else 40
 
 
-cdef int write_ip(uint8_t *data, const segment_t *fields, uint8_t protocol, uint32_t payload) noexcept nogil:
+cdef int write_ip(
+    uint8_t *data, const segment_t *fields, uint8_t protocol, uint32_t payload, uint8_t tos, uint8_t ttl
+) noexcept nogil:
+    if ttl == 0:
+        ttl = USUAL_TTL
     if is_mapped(fields.remote):
         data[0] = 0x45
-        data[1] = 0
+        data[1] = tos
         put16(data + 2, <uint16_t>(20 + payload))
         # RFC 6864 section 4.1: the ID of an atomic datagram carries nothing.
         put16(data + 4, 0)
         put16(data + 6, DONT_FRAGMENT)
-        data[8] = TTL
+        data[8] = ttl
         data[9] = protocol
         put16(data + 10, 0)
         memcpy(data + 12, fields.local + 12, 4)
         memcpy(data + 16, fields.remote + 12, 4)
         put16(data + 10, checksum_fold(checksum_add(data, 20, 0)))
         return 20
-    put32(data, 6U << 28)
+    put32(data, 6U << 28 | <uint32_t>tos << 20)
     put16(data + 4, <uint16_t>payload)
     data[6] = protocol
-    data[7] = TTL
+    data[7] = ttl
     memcpy(data + 8, fields.local, 16)
     memcpy(data + 24, fields.remote, 16)
     return 40

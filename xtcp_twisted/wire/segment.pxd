@@ -22,6 +22,13 @@ cdef enum:
     HAS_SACK = 16
 
 cdef enum:
+    # The ECN field, the two lowest bits of TOS and traffic class (RFC 3168 section 5).
+    NOT_ECT = 0
+    ECT_1 = 1
+    ECT_0 = 2
+    CE = 3
+
+cdef enum:
     # Why a packet is refused; the order is that of REFUSALS in codec.pyx.
     PACKET_OK = 0
     PACKET_TRUNCATED = 1       # shorter than its headers or its own length field
@@ -54,6 +61,8 @@ cdef struct segment_t:
     uint8_t has                # HAS_*
     uint8_t flags
     uint8_t bad_options        # an option with an impossible length was met (MUST-7)
+    uint8_t tos                # IPv4's TOS, IPv6's traffic class: DSCP and ECN field
+    uint8_t ttl                # or hop limit, of what leaves; 0: the usual one
     uint16_t problem           # refused for what it asks: offset of the field that asks it; 0: not to be told
     uint8_t sacks              # blocks in `sack`, with HAS_SACK
     uint32_t sack[8]           # left and right edges; four blocks fit into 40 bytes of options

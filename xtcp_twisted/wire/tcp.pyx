@@ -167,7 +167,8 @@ cdef void _write_options(uint8_t *option, const segment_t *fields) noexcept nogi
 
 cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t payload_sum) noexcept nogil:
     cdef uint32_t header = 20 + _options_length(fields)
-    cdef int ip = write_ip(data, fields, PROTOCOL_TCP, header + fields.length)
+    cdef uint32_t size = header + fields.length
+    cdef int ip = write_ip(data, fields, PROTOCOL_TCP, size, fields.tos, fields.ttl)
     cdef uint8_t *tcp = data + ip
     cdef uint64_t total
     put16(tcp, fields.local_port)
@@ -180,6 +181,6 @@ cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t pay
     put16(tcp + 16, 0)
     put16(tcp + 18, fields.urgent)
     _write_options(tcp + 20, fields)
-    total = checksum_add(tcp, header, payload_sum + _pseudo_sum(fields, header + fields.length))
+    total = checksum_add(tcp, header, payload_sum + _pseudo_sum(fields, size))
     put16(tcp + 16, checksum_fold(total))
-    return ip + header + fields.length
+    return ip + size

@@ -1,0 +1,531 @@
+"""Explicit congestion notification (RFC 3168): agreed on, echoed, and answered by a smaller window.
+
+What may be ECT and what may say ECE or CWR at all, the judge checks in every test (support/judge.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.flight import MSS
+from support.net import Net
+from support.peer import ANY, Client
+
+from xtcp_twisted.config import ALL
+
+NOT_ECT, ECT_1, ECT_0, CE = range(4)
+both = pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+
+
+def marked(client: Client, ecn: int, dscp: int = 0) -> dict[str, Any]:
+    """Fields for `send`: the packet arrives with this ECN field."""
+    return {"ip": {"tc" if ":" in client.ip else "tos": dscp << 2 | ecn}}
+
+
+def ecn_client(net: Net, *, rtt: float = 0, **options: Any) -> Client:
+    """A connection that the peer opened, with ECN."""
+    v6 = options.pop("v6", False)
+    behaviour = {name: options.pop(name) for name in ("mss", "window") if name in options}
+    client = net.client(net.group(7, v6=v6, **options), **behaviour).syn_received(flags="SEC")
+    net.advance(rtt)
+    client.ack()
+    net.turn()
+    client.cd = net.take_events()[-1][2]
+    assert client.group is not None
+    assert client.group.info(client.cd).ecn
+    return client
+
+
+def sending(net: Net, segments: int, **options: Any) -> Client:
+    """A connection with ECN and so many segments of 1,000 bytes in flight, the first with number 0."""
+    options = {"mss": MSS, "timestamps": False, "window": 4_000_000, "congestion": "reno"} | options
+    client = ecn_client(net, rtt=0.1, **options)
+    send(client, segments)
+    assert [len(s.data) for s in client.take()] == [MSS] * min(segments, 10)
+    net.advance(0.05)
+    return client
+
+
+def send(client: Client, segments: int) -> None:
+    assert client.group is not None
+    client.group.send(client.cd, bytes(segments * MSS))
+    client.net.flush()
+
+
+def cwnd(client: Client) -> int:
+    assert client.group is not None
+    return client.group.info(client.cd).cwnd // MSS
+
+
+def upto(segments: int) -> int:
+    """The acknowledgement number of so many segments."""
+    return 1 + segments * MSS
+
+
+# --- negotiation ------------------------------------------------------------------------
+
+
+class TestPassive:
+    @both
+    @pytest.mark.requirement("RFC 3168 6.1.1 agree", "RFC 3168 6.1.1 SYN", "RFC 9293 SHLD-8")
+    @pytest.mark.parametrize(
+        "ecn, flags, field, agreed",
+        [
+            ("passive", "SEC", NOT_ECT, True),
+            ("on", "SEC", NOT_ECT, True),
+            ("off", "SEC", NOT_ECT, False),
+            # Section 6.1.1: both flags, or it is no ECN-setup SYN.
+            ("passive", "S", NOT_ECT, False),
+            ("passive", "SE", NOT_ECT, False),
+            ("passive", "SC", NOT_ECT, False),
+            # A SYN must not be ECT: one that is was changed on its way.
+            ("passive", "SEC", ECT_0, False),
+            ("passive", "SEC", ECT_1, False),
+            ("passive", "SEC", CE, False),
+        ],
+    )
+    def test_what_a_syn_asks_for(
+        self, net: Net, v6: bool, ecn: str, flags: str, field: int, agreed: bool
+    ) -> None:
+        """Section 6.1.1, as Linux reads it (tcp_ecn 2, 1 and 0)."""
+        group = net.group(7, v6=v6, ecn=ecn)
+        client = net.client(group)
+        client.syn(flags=flags, **marked(client, field))
+        with net.in_turn():
+            cd = group.accept()
+        client.expect("SAE" if agreed else "SA", seq=0, ack=1)
+        client.ack()
+        net.turn()
+        assert group.info(cd).ecn == agreed
+        assert net.counters()["TCPEcnAgreed"] == agreed
+        group.send(cd, b"data")
+        net.flush()
+        assert client.expect("A", data=b"data").ecn == (ECT_0 if agreed else NOT_ECT)
+
+    def test_it_is_the_default(self, net: Net) -> None:
+        assert ecn_client(net).judge.ecn
+
+    def test_the_nonce_bit_is_nothing(self, net: Net) -> None:
+        """RFC 3540 is historic; a client that offers accurate ECN by it gets the classic one."""
+        client = net.client(net.group(7))
+        client.syn(flags="SEC", tcp={"reserved": 1})
+        with net.in_turn():
+            assert client.group is not None
+            client.cd = client.group.accept()
+        client.expect("SAE")
+        client.ack()
+        net.turn()
+        assert client.group.info(client.cd).ecn
+
+    @pytest.mark.requirement("RFC 3168 6.1.1 both")
+    def test_a_repeated_syn_that_asks_no_more(self, net: Net) -> None:
+        """Section 6.1.1.1: the client fell back, because our SYN-ACK was lost."""
+        client = net.client(net.group(7)).syn_received(flags="SEC")
+        client.syn()
+        net.turn()
+        client.expect("SA", seq=0, ack=1)
+        client.ack()
+        net.turn()
+        [event] = net.take_events()
+        assert client.group is not None
+        assert not client.group.info(event[2]).ecn
+
+    def test_a_request_that_waits_and_comes_again(self, net: Net) -> None:
+        client = net.client(net.group(7)).asked(flags="SEC")
+        client.syn()
+        with net.in_turn():
+            assert client.group is not None
+            client.group.accept()
+        client.expect("SA", seq=0, ack=1)
+
+    def test_each_syn_ack_says_so(self, net: Net) -> None:
+        client = net.client(net.group(7)).syn_received(flags="SEC")
+        net.advance(1)
+        client.expect("SAE", seq=0, ack=1, at=1.0)
+
+
+class TestActive:
+    @both
+    @pytest.mark.requirement("RFC 3168 6.1.1 agree")
+    @pytest.mark.parametrize(
+        "ecn, flags, agreed",
+        [
+            ("on", "SAE", True),
+            ("on", "SA", False),
+            # Section 6.1.1: an ECN-setup SYN-ACK has ECE alone; others reflect what they do not understand.
+            ("on", "SAEC", False),
+            ("on", "SAC", False),
+            ("passive", "SA", False),
+            ("passive", "SAE", False),
+            ("off", "SAE", False),
+        ],
+    )
+    def test_what_a_syn_ack_agrees_to(self, net: Net, v6: bool, ecn: str, flags: str, agreed: bool) -> None:
+        peer = net.listener(net.group(7, v6=v6, ecn=ecn)).connected_to()
+        peer.expect("SEC" if ecn == "on" else "S", seq=0)
+        peer.answer(flags=flags)
+        net.turn()
+        peer.expect("A", seq=1, ack=1)
+        assert peer.group is not None
+        assert peer.group.info(peer.cd).ecn == agreed
+        assert net.counters()["TCPEcnAgreed"] == agreed
+        peer.group.send(peer.cd, b"data")
+        net.flush()
+        assert peer.expect("A", data=b"data").ecn == (ECT_0 if agreed else NOT_ECT)
+
+    @pytest.mark.requirement("RFC 3168 6.1.1.1", "RFC 3168 6.1.1 both")
+    def test_a_lost_syn_is_sent_again_without(self, net: Net) -> None:
+        """Section 6.1.1.1: and then nothing is ECT, whatever the SYN-ACK says."""
+        peer = net.listener(net.group(7, ecn="on")).connected_to()
+        peer.expect("SEC", seq=0)
+        net.advance(3)
+        peer.expect("S", seq=0, at=1.0)
+        peer.expect("S", seq=0, at=3.0)
+        assert net.counters()["TCPEcnFallbacks"] == 1
+        peer.answer(flags="SAE")
+        net.turn()
+        peer.expect("A")
+        assert peer.group is not None
+        assert not peer.group.info(peer.cd).ecn
+
+    @pytest.mark.requirement("RFC 3168 6.1.1 both")
+    @pytest.mark.parametrize(
+        "ecn, flags, agreed",
+        [("on", "SEC", True), ("on", "S", False), ("on", "SE", False), ("passive", "SEC", False)],
+    )
+    def test_syns_that_cross(self, net: Net, ecn: str, flags: str, agreed: bool) -> None:
+        """Both must have asked: a host that sent a SYN without never makes anything ECT."""
+        peer = net.listener(net.group(7, ecn=ecn)).connected_to()
+        peer.expect("SEC" if ecn == "on" else "S")
+        peer.answer(flags=flags)
+        net.turn()
+        peer.expect("SAE" if agreed else "SA", seq=0, ack=1)
+        peer.ack()
+        net.turn()
+        assert peer.group is not None
+        assert peer.group.info(peer.cd).ecn == agreed
+
+    def test_a_crossed_syn_ack_that_does_not_agree(self, net: Net) -> None:
+        peer = net.listener(net.group(7, ecn="on")).connected_to()
+        peer.expect("SEC")
+        peer.answer(flags="SEC")
+        net.turn()
+        peer.expect("SAE")
+        peer.answer(flags="SA")
+        net.turn()
+        assert peer.group is not None
+        assert not peer.group.info(peer.cd).ecn
+
+
+# --- receiving --------------------------------------------------------------------------
+
+
+class TestReceiving:
+    @both
+    @pytest.mark.requirement("RFC 3168 6.1.3")
+    def test_a_mark_is_told_until_the_peer_has_heard(self, net: Net, v6: bool) -> None:
+        """Section 6.1.3."""
+        client = ecn_client(net, v6=v6, ack_policy="immediate")
+        client.send(b"a", **marked(client, ECT_0))
+        net.turn()
+        client.expect("A", ack=2)
+        client.send(b"b", **marked(client, CE))
+        net.turn()
+        client.expect("AE", ack=3)
+        client.send(b"c", **marked(client, ECT_0))
+        net.turn()
+        client.expect("AE", ack=4)
+        client.send(b"d", "PAC", **marked(client, ECT_0))
+        net.turn()
+        client.expect("A", ack=5)
+        counters = net.counters()
+        assert (counters["InCEPkts"], counters["InECT0Pkts"], counters["InECT1Pkts"]) == (1, 3, 0)
+        assert counters["InNoECTPkts"] == counters["InSegs"] - 4
+
+    def test_an_answer_tells_it_as_well(self, net: Net) -> None:
+        """And the mark outlives the active block: an idle connection remembers it."""
+        client = ecn_client(net)
+        client.send(b"question", **marked(client, CE))
+        with net.in_turn():
+            assert client.group is not None
+            client.group.recv(100)
+            client.group.send(client.cd, b"answer", ackd=ALL)
+        client.expect("AE", ack=9, data=b"answer")
+        client.ack()
+        net.turn()
+        assert not client.group.info(client.cd).active
+        client.send(b"more", **marked(client, ECT_0))
+        net.advance(0.1)
+        client.expect("AE", ack=13)
+
+    def test_cwr_on_a_marked_segment(self, net: Net) -> None:
+        """It answers the marks before it, and has one of its own."""
+        client = ecn_client(net, ack_policy="immediate")
+        client.send(b"a", **marked(client, CE))
+        net.turn()
+        client.expect("AE")
+        client.send(b"b", "PAC", **marked(client, CE))
+        net.turn()
+        client.expect("AE")
+
+    @pytest.mark.requirement("RFC 3168 5")
+    @pytest.mark.parametrize("field", [ECT_0, ECT_1, NOT_ECT])
+    def test_only_ce_is_a_mark(self, net: Net, field: int) -> None:
+        client = ecn_client(net, ack_policy="immediate")
+        client.send(b"a", **marked(client, field))
+        net.turn()
+        client.expect("A", ack=2)
+
+    def test_out_of_order(self, net: Net) -> None:
+        client = ecn_client(net, ack_policy="immediate")
+        client.send(b"later", seq=11, **marked(client, CE))
+        net.turn()
+        client.expect("AE", ack=1)
+
+    @pytest.mark.requirement("RFC 3168 6.1.5 receiver")
+    @pytest.mark.parametrize("seq, data", [(1, b"old"), (1 + (1 << 20), b"far away")])
+    def test_outside_the_window_it_means_nothing(self, net: Net, seq: int, data: bytes) -> None:
+        """Sections 6.1.5 and 6.1.6: a forger would only have to guess a 4-tuple."""
+        client = ecn_client(net, ack_policy="immediate")
+        client.send(b"old")
+        net.turn()
+        client.expect("A", ack=4)
+        client.send(data, seq=seq, **marked(client, CE))
+        net.turn()
+        client.expect("A", ack=4)
+
+    def test_on_an_ack_it_means_nothing(self, net: Net) -> None:
+        client = ecn_client(net, ack_policy="immediate")
+        client.ack(**marked(client, CE))
+        client.send(b"a")
+        net.turn()
+        client.expect("A", ack=2)
+
+    def test_without_agreement_it_means_nothing(self, net: Net) -> None:
+        client = net.client(net.group(7, ack_policy="immediate")).established()
+        client.send(b"a", **marked(client, CE))
+        net.turn()
+        client.expect("A", ack=2)
+        assert net.counters()["InCEPkts"] == 1
+
+    @pytest.mark.requirement("RFC 3168 6.1.3")
+    def test_the_acks_of_a_record_that_goes(self, net: Net) -> None:
+        """FIN-WAIT-2 to TIME-WAIT, and keepalive: they are ACKs, too."""
+        client = ecn_client(net, keepalive_s=10)
+        client.send(b"a", **marked(client, CE))
+        net.advance(0.1)
+        client.expect("AE", ack=2)
+        assert client.group is not None
+        client.group.send(client.cd, b"", ackd=ALL)
+        net.advance(45)
+        assert {"E", "A"} == client.take()[0].flags
+        client.ack()
+        client.group.shutdown(client.cd)
+        net.turn()
+        client.expect("FAE", seq=1)
+        client.ack(2)
+        client.fin()
+        net.turn()
+        client.expect("AE", ack=3)
+
+
+# --- sending ----------------------------------------------------------------------------
+
+
+class TestSending:
+    @both
+    @pytest.mark.requirement("RFC 3168 5", "RFC 3168 6.1.2 ECT", "RFC 3168 6.1.4", "RFC 3168 6.1.5 sender")
+    def test_new_data_is_ect_and_nothing_else(self, net: Net, v6: bool) -> None:
+        """Sections 6.1.2, 6.1.4 and 6.1.5."""
+        client = ecn_client(net, v6=v6)
+        assert client.group is not None
+        client.send(b"question")
+        net.advance(0.1)
+        assert client.expect("A", ack=9).ecn == NOT_ECT
+        client.group.send(client.cd, b"answer", ackd=ALL)
+        client.group.shutdown(client.cd)
+        net.flush()
+        assert client.expect("FA", data=b"answer").ecn == ECT_0
+        net.advance(2)
+        again = client.take()
+        assert again
+        assert {s.ecn for s in again} == {NOT_ECT}
+
+    @pytest.mark.requirement("RFC 3168 6.1.6")
+    def test_a_probe_of_a_closed_window_is_not(self, net: Net) -> None:
+        """Section 6.1.6."""
+        client = ecn_client(net, window=0)
+        assert client.group is not None
+        client.group.send(client.cd, b"waiting")
+        net.advance(1)
+        assert client.expect("A", data=b"w").ecn == NOT_ECT
+        client.take()
+        client.ack(1, win=5_000)
+        net.turn()
+        # Its first byte was sent before.
+        assert client.expect("A", seq=1, data=ANY).ecn == NOT_ECT
+
+    def test_a_reset_is_not(self, net: Net) -> None:
+        client = ecn_client(net)
+        assert client.group is not None
+        client.send(b"a", **marked(client, CE))
+        net.turn()
+        client.group.abort(client.cd)
+        net.flush()
+        assert client.expect_reset(seq=1).ecn == NOT_ECT
+
+    @pytest.mark.requirement("RFC 3168 6.1.2 once", "RFC 3168 6.1.2 CWR")
+    def test_an_echo_halves_the_window_once(self, net: Net) -> None:
+        """Section 6.1.2: nothing is sent again, and CWR is on the next new data only."""
+        client = sending(net, 10)
+        assert cwnd(client) == 10
+        client.send(b"", "AE", ack=upto(1))
+        net.turn()
+        client.expect_nothing()
+        assert cwnd(client) == 5
+        for acked in (2, 3, 5, 10):
+            client.send(b"", "AE", ack=upto(acked))
+            net.turn()
+            client.expect_nothing()
+        assert cwnd(client) == 5
+        send(client, 3)
+        assert [("C" in s.flags, s.ecn) for s in client.take()] == [
+            (True, ECT_0),
+            (False, ECT_0),
+            (False, ECT_0),
+        ]
+        counters = net.counters()
+        assert (counters["TCPEcnReductions"], counters["RetransSegs"]) == (1, 0)
+        assert counters["TCPDeliveredCE"] == 10
+
+    def test_an_echo_of_what_followed_reduces_again(self, net: Net) -> None:
+        """The data with CWR was marked, too: that is another window of data."""
+        client = sending(net, 10)
+        client.send(b"", "AE", ack=upto(1))
+        net.turn()
+        send(client, 10)
+        client.ack(upto(10))
+        net.turn()
+        assert "C" in client.take()[0].flags
+        before = cwnd(client)
+        client.send(b"", "AE", ack=upto(11))
+        net.turn()
+        assert cwnd(client) == before // 2
+        assert net.counters()["TCPEcnReductions"] == 2
+
+    @pytest.mark.requirement("RFC 3168 6.1.2 growth")
+    def test_a_window_that_is_told_of_congestion_does_not_grow(self, net: Net) -> None:
+        client = sending(net, 10)
+        client.send(b"", "AE", ack=upto(5))
+        net.turn()
+        send(client, 100)
+        for acked in range(6, 11):
+            client.send(b"", "AE", ack=upto(acked))
+            net.turn()
+        assert cwnd(client) == 5
+        for acked in range(11, 20):
+            client.ack(upto(acked))
+            net.turn()
+        assert cwnd(client) > 5
+
+    def test_the_first_answer_of_a_quiet_connection(self, net: Net) -> None:
+        """The echo comes with the ACK of the last byte: CWR waits in the record for the next answer."""
+        client = ecn_client(net)
+        client.exchange(b"question", b"answer")
+        assert client.group is not None
+        client.group.send(client.cd, b"news")
+        net.flush()
+        client.expect("A", data=b"news")
+        client.send(b"", "AE")
+        net.turn()
+        assert not client.group.info(client.cd).active
+        client.group.send(client.cd, b"more")
+        net.flush()
+        assert "C" in client.expect("AC", data=b"more").flags
+
+    @pytest.mark.parametrize("congestion, expected", [("reno", 5), ("cubic", 7)])
+    def test_how_far(self, net: Net, congestion: str, expected: int) -> None:
+        """RFC 5681 equation (4), RFC 9438 section 4.6."""
+        client = sending(net, 10, congestion=congestion)
+        client.send(b"", "AE", ack=upto(1))
+        net.turn()
+        assert cwnd(client) == expected
+
+    @pytest.mark.requirement("RFC 3168 6.1.2 one segment")
+    def test_never_below_two_segments(self, net: Net) -> None:
+        client = sending(net, 10)
+        for acked in range(1, 8):
+            client.send(b"", "AE", ack=upto(acked))
+            net.turn()
+            send(client, 1)
+            client.ack(client.rcv_nxt)
+            net.turn()
+        assert cwnd(client) >= 2
+
+    @pytest.mark.requirement("RFC 3168 6.1.2 once")
+    def test_a_loss_in_the_same_window_reduces_no_further(self, net: Net) -> None:
+        """Section 6.1.2: dropped and marked segments of one window of data are one indication."""
+        client = sending(net, 10)
+        client.send(b"", "AE", ack=upto(1))
+        net.turn()
+        assert cwnd(client) == 5
+        client.sack((upto(2), upto(5)), ack=upto(1))
+        net.turn()
+        assert net.counters()["TCPSackRecovery"] == 1
+        assert client.expect("A", seq=upto(1), data=ANY).ecn == NOT_ECT
+        client.ack(upto(10))
+        net.turn()
+        assert client.group is not None
+        assert client.group.info(client.cd).ssthresh == 5 * MSS
+
+    def test_an_echo_during_recovery_reduces_no_further(self, net: Net) -> None:
+        client = sending(net, 10)
+        client.sack((upto(1), upto(4)), ack=1)
+        net.turn()
+        assert client.group is not None
+        assert client.group.info(client.cd).ssthresh == 5 * MSS
+        client.send(b"", "AE", ack=upto(4))
+        net.turn()
+        client.send(b"", "AE", ack=upto(10))
+        net.turn()
+        assert client.group.info(client.cd).ssthresh == 5 * MSS
+        assert net.counters()["TCPEcnReductions"] == 0
+
+    @pytest.mark.requirement("RFC 3168 6.1.2 CWR")
+    @pytest.mark.parametrize("how", ["recovery", "timeout"])
+    def test_a_loss_is_told_by_cwr_as_well(self, net: Net, how: str) -> None:
+        """Section 6.1.2: whatever the window was reduced for."""
+        client = sending(net, 10)
+        if how == "recovery":
+            client.sack((upto(1), upto(4)), ack=1)
+            net.turn()
+        else:
+            net.advance(1)
+        assert not [s for s in client.take() if "C" in s.flags]
+        client.ack(upto(10))
+        net.turn()
+        send(client, 1)
+        assert "C" in client.expect("AC", data=ANY).flags
+
+    def test_without_agreement_an_echo_means_nothing(self, net: Net) -> None:
+        client = net.client(net.group(7), mss=MSS, timestamps=False, window=100_000).established()
+        send(client, 10)
+        client.take()
+        client.send(b"", "AE", ack=upto(1))
+        net.turn()
+        assert cwnd(client) >= 10
+        assert net.counters()["TCPEcnReductions"] == 0
+
+    def test_with_nothing_in_flight_an_echo_means_nothing(self, net: Net) -> None:
+        client = ecn_client(net)
+        for _ in range(5):
+            client.send(b"", "AE")
+        net.turn()
+        assert net.counters()["TCPEcnReductions"] == 0
+
+    def test_an_echo_for_what_was_never_sent_means_nothing(self, net: Net) -> None:
+        client = sending(net, 10)
+        client.send(b"", "AE", ack=upto(11))
+        net.turn()
+        assert cwnd(client) == 10
