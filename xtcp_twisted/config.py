@@ -60,6 +60,12 @@ REORDERING_PERSIST: Final = 16
 #: Extents that one acknowledgement may visit (attacks: SACK slowness,
 #: CVE-2019-11478); what lies behind them waits for the next one.
 MAX_SCOREBOARD_VISITS: Final = 4_096
+#: RFC 9293 SHLD-10: R1 SHOULD correspond to at least 3 retransmissions; then the
+#: application is told (SHLD-9).
+R1_RETRANSMISSIONS: Final = 3
+#: RFC 9293 section 3.8.6.2.1: the override timeout of silly window avoidance
+#: should be 0.1 to 1.0 seconds; it is the retransmission timeout, at most this.
+OVERRIDE_MS: Final = 1_000
 #: RFC 9293 SHLD-11: R2 SHOULD correspond to at least 100 s.
 USER_TIMEOUT_S: Final = 100.0
 #: RFC 9293 MUST-23 asks three minutes for a SYN.  For a SYN-ACK five tries, 31 s,
@@ -125,7 +131,9 @@ COOKIE_MSS: Final = (216, 536, 1_220, 1_360, 1_400, 1_440, 1_460, 8_940)
 
 # --- Keepalive, RFC 9293 section 3.8.4 ----------------------------------------
 
-#: RFC 9293 MUST-25: keepalive is off by default; who turns it on says after which idle time.
+#: RFC 9293 MUST-24, -25: off by default, and the interval no less than two hours: for a connection that
+#: asks for probes though its group does not.
+KEEPALIVE_IDLE_S: Final = 7_200.0
 KEEPALIVE_INTERVAL_S: Final = 30.0
 KEEPALIVE_PROBES: Final = 3
 
@@ -275,6 +283,7 @@ class GroupOptions:
     syn_cookies: bool = attrs.field(default=True, validator=FLAG)
     #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-25).
     keepalive_s: float = attrs.field(default=0.0, validator=seconds(1, 1_000_000, zero="for no keepalive"))
+    #: Time between probes, and how many go unanswered before the connection is down.
     keepalive_interval_s: float = attrs.field(default=KEEPALIVE_INTERVAL_S, validator=seconds(1, 100_000))
     keepalive_probes: int = attrs.field(default=KEEPALIVE_PROBES, validator=integer(1, 100))
     #: Unacknowledged data for this long marks the connection down (RFC 9293 MUST-21).
@@ -283,6 +292,12 @@ class GroupOptions:
     )
     #: A connection that `connect` began and nobody has answered for this long is given up (MUST-23).
     connect_timeout_s: float = attrs.field(default=CONNECT_TIMEOUT_S, validator=seconds(0.001, 1_000_000))
+    #: Whether short segments wait for acknowledgements (Nagle, RFC 9293 SHLD-7).  None: for ordinary Twisted
+    #: protocols they do, until `setTcpNoDelay` (MUST-17); for group protocols, who answer by whole messages,
+    #: they do not.  Answers never wait, and what one turn writes is joined in any case.
+    nagle: bool | None = attrs.field(
+        default=None, validator=check("true or false", lambda v: v is None or isinstance(v, bool))
+    )
     #: Upper bound of the MSS that is announced and used; 0 takes the MTU's.
     mss: int = attrs.field(
         default=0,

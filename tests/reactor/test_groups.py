@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.reactor.world import ANY, Peer, World
 from xtcp_twisted.config import ALL
 from xtcp_twisted.errors import StaleConnection
 from xtcp_twisted.reactor.groups import GroupPort, GroupProtocol
-from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupTransport
+from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupSignals, IGroupTransport
 
 
 class Recorder(GroupProtocol):
@@ -454,3 +455,60 @@ def test_promises_that_came_to_nothing_are_forgotten(world: World) -> None:
         world.turn()
     assert len(port._promised) < 20
     assert len(protocol.group) == 0
+
+
+@implementer(IGroupSignals)
+class Attentive(Upper):
+    """Wants to hear of what needs no answer; cannot stand urgent data of 13 bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, int, int]] = []
+
+    def connectionsUrgent(self, announcements: list[tuple[int, int]]) -> None:
+        for cd, length in announcements:
+            assert length != 13
+            self.heard.append(("urgent", cd, length))
+
+    def connectionsTroubled(self, troubles: list[tuple[int, int]]) -> None:
+        self.heard += [("troubled", cd, number) for cd, number in troubles]
+
+
+@pytest.mark.requirement("RFC 9293 MUST-32", "RFC 9293 MUST-33", "RFC 9293 SHLD-9")
+def test_urgent_data_and_trouble_are_told_to_who_wants_to_hear(world: World) -> None:
+    protocol = Attentive()
+    assert verifyObject(IGroupSignals, protocol)
+    clients = opened(world, protocol, 2)
+    clients[0].send(b"abc", "AU", urgent=3)
+    clients[1].send(b"abc", "AU", urgent=70)
+    world.turn()
+    first, second = protocol.cds
+    assert protocol.heard == [("urgent", first, 3), ("urgent", second, 70)]
+    clients[0].ack()
+    world.advance(10)
+    assert protocol.heard[2:] == [("troubled", second, errno.ETIMEDOUT)]
+
+
+def test_an_exception_about_urgent_data_costs_its_connection(world: World, logged: Logged) -> None:
+    protocol = Attentive()
+    clients = opened(world, protocol, 2)
+    clients[0].send(b"abc", "AU", urgent=13)
+    clients[1].send(b"abc", "AU", urgent=3)
+    world.turn()
+    assert "R" in clients[0].take()[-1].flags
+    clients[1].expect("A", data=b"ABC")
+    assert len(logged.take(AssertionError)) == 1
+
+
+def test_preferences_of_one_connection(world: World) -> None:
+    protocol = Upper()
+    opened(world, protocol, user_timeout_s=50)
+    [cd] = protocol.cds
+    assert not protocol.group.info(cd).nagle, "whole messages are not held back"
+    protocol.group.setNoDelay(cd, False)
+    protocol.group.setKeepAlive(cd, True)
+    assert (protocol.group.info(cd).nagle, protocol.group.info(cd).keepalive) == (True, True)
+    protocol.group.setUserTimeout(cd, 3)
+    protocol.group.send(cd, b"into the void")
+    world.advance(4)
+    assert [lost for lost, _ in protocol.losses] == [cd]

@@ -115,6 +115,11 @@ def test_build_refuses_a_factory_that_makes_something_else() -> None:
             "urgent",
             "group[1].options.priority: 'urgent' is not allowed; give one of 'high', 'normal', 'low'",
         ),
+        (
+            "group.1.options.nagle",
+            "on",
+            "group[1].options.nagle: 'on' is not allowed; give true or false",
+        ),
         ("group.1.port", "7", "group[1].port: '7' is not allowed; give an integer from 1 to 65,535"),
         ("group.1.port", True, "group[1].port: True is not allowed; give an integer from 1 to 65,535"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import weakref
 from typing import Any
@@ -15,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from tests.reactor.conftest import Logged
 from tests.reactor.world import ANY, Peer, Recorder, World, factoryOf
-from xtcp_twisted.reactor.interfaces import IXTCPTransport
+from xtcp_twisted.reactor.interfaces import IConnectionSignals, IXTCPTransport
 
 
 def connect(world: World, protocol: Protocol, **options: Any) -> Peer:
@@ -668,18 +669,107 @@ def test_names(world: World) -> None:
     assert (transport.sessionno, transport.hostname) == (0, "198.51.100.7")
 
 
-def test_options_are_remembered(world: World) -> None:
+@pytest.mark.requirement("RFC 9293 MUST-17", "RFC 9293 MUST-24")
+def test_options_of_one_connection(world: World) -> None:
+    """As of a socket's, both are off at first; the engine does what they say."""
     server = Recorder()
     connect(world, server)
     transport = server.transport
-    assert not transport.getTcpNoDelay()
-    assert not transport.getTcpKeepAlive()
-    transport.setTcpNoDelay(1)
-    transport.setTcpKeepAlive(1)
-    assert transport.getTcpNoDelay()
-    assert transport.getTcpKeepAlive()
-    transport.setTcpNoDelay(0)
-    assert not transport.getTcpNoDelay()
+    for on in (False, True, False):
+        if on or server.transport.getTcpNoDelay():
+            transport.setTcpNoDelay(int(on))
+            transport.setTcpKeepAlive(int(on))
+        assert (transport.getTcpNoDelay(), transport.getTcpKeepAlive()) == (on, on)
+        info = transport.group.info(transport.cd)
+        assert (info.nagle, info.keepalive) == (not on, on)
+
+
+@pytest.mark.parametrize("nagle", [False, True])
+def test_the_groups_options_are_the_first_choice(world: World, nagle: bool) -> None:
+    server = Recorder()
+    connect(world, server, nagle=nagle, keepalive_s=60)
+    assert server.transport.getTcpNoDelay() is not nagle
+    assert server.transport.getTcpKeepAlive()
+
+
+@pytest.mark.requirement("RFC 9293 SHLD-7")
+def test_writes_of_later_turns_wait_for_an_acknowledgement_until_told_otherwise(world: World) -> None:
+    server = Recorder()
+    client = connect(world, server)
+    for piece in (b"a", b"b", b"c"):
+        server.transport.write(piece)
+        world.turn()
+    client.expect("A", data=b"a")
+    client.expect_nothing()
+    server.transport.setTcpNoDelay(True)
+    world.turn()
+    client.expect("A", data=b"bc")
+    server.transport.write(b"d")
+    world.turn()
+    client.expect("A", data=b"d")
+
+
+def test_options_of_a_connection_that_has_ended_are_of_no_consequence(world: World) -> None:
+    server = Recorder()
+    client = connect(world, server)
+    client.rst()
+    server.transport.setTcpNoDelay(True)
+    world.turn()
+    server.transport.setTcpKeepAlive(True)
+    world.turn()
+    server.transport.setTcpNoDelay(False)
+    assert not server.transport.getTcpNoDelay()
+
+
+@implementer(IConnectionSignals)
+class Attentive(Recorder):
+    """Wants to hear of what needs no answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, int]] = []
+
+    def urgentAnnounced(self, length: int) -> None:
+        self.heard.append(("urgent", length))
+
+    def connectionTroubled(self, error: int) -> None:
+        self.heard.append(("troubled", error))
+
+
+@pytest.mark.requirement("RFC 9293 MUST-32", "RFC 9293 MUST-33", "RFC 9293 SHLD-9")
+def test_urgent_data_and_trouble_are_told_to_who_wants_to_hear(world: World) -> None:
+    server = Attentive()
+    client = connect(world, server)
+    client.send(b"stop!", "AU", urgent=4)
+    world.turn()
+    assert server.heard == [("urgent", 4)]
+    assert server.data == b"stop!"
+    server.transport.write(b"answer")
+    world.advance(10)
+    assert server.heard[1:] == [("troubled", errno.ETIMEDOUT)]
+
+
+def test_what_waits_for_a_paused_protocol_comes_before_the_urgent_data(world: World) -> None:
+    server = Attentive()
+    client = connect(world, server)
+    server.transport.pauseProducing()
+    client.send(b"first")
+    world.turn()
+    client.send(b"stop!", "AU", urgent=5)
+    world.turn()
+    assert server.heard == [("urgent", 10)]
+    server.transport.resumeProducing()
+    world.turn()
+    world.turn()
+    assert server.data == b"firststop!"
+
+
+def test_who_does_not_want_to_hear_of_it_gets_the_data(world: World) -> None:
+    server = Recorder()
+    client = connect(world, server)
+    client.send(b"stop!", "AU", urgent=4)
+    world.turn()
+    assert server.data == b"stop!"
 
 
 def test_the_handle_knows_names_and_no_descriptor(world: World) -> None:

@@ -129,3 +129,45 @@ def test_a_timestamp_of_24_days_ago_is_forgotten(net: Net) -> None:
     client.exchange(b"q", b"a")
     net.advance(30 * 86_400)
     client.is_alive()
+
+
+class TestOneConnection:
+    """MUST-24: the application turns it on and off for each."""
+
+    @pytest.mark.requirement("RFC 9293 MUST-24", "RFC 9293 MUST-28")
+    def test_on_in_a_group_without(self, net: Net) -> None:
+        """After two hours, which is the least default that is allowed (MUST-28)."""
+        group = net.group(7)
+        asked, other = net.client(group).established(), net.client(group).established()
+        group.set_keepalive(asked.cd, True)
+        assert group.info(asked.cd).keepalive
+        net.advance(7_199)
+        asked.expect_nothing()
+        net.advance(1 + SWEEP_S)
+        asked.expect("A", seq=0)
+        other.expect_nothing()
+        group.set_keepalive(asked.cd, False)
+        net.advance(3_600)
+        asked.expect_nothing()
+        assert net.take_events(*ENDS) == []
+
+    @pytest.mark.requirement("RFC 9293 MUST-24")
+    def test_off_in_a_group_with(self, net: Net) -> None:
+        group = net.group(7, keepalive_s=60)
+        client = net.client(group).syn_received()
+        group.set_keepalive(client.cd, False)
+        client.ack()
+        net.turn()
+        net.advance(600)
+        client.expect_nothing()
+        client.is_alive()
+
+    @pytest.mark.requirement("RFC 9293 MUST-24")
+    def test_a_connection_that_we_opened(self, net: Net) -> None:
+        group = net.group(7, keepalive_s=60)
+        client = net.listener(group).active_established()
+        net.advance(60 + SWEEP_S)
+        assert len(client.take()) >= 1
+        group.set_keepalive(client.cd, False)
+        net.advance(600)
+        assert net.take_events(*ENDS) == []

@@ -163,17 +163,6 @@ def test_across_the_end_of_the_sequence_space(net: Net) -> None:
     client.is_alive()
 
 
-@pytest.mark.requirement("RFC 6093 6")
-def test_urgent_data_is_delivered_in_line(net: Net) -> None:
-    """RFC 6093: no byte is taken out of the stream, whatever the pointer says."""
-    group = net.group(7)
-    client = net.client(group).established()
-    for pointer in (0, 1, 3, 4, 65_535):
-        client.send(b"abc", "PUA", urgent=pointer)
-        net.turn()
-    assert deliver_all(net, group) == b"abc" * 5
-
-
 @pytest.mark.requirement("RFC 9293 3.10.7.4 fifth")
 def test_a_segment_without_ack_is_dropped(net: Net) -> None:
     """RFC 9293 3.10.7.4, fifth: if the ACK bit is off, drop the segment."""

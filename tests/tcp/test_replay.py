@@ -386,4 +386,4 @@ def test_the_answer_after_a_long_silence(net: Net) -> None:
     client.ack()
     net.turn()
     assert net.transmit_used == 0
-    assert net.kinds() == []
+    assert net.kinds() == [EventKind.SOFT_ERROR]

@@ -28,10 +28,12 @@ from xtcp_twisted.tcp.layout cimport HALF_REPORTED, XTCP_DEBUG, active_at, activ
 from xtcp_twisted.engine.invariants cimport check_invariants
 from xtcp_twisted.tcp.throttle cimport throttle_release
 from xtcp_twisted.tcp.timers cimport timers_fire
+from xtcp_twisted.tcp.urgent cimport urgent_left
 
 cdef enum:
     SWEEP_ROWS = 65_536
     RELEASED_AT_ONCE = 256     # throttled connections that one flush looks at
+    URGENT = 3                 # EventKind.URGENT
     SOFT_ERROR = 7             # EventKind.SOFT_ERROR: from here on the kinds have a detail
     FIRST_END = 8              # EventKind.CLOSED: from here on they end a connection
     EVENT_KINDS = 11
@@ -217,6 +219,7 @@ cdef class Engine:
         cdef active_t *a = active_at(&self.state.stack, active_row)
         cdef uint32_t events = a.events
         cdef int kind, detail
+        cdef uint32_t urgent, told
         cdef conn_t c
         cdef Group group
         conn_load(&c, &self.state.stack, a.slot)
@@ -224,6 +227,7 @@ cdef class Engine:
             # The detail is that of the end, which says it all.
             events &= ~<uint32_t>(1 << SOFT_ERROR)
         detail = a.detail
+        urgent = urgent_left(&c)
         conn_reported(&c)
         group = self.state.group_objects[c.r.group_row]
         if not group.closed:
@@ -231,7 +235,8 @@ cdef class Engine:
             gd = group._descriptor()
             for kind in range(EVENT_KINDS):
                 if events >> kind & 1:
-                    found.append((KINDS[kind], gd, cd, detail if kind >= SOFT_ERROR else 0))
+                    told = detail if kind >= SOFT_ERROR else urgent if kind == URGENT else 0
+                    found.append((KINDS[kind], gd, cd, told))
         if events >> FIRST_END:
             conn_free(&c)
         else:

@@ -15,6 +15,7 @@ from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.listening cimport listening_start, listening_stop
 from xtcp_twisted.engine.members cimport group_members, group_sweep, promise_refused
 from xtcp_twisted.engine.opening cimport connection_open
+from xtcp_twisted.engine.preferences cimport prefer_keepalive, prefer_user_timeout
 from xtcp_twisted.engine.report cimport connection_info, host_and_port
 from xtcp_twisted.engine.requests cimport (
     request_accept,
@@ -62,6 +63,7 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
 )
 from xtcp_twisted.tcp.halfopen cimport half_open_drop, half_open_refuse
+from xtcp_twisted.tcp.nagle cimport nagle_set
 from xtcp_twisted.tcp.receive cimport receive_quota
 
 cdef uint32_t EVERYTHING = ALL
@@ -386,6 +388,31 @@ cdef class Group:
             conn_report(&c, EVENT_EOF)
         self.state.note_work()
 
+    # --- preferring otherwise than the group's options -------------------------
+
+    def set_nodelay(self, cd, on):
+        """Short segments of this connection leave at once, or wait as Nagle's algorithm says (MUST-17)."""
+        cdef conn_t c
+        self._find(cd, &c)
+        nagle_set(&c, not on)
+        self.state.note_work()
+
+    def set_keepalive(self, cd, on):
+        """Probe this connection while it is idle, or not; in a group without probes, after two hours."""
+        cdef conn_t c
+        self._find(cd, &c)
+        prefer_keepalive(&c, on)
+
+    def set_user_timeout(self, cd, timeout_s):
+        """Nothing acknowledged for so long marks this connection down (RFC 9293 MUST-21).
+
+        :param timeout_s: seconds from 1 on, 0 for no limit, None for the group's `user_timeout_s`.
+        """
+        cdef conn_t c
+        self._find(cd, &c)
+        prefer_user_timeout(&c, timeout_s)
+        self.state.note_work()
+
     # --- asking --------------------------------------------------------------
 
     def set_user(self, cd, value):
@@ -444,8 +471,6 @@ cdef class Group:
         g.flags |= GROUP_SWEEP | (GROUP_SWEEP_ABORT if abort else 0)
         g.sweep_at = 0
         self.state.stack.sweeping += 1
-        if g.keepalive_ms:
-            self.state.stack.keepalive_groups -= 1
         if g.eventfd >= 0:
             self.pool.engine._forget_descriptor(g.eventfd)
             close_fd(g.eventfd)

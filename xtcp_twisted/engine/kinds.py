@@ -20,7 +20,8 @@ class EventKind(IntEnum):
     ESTABLISHED = 1
     #: There is something to `recv`.
     DATA = 2
-    #: Urgent data was announced (RFC 6093); `detail` is its sequence number.
+    #: The peer has announced urgent data, or more of it (RFC 9293 MUST-32, RFC 6093), which comes in line;
+    #: `detail` is how many bytes `recv` has to return until its end (MUST-33): not all need have come.
     URGENT = 3
     #: The peer has closed its sending side; `recv` returns b"" once.
     EOF = 4
@@ -28,7 +29,8 @@ class EventKind(IntEnum):
     WRITABLE = 5
     #: A broadcast could not be queued for this connection.
     STALLED = 6
-    #: A soft error (RFC 9293 section 3.9.2.2); `detail` is the errno.
+    #: Something is wrong and may get right again: ICMP says so, or nothing was acknowledged after three
+    #: retransmissions (RFC 9293 SHLD-25, SHLD-9); `detail` is the errno.
     SOFT_ERROR = 7
     #: Both sides have closed in order.
     CLOSED = 8

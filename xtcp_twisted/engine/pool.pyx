@@ -7,7 +7,7 @@ import ipaddress
 import socket
 
 from xtcp_twisted.config import GroupOptions, PressureThresholds
-from xtcp_twisted.config import ACK_POLICIES, PRIORITIES
+from xtcp_twisted.config import ACK_POLICIES, KEEPALIVE_IDLE_S, PRIORITIES
 from xtcp_twisted.engine.demux cimport is_own
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.listening cimport free_port, listening_start
@@ -23,6 +23,8 @@ from xtcp_twisted.tcp.groups cimport (
     GROUP_CUBIC,
     GROUP_ECN,
     GROUP_ECN_ASKS,
+    GROUP_KEEPALIVE,
+    GROUP_NAGLE,
     GROUP_OPEN,
     GROUP_SACK,
     GROUP_SCALING,
@@ -172,8 +174,6 @@ cdef class Pool:
         group.address = address
         group.domain = domain
         group.options = options
-        if g.keepalive_ms:
-            self.state.stack.keepalive_groups += 1
         self.state.stack.pools[self.row].references += 1
         self.state.group_objects[row] = group
         self.members.append(group)
@@ -210,7 +210,8 @@ cdef int _fill_row(group_row_t *g, options) except -1:
     g.keepalive_probes = options.keepalive_probes
     g.mss = options.mss
     g.ack_delay_ms = options.ack_delay_ms
-    g.keepalive_ms = int(options.keepalive_s * 1000)
+    # A connection may ask for keepalive though its group does not.
+    g.keepalive_ms = int((options.keepalive_s or KEEPALIVE_IDLE_S) * 1000)
     g.keepalive_interval_ms = int(options.keepalive_interval_s * 1000)
     g.user_timeout_ms = int(options.user_timeout_s * 1000)
     g.connect_timeout_ms = int(options.connect_timeout_s * 1000)
@@ -235,6 +236,10 @@ cdef int _fill_row(group_row_t *g, options) except -1:
         g.flags |= GROUP_ECN_ASKS
     g.tos = options.dscp << 2
     g.ttl = options.hop_limit
+    if options.nagle:
+        g.flags |= GROUP_NAGLE
+    if options.keepalive_s:
+        g.flags |= GROUP_KEEPALIVE
     g.eventfd = -1
     g.unreported = END
     list_clear(&g.pending)

@@ -19,6 +19,8 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_ECN,
     RECORD_ENDED,
     RECORD_FIN_RECEIVED,
+    RECORD_KEEPALIVE,
+    RECORD_NAGLE,
     RECORD_SCALING,
     RECORD_TIMESTAMPS,
     active_t,
@@ -29,6 +31,7 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.pressure cimport pressure_seen, pressure_t
 from xtcp_twisted.tcp.receive cimport receive_out_of_order
+from xtcp_twisted.tcp.urgent cimport urgent_left
 from xtcp_twisted.tcp.counters import GROUP_NAMES, NAMES as COUNTER_NAMES
 from xtcp_twisted.tcp.pressure import NAMES as PRESSURE_NAMES
 from xtcp_twisted.tcp.states import NAMES as STATE_NAMES
@@ -62,6 +65,7 @@ cdef object connection_info(const conn_t *c):
         delivered=<uint32_t>(a.delivered - r.rcv_ackd) if a != NULL else 0,
         held=<uint32_t>(r.rcv_nxt - r.rcv_ackd - (r.flags & RECORD_FIN_RECEIVED != 0)),
         out_of_order=receive_out_of_order(c),
+        urgent=urgent_left(c),
         mss=r.mss,
         snd_scale=r.scales & 15 if scaling else 0,
         rcv_scale=r.scales >> 4 if scaling else 0,
@@ -72,6 +76,8 @@ cdef object connection_info(const conn_t *c):
         rto_ms=retransmission_timeout(r),
         cwnd=r.cwnd,
         ssthresh=r.ssthresh,
+        nagle=bool(r.flags & RECORD_NAGLE),
+        keepalive=bool(r.flags & RECORD_KEEPALIVE),
         retransmits=r.resends,
         idle_ms=<uint32_t>(c.s.now_ms - r.last_heard),
         age_s=<uint32_t>(c.s.now_us // 1_000_000) - r.created,

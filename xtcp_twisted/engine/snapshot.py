@@ -116,6 +116,7 @@ class ConnectionInfo:
     delivered: int  #: bytes delivered to the application and not yet acknowledged by it
     held: int  #: in-order bytes in the receive buffer
     out_of_order: int  #: bytes held behind a gap
+    urgent: int  #: bytes that recv has to return until the end of urgent data; 0: none
     mss: int
     snd_scale: int
     rcv_scale: int
@@ -126,6 +127,8 @@ class ConnectionInfo:
     rto_ms: int
     cwnd: int
     ssthresh: int
+    nagle: bool  #: short segments wait for acknowledgements
+    keepalive: bool  #: probed while idle
     retransmits: int  #: of the oldest unacknowledged segment
     idle_ms: int
     age_s: int

@@ -23,8 +23,6 @@ from xtcp_twisted.tcp.disorder cimport recovery_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.icmp cimport icmp_output
 from xtcp_twisted.tcp.layout cimport (
-    NARROWED,
-    PATHS,
     REPLIES,
     TRAY_BYTES,
     active_at,
@@ -33,12 +31,11 @@ from xtcp_twisted.tcp.layout cimport (
     extent_t,
     half_open_t,
     local_row_t,
-    narrowed_t,
-    path_t,
     record_t,
     time_wait_t,
 )
 from xtcp_twisted.tcp.output cimport OUT_FRAMES, output_connection, output_replies
+from xtcp_twisted.tcp.paths cimport NARROWED, PATHS, narrowed_t, path_t
 from xtcp_twisted.tcp.pressure cimport pressure_open, pressure_start
 from xtcp_twisted.tcp.throttle cimport throttle_due
 from xtcp_twisted.tcp.timers cimport timers_due
@@ -312,6 +309,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     cdef arena_t *arena = &s.arena
     arena_open(arena, config.arena_limit)
     _open_table(arena, &s.records, sizeof(record_t), rows, 24)
+    s.user_timeouts = <uint32_t *>arena_take(arena, <size_t>rows * sizeof(uint32_t))
     _open_table(arena, &s.actives, sizeof(active_t), rows, 0)
     _open_table(arena, &s.recoveries, sizeof(recovery_t), rows, 0)
     # No timer runs before a first `now` is known, but blocks are leased: `connect` needs one.

@@ -30,6 +30,7 @@ from xtcp_twisted.tcp.transmit cimport (
     transmit_queue,
     transmit_room,
 )
+from xtcp_twisted.tcp.urgent cimport urgent_read
 from xtcp_twisted.wire.sequence cimport seq_max
 
 
@@ -40,6 +41,7 @@ cdef bytes take_data(conn_t *c, uint32_t most):
         available -= 1
         if available == 0:
             c.r.flags |= RECORD_EOF_TAKEN
+            urgent_read(c)
             conn_update_ready(c)
             conn_report_closed(c)
             conn_settle(c)
@@ -51,6 +53,7 @@ cdef bytes take_data(conn_t *c, uint32_t most):
     c.a.read_nxt += available
     c.a.delivered = seq_max(c.a.delivered, c.a.read_nxt)
     c.a.need = 0
+    urgent_read(c)
     conn_update_ready(c)
     # If there is more than was asked for, the others come first.
     conn_ready_last(c)

@@ -28,7 +28,7 @@ from xtcp_twisted.engine import Pool
 from xtcp_twisted.errors import AddressInUse, AddressNotAvailable, LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.addresses import pack, toTwisted
-from xtcp_twisted.reactor.served import ServedGroup, Stage
+from xtcp_twisted.reactor.served import ServedGroup, Stage, ordinaryOptions
 from xtcp_twisted.reactor.surface import DISCONNECTED
 from xtcp_twisted.reactor.transport import XTCPTransport
 
@@ -162,7 +162,7 @@ class ClientGroup(ServedGroup):
         self.attempts: set[Attempt] = set()
         self._begun: dict[int, Attempt] = {}
         self.group = pool.open_group(
-            0, domain=socket.AF_UNSPEC, name=f"{pool.name}:outgoing", options=options
+            0, domain=socket.AF_UNSPEC, name=f"{pool.name}:outgoing", options=ordinaryOptions(options)
         )
         self.group.stop_listening()
         self._gd = self.group.fileno()

@@ -23,7 +23,7 @@ from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.errors import LocalError, StaleConnection, WriteClosed
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.batches import hand
-from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupTransport
+from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupSignals, IGroupTransport
 from xtcp_twisted.reactor.logctx import LazyContext
 from xtcp_twisted.reactor.port import ListeningGroup
 from xtcp_twisted.reactor.reader import Event
@@ -32,6 +32,8 @@ _ESTABLISHED: Final = int(EventKind.ESTABLISHED)
 _WRITABLE: Final = int(EventKind.WRITABLE)
 _STALLED: Final = int(EventKind.STALLED)
 _PENDING: Final = int(EventKind.PENDING)
+_URGENT: Final = int(EventKind.URGENT)
+_SOFT_ERROR: Final = int(EventKind.SOFT_ERROR)
 _ENDS: Final = frozenset(int(kind) for kind in ENDS)
 
 #: So many promised connections are kept in mind before the failed ones are sought out.
@@ -53,7 +55,10 @@ class GroupTransport:
         "peer",
         "refuse",
         "send",
+        "setKeepAlive",
+        "setNoDelay",
         "setUser",
+        "setUserTimeout",
         "shutdown",
         "user",
     )
@@ -69,7 +74,10 @@ class GroupTransport:
         self.peer = group.peer
         self.refuse = group.refuse
         self.send = group.send
+        self.setKeepAlive = group.set_keepalive
+        self.setNoDelay = group.set_nodelay
         self.setUser = group.set_user
+        self.setUserTimeout = group.set_user_timeout
         self.shutdown = group.shutdown
         self.user = group.user
 
@@ -224,8 +232,8 @@ class GroupPort(ListeningGroup):
     def turn(self, events: list[Event], limit: int, context: LazyContext) -> bool:
         """Accept, deliver, then tell of room and of ends."""
         made: list[int] = []
-        writable: list[int] = []
-        stalled: list[int] = []
+        room: dict[int, list[int]] = {_WRITABLE: [], _STALLED: []}
+        signals: dict[int, list[tuple[int, int]]] = {_URGENT: [], _SOFT_ERROR: []}
         losses, self._losses = self._losses, []
         pending = False
         for kind, cd, detail in events:
@@ -233,12 +241,12 @@ class GroupPort(ListeningGroup):
                 made.append(cd)
             elif kind in _ENDS:
                 losses.append((cd, self._reasonOf(cd, kind, detail)))
-            elif kind == _WRITABLE:
-                writable.append(cd)
-            elif kind == _STALLED:
-                stalled.append(cd)
+            elif kind in room:
+                room[kind].append(cd)
             elif kind == _PENDING:
                 pending = True
+            elif kind in signals:
+                signals[kind].append((cd, detail))
         protocol = self.factory
         if pending:
             self._pending()
@@ -247,20 +255,32 @@ class GroupPort(ListeningGroup):
             self._connecting.difference_update(made)
             self._promised.difference_update(made)
             self._told(protocol.connectionsMade, made, unknownPay=False)
+        self._signal(signals[_URGENT], signals[_SOFT_ERROR])
         self._delivering = True
         try:
             more = self._deliver(limit)
         finally:
             self._delivering = False
-        if writable:
-            self._told(protocol.connectionsWritable, writable)
-        if stalled:
-            self._told(protocol.connectionsStalled, stalled)
+        if room[_WRITABLE]:
+            self._told(protocol.connectionsWritable, room[_WRITABLE])
+        if room[_STALLED]:
+            self._told(protocol.connectionsStalled, room[_STALLED])
         if losses:
             self.live -= len(losses)
             hand(protocol.connectionsLost, losses)
             self._closeIfEmpty()
         return more
+
+    def _signal(self, urgent: list[tuple[int, int]], troubled: list[tuple[int, int]]) -> None:
+        """Tell of what needs no answer, if the protocol wants to hear of it."""
+        if not (urgent or troubled) or not IGroupSignals.providedBy(self.factory):
+            return
+        handlers = (self.factory.connectionsUrgent, urgent), (self.factory.connectionsTroubled, troubled)
+        for handler, told in handlers:
+            if told:
+                _, guilty, unknown = hand(handler, told)
+                for cd, _ in guilty + unknown:
+                    self._fault(cd)
 
     def connecting(self, cd: int) -> None:
         """The protocol has begun this connection: it will hear of its end in any case."""

@@ -126,6 +126,18 @@ class IGroupTransport(Interface):
     def user(cd: int) -> int:
         """The application's 32-bit number of this connection."""
 
+    def setNoDelay(cd: int, on: bool) -> None:
+        """Let short segments of this connection leave at once, or wait for acknowledgements."""
+
+    def setKeepAlive(cd: int, on: bool) -> None:
+        """Probe this connection while it is idle, or not."""
+
+    def setUserTimeout(cd: int, timeout: float | None) -> None:
+        """Seconds without an acknowledgement after which this connection is down.
+
+        :param timeout: 0 for no limit, None for the group's `user_timeout_s`.
+        """
+
     def setUser(cd: int, value: int) -> None:
         """Set the application's 32-bit number of this connection."""
 
@@ -192,6 +204,33 @@ class IGroupProtocol(Interface):
             `ConnectionDone`, `ConnectionLost` or `ConnectionAborted`; for one that
             `IGroupTransport.connect` began and that was never made, a `ConnectError`.
         """
+
+
+class IConnectionSignals(Interface):
+    """An ordinary protocol that wants to hear of what needs no answer; asked for by adaptation."""
+
+    def urgentAnnounced(length: int) -> None:
+        """The peer has marked data as urgent (RFC 6093), or more of it; it comes in line.
+
+        :param length: so many bytes are still to come by `dataReceived` until the end of what is urgent.
+        """
+
+    def connectionTroubled(error: int) -> None:
+        """Something is wrong that may get right again (RFC 9293 SHLD-9, -25).
+
+        :param error: an errno: ETIMEDOUT when the peer has acknowledged nothing through three
+            retransmissions, else what ICMP says.
+        """
+
+
+class IGroupSignals(IGroupProtocol):
+    """A group protocol that wants to hear of what needs no answer."""
+
+    def connectionsUrgent(announcements: list[tuple[int, int]]) -> None:
+        """Peers have marked data as urgent: a list of ``(cd, length)``, see `IConnectionSignals`."""
+
+    def connectionsTroubled(troubles: list[tuple[int, int]]) -> None:
+        """Something is wrong that may get right: a list of ``(cd, errno)``, see `IConnectionSignals`."""
 
 
 class IGroupAcceptor(IGroupProtocol):

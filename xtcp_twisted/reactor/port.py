@@ -30,7 +30,7 @@ from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.addresses import pack, toTwisted
 from xtcp_twisted.reactor.logctx import LazyContext
 from xtcp_twisted.reactor.reader import Event
-from xtcp_twisted.reactor.served import DrivenGroup, ServedGroup, Stage
+from xtcp_twisted.reactor.served import DrivenGroup, ServedGroup, Stage, ordinaryOptions
 from xtcp_twisted.reactor.transport import XTCPTransport
 
 
@@ -278,6 +278,7 @@ class XTCPPort(ServedGroup, ListeningGroup):
 
     def _groupOptions(self, options: GroupOptions) -> GroupOptions:
         """A factory cannot be asked before the handshake: accept without asking."""
+        options = ordinaryOptions(options)
         return options if options.accept_credits else attrs.evolve(options, accept_credits=UNLIMITED)
 
     def _started(self) -> None:

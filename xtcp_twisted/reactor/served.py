@@ -15,6 +15,7 @@ import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.python.failure import Failure
 
+from xtcp_twisted.config import GroupOptions
 from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.errors import LocalError
@@ -30,8 +31,13 @@ SLOT: Final = 0xFFFF_FFFF
 # Plain integers: an event is compared with each of them.
 _PENDING: Final = int(EventKind.PENDING)
 _ESTABLISHED: Final = int(EventKind.ESTABLISHED)
-_WRITABLE: Final = int(EventKind.WRITABLE)
+_SIGNALS: Final = frozenset(map(int, (EventKind.WRITABLE, EventKind.URGENT, EventKind.SOFT_ERROR)))
 _ENDS: Final = frozenset(int(kind) for kind in ENDS)
+
+
+def ordinaryOptions(options: GroupOptions) -> GroupOptions:
+    """Of a group of ordinary protocols: Nagle's algorithm is on, as for sockets, if nothing is said."""
+    return attrs.evolve(options, nagle=True) if options.nagle is None else options
 
 
 class TransportTable:
@@ -128,11 +134,11 @@ class ServedGroup(DrivenGroup):
                 self._established(cd)
             elif kind == _PENDING:
                 self._pending(cd)
-            elif kind == _WRITABLE:
+            elif kind in _SIGNALS:
                 transport = self._table.get(cd)
                 if transport is not None:
                     context.current = transport
-                    transport.writable()
+                    transport.signalled(kind, detail)
             elif kind in _ENDS:
                 ends.append((cd, kind, detail))
         more = self._gd >= 0 and self._deliver(limit, context)

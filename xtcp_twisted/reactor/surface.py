@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from twisted.internet import interfaces
 from twisted.internet.address import IPv4Address, IPv6Address
 
+from xtcp_twisted.config import GroupOptions
 from xtcp_twisted.engine import Group
 from xtcp_twisted.reactor.addresses import toTwisted, unpack
 from xtcp_twisted.reactor.backlog import Backlog
@@ -46,6 +47,11 @@ class Owner(Protocol):
     def again(self) -> None: ...
 
     def forget(self, transport: Any) -> None: ...
+
+
+def flagsOf(options: GroupOptions) -> int:
+    """What a new transport has of its group's options."""
+    return (0 if options.nagle else NODELAY) | (KEEPALIVE if options.keepalive_s else 0)
 
 
 def _flag(bit: int) -> Any:
@@ -114,23 +120,13 @@ class TransportSurface:
         """An object with the few methods of a socket that applications reach for."""
         return Handle(self)
 
-    # -- ITCPTransport: options ------------------------------------------------------
-
     def getTcpNoDelay(self) -> bool:
-        """What `setTcpNoDelay` was given."""
+        """Whether short segments leave at once, without Nagle's algorithm."""
         return bool(self._flags & NODELAY)
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Remembered only: the engine joins what one turn writes and never waits for more."""
-        self._flags = self._flags & ~NODELAY | (NODELAY if enabled else 0)
-
     def getTcpKeepAlive(self) -> bool:
-        """Whether the group sends keepalive probes, or `setTcpKeepAlive` was asked for."""
-        return bool(self._flags & KEEPALIVE) or self.server.group.options.keepalive_s > 0
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Remembered only: keepalive is an option of the group (`GroupOptions.keepalive_s`)."""
-        self._flags = self._flags & ~KEEPALIVE | (KEEPALIVE if enabled else 0)
+        """Whether the connection is probed while it is idle."""
+        return bool(self._flags & KEEPALIVE)
 
     def logPrefix(self) -> str:
         """Protocol, session and host, as Twisted's server transports have it."""

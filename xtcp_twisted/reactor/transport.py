@@ -24,10 +24,11 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.backlog import Backlog
-from xtcp_twisted.reactor.interfaces import IXTCPTransport
+from xtcp_twisted.reactor.interfaces import IConnectionSignals, IXTCPTransport
 from xtcp_twisted.reactor.surface import (
     ABORTING,
     CONNECTED,
@@ -36,6 +37,8 @@ from xtcp_twisted.reactor.surface import (
     DRAINING,
     ENDED,
     FRESH,
+    KEEPALIVE,
+    NODELAY,
     PRODUCER_PAUSED,
     READING,
     SESSION_SHIFT,
@@ -45,6 +48,7 @@ from xtcp_twisted.reactor.surface import (
     WRITE_DISCONNECTING,
     Owner,
     TransportSurface,
+    flagsOf,
 )
 
 
@@ -95,7 +99,7 @@ class XTCPTransport(TransportSurface):
         #: Chunks, b"" for the end of the stream, and the reason of the end,
         #: that came while the protocol did not want them.
         self._kept: list[bytes | Failure] | None = None
-        self._flags = session << SESSION_SHIFT | CONNECTED | READING | FRESH
+        self._flags = session << SESSION_SHIFT | CONNECTED | READING | FRESH | flagsOf(server.group.options)
 
     # -- ITransport: writing -----------------------------------------------------
 
@@ -260,6 +264,21 @@ class XTCPTransport(TransportSurface):
         except LocalError:
             pass  # it has ended in the meantime; its event finds nobody
 
+    # -- ITCPTransport: options ------------------------------------------------------
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Let short segments leave at once; else they wait for acknowledgements, answers excepted."""
+        self._prefer(NODELAY, bool(enabled), self.server.group.set_nodelay)
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Probe the connection while it is idle: after the group's `keepalive_s`, or two hours."""
+        self._prefer(KEEPALIVE, bool(enabled), self.server.group.set_keepalive)
+
+    def _prefer(self, flag: int, enabled: bool, prefer: Callable[[int, bool], None]) -> None:
+        self._flags = self._flags & ~flag | (flag if enabled else 0)
+        if not self._flags & (ENDED | DISCONNECTED):
+            self._engine(prefer, enabled)
+
     # -- IConsumer -------------------------------------------------------------------
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
@@ -323,9 +342,9 @@ class XTCPTransport(TransportSurface):
         if not self._flags & (ENDED | DISCONNECTED):
             self._engine(self.server.group.pause)
 
-    def _engine(self, call: Callable[[int], None]) -> None:
+    def _engine(self, call: Callable[..., None], *args: object) -> None:
         try:
-            call(self.cd)
+            call(self.cd, *args)
         except LocalError:
             pass  # it has ended; the event that says so is on its way
 
@@ -352,6 +371,21 @@ class XTCPTransport(TransportSurface):
             self.readConnectionLost(reasons.DONE)
             return
         self._guard(self.protocol.dataReceived, data)
+
+    def signalled(self, kind: int, detail: int) -> None:
+        """WRITABLE; or URGENT or SOFT_ERROR, for a protocol that wants to hear of it."""
+        if kind == EventKind.WRITABLE:
+            self.writable()
+            return
+        protocol = IConnectionSignals(self.protocol, None)
+        if protocol is None or self._flags & DISCONNECTED:
+            return
+        if kind == EventKind.SOFT_ERROR:
+            self._guard(protocol.connectionTroubled, detail)
+            return
+        # What is kept here comes first.
+        kept = sum(len(item) for item in self._kept or () if isinstance(item, bytes))
+        self._guard(protocol.urgentAnnounced, kept + detail)
 
     def settle(self) -> None:
         """A turn lies between connectionMade and now: deliver what came with it."""

@@ -26,6 +26,7 @@ from xtcp_twisted.tcp.groups cimport G_ENDED
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_CLOSE_DUE,
     ACTIVE_LINGER,
+    ACTIVE_URGENT,
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_EOF_TAKEN,
@@ -181,6 +182,7 @@ cdef void conn_finish(conn_t *c) noexcept nogil:
         conn_reported(c)
     c.r.flags |= RECORD_DETACHED
     c.r.flags &= ~<uint32_t>RECORD_PAUSED
+    c.a.flags &= ~ACTIVE_URGENT
     c.a.flags |= ACTIVE_LINGER
     c.a.need = 0
     c.a.linger_at = c.s.now_ms + LINGER_MS

@@ -39,6 +39,7 @@ from xtcp_twisted.tcp.connection cimport (
     conn_arm,
     conn_lease,
     conn_load,
+    conn_options,
     conn_queue_output,
     conn_report,
     conn_settle,
@@ -135,6 +136,7 @@ cdef uint32_t connect_open(
     r = record_at(s, slot)
     _fill_record(s, r, tuple_, local)
     r.group_row = <uint16_t>group_row
+    r.flags = conn_options(g)
     r.mss = <uint16_t>own_mss(s, g, r.remote)
     if g.flags & GROUP_ECN_ASKS:
         r.flags |= RECORD_ECN

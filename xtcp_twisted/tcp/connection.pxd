@@ -8,8 +8,15 @@ node in order.
 from libc.stdint cimport uint16_t, uint32_t
 
 from xtcp_twisted.memory.links cimport UNLINKED
-from xtcp_twisted.tcp.groups cimport group_row_t, pool_row_t
-from xtcp_twisted.tcp.layout cimport active_t, record_t, stack_t
+from xtcp_twisted.tcp.groups cimport GROUP_KEEPALIVE, GROUP_NAGLE, group_row_t, pool_row_t
+from xtcp_twisted.tcp.layout cimport (
+    RECORD_KEEPALIVE,
+    RECORD_NAGLE,
+    RECORD_OWN_TIMEOUT,
+    active_t,
+    record_t,
+    stack_t,
+)
 from xtcp_twisted.tcp.pressure cimport pressure_seen
 
 cdef struct conn_t:
@@ -25,6 +32,7 @@ cdef enum:
     EVENT_PENDING = 0
     EVENT_ESTABLISHED = 1
     EVENT_DATA = 2
+    EVENT_URGENT = 3
     EVENT_EOF = 4
     EVENT_WRITABLE = 5
     EVENT_STALLED = 6
@@ -66,6 +74,17 @@ cdef void conn_ready_last(conn_t *c) noexcept nogil
 cdef void group_signal(group_row_t *g) noexcept nogil
 # Gives a group's row back; walks over all rows tell a free one by its flags.
 cdef void group_return(stack_t *s, uint32_t row) noexcept nogil
+
+
+cdef inline uint32_t conn_options(const group_row_t *g) noexcept nogil:
+    """RECORD_* flags that a new connection has of its group, until the application changes them."""
+    cdef uint32_t flags = RECORD_NAGLE if g.flags & GROUP_NAGLE else 0
+    return flags | RECORD_KEEPALIVE if g.flags & GROUP_KEEPALIVE else flags
+
+
+cdef inline uint32_t conn_user_timeout(const conn_t *c) noexcept nogil:
+    """R2 of RFC 9293 section 3.8.3 in ms; 0: none."""
+    return c.s.user_timeouts[c.slot] if c.r.flags & RECORD_OWN_TIMEOUT else c.g.user_timeout_ms
 
 
 cdef inline int conn_pressure(const conn_t *c) noexcept nogil:

@@ -16,6 +16,7 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_PROBE,
     ACTIVE_SYN,
     ACTIVE_TRANSMIT,
+    ACTIVE_URGENT,
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_EOF_TAKEN,
@@ -90,6 +91,7 @@ cdef bint _pending(const conn_t *c) noexcept nogil:
         | ACTIVE_LINGER
         | ACTIVE_CLOSE_DUE
         | ACTIVE_PROBE
+        | ACTIVE_URGENT
     ):
         return True
     return a.wire_ack != c.r.rcv_nxt or c.r.rcv_ackd != a.delivered or c.r.snd_una != c.r.snd_nxt
@@ -161,7 +163,7 @@ cdef void conn_reported(conn_t *c) noexcept nogil:
 
 
 cdef bint conn_times_out(const conn_t *c) noexcept nogil:
-    if not c.a.flags & ACTIVE_TRANSMIT or c.g.user_timeout_ms == 0:
+    if not c.a.flags & ACTIVE_TRANSMIT or conn_user_timeout(c) == 0:
         return False
     # A SYN has a limit of its own (MUST-23): linger_at.
     if c.a.flags & ACTIVE_SYN:
@@ -183,8 +185,8 @@ cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil:
     if a.flags & ACTIVE_LINGER and (not any[0] or earlier(a.linger_at, when)):
         when = a.linger_at
         any[0] = True
-    if conn_times_out(c) and earlier(a.progress + c.g.user_timeout_ms, when):
-        when = a.progress + c.g.user_timeout_ms
+    if conn_times_out(c) and earlier(a.progress + conn_user_timeout(c), when):
+        when = a.progress + conn_user_timeout(c)
     return when
 
 

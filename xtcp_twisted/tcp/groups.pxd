@@ -24,6 +24,8 @@ cdef enum:
     GROUP_TIMESTAMPS = 1024
     GROUP_SACK = 2048
     GROUP_CUBIC = 4096
+    GROUP_NAGLE = 8192         # new connections: nagle.pxd
+    GROUP_KEEPALIVE = 16_384   # new connections: RECORD_KEEPALIVE
     GROUP_ECN = 32_768         # agrees to ECN when the peer asks for it
     GROUP_ECN_ASKS = 65_536    # asks for it in its own SYNs, too
     GROUP_COOKIES = 1_048_576  # its requests may be answered by SYN cookies
@@ -63,7 +65,7 @@ cdef struct group_row_t:
     uint16_t next_on_port      # chain of groups that listen on one port
     uint8_t address[16]
     uint32_t ack_delay_ms
-    uint32_t keepalive_ms      # 0: off
+    uint32_t keepalive_ms
     uint32_t keepalive_interval_ms
     uint32_t user_timeout_ms   # 0: none
     uint32_t connect_timeout_ms

@@ -77,7 +77,8 @@ from xtcp_twisted.tcp.states cimport (
 )
 from xtcp_twisted.tcp.throttle cimport throttle_discard, throttle_refuses
 from xtcp_twisted.tcp.transmit cimport transmit_acknowledged, transmit_room
-from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_SACK, HAS_TIMESTAMPS, RST, SYN
+from xtcp_twisted.tcp.urgent cimport urgent_arrives
+from xtcp_twisted.wire.segment cimport ACK, FIN, HAS_SACK, HAS_TIMESTAMPS, RST, SYN, URG
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_le, seq_lt
 
 cdef enum:
@@ -372,8 +373,9 @@ cdef void _unacceptable(conn_t *c, const segment_t *seg) noexcept nogil:
     if seg.flags & ACK and seq_le(seg.seq, c.r.rcv_adv) and not _check_ack(c, seg):
         return
     if seg.seq == c.r.rcv_nxt:
-        # A probe of our closed window: always answered (MUST-37 of the other side).
+        # A probe of our closed window: always answered (MUST-37 of the other side), its URG heard (MUST-66).
         conn_ack_now(c)
+        urgent_arrives(c, seg)
     elif seg.length and seq_le(seg.seq + seg.length, c.r.rcv_nxt):
         replay_duplicate(c, seg, una)
     else:
@@ -416,6 +418,8 @@ cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
 cdef void segment_text(conn_t *c, segment_t *seg) noexcept nogil:
     if seg.length and c.r.flags & RECORD_ECN:
         ecn_arrives(c, seg)
+    if seg.flags & URG:
+        urgent_arrives(c, seg)
     if seg.length and throttle_refuses(c, seg):
         throttle_discard(c, seg)
     if seg.length or seg.flags & FIN:

@@ -14,6 +14,7 @@ from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.memory.wheel cimport node_t, wheel_t
 from xtcp_twisted.tcp.bucket cimport bucket_t
 from xtcp_twisted.tcp.groups cimport group_row_t, pool_row_t
+from xtcp_twisted.tcp.paths cimport paths_t
 from xtcp_twisted.tcp.pressure cimport pressure_t
 from xtcp_twisted.wire.segment cimport segment_t
 
@@ -90,7 +91,10 @@ cdef extern from *:
         uint32_t transmit_at;     /*  84  ms: resend or probe */
         uint32_t acknowledge_at;  /*  88  ms: the held acknowledgement */
         uint32_t progress;        /*  92  ms: the peer last acknowledged something, or we began to wait */
-        uint32_t linger_at;       /*  96  ms: a finished connection is dropped, a connecting one given up */
+        union {
+            uint32_t linger_at;   /*  96  ms: a finished connection is dropped, a connecting one given up */
+            uint32_t rcv_up;      /*  96  instead, with ACTIVE_URGENT: after the urgent data */
+        };
         uint32_t fin_seq;         /* 100  of a FIN behind a gap */
         uint16_t flags;           /* 104  ACTIVE_* */
         uint16_t events;          /* 106  1 << EventKind */
@@ -230,6 +234,7 @@ cdef extern from *:
         uint32_t acknowledge_at
         uint32_t progress
         uint32_t linger_at
+        uint32_t rcv_up
         uint32_t fin_seq
         uint16_t flags
         uint16_t events
@@ -316,6 +321,10 @@ cdef enum:
     RECORD_CWR = 32_768        # the window was reduced: the next new data says so
     RECORD_FULL_ACKED = 65_536  # a full segment has come through: its size fits the path
     RECORD_NARROWED = 131_072  # mss is less than agreed (pathmtu.pxd)
+    RECORD_NAGLE = 262_144     # small segments wait for acknowledgements (nagle.pxd)
+    RECORD_KEEPALIVE = 524_288  # probed while idle
+    RECORD_LAST_SHORT = 4_194_304  # the newest segment was not a full one
+    RECORD_OWN_TIMEOUT = 8_388_608  # its row of user_timeouts counts, not its group's option
 
     # active_t.flags
     ACTIVE_ACK_NOW = 1         # an acknowledgement leaves with the next flush
@@ -331,6 +340,7 @@ cdef enum:
     ACTIVE_TAIL = 1024         # transmit_at is the tail loss probe's (RFC 8985 section 7)
     ACTIVE_SYN = 2048          # active open: our SYN is not acknowledged
     ACTIVE_SYN_NOW = 4096      # it leaves with the next flush
+    ACTIVE_URGENT = 8192       # rcv_up holds: the application has not read so far; never with ACTIVE_LINGER
 
     # half_open_t.flags
     HALF_REPORTED = 1
@@ -354,9 +364,6 @@ cdef enum:
     PORT_COUNTERS = 256        # of the choice of ephemeral ports
     REPLIES = 4096             # answers that belong to no record, queued for one flush
     TRAY_BYTES = 262_144       # of ICMP, queued for one flush
-    PATHS = 1024               # destinations whose path is known to be narrow
-    PATH_WAYS = 4              # places that one destination may take
-    NARROWED = 4096            # connections whose segments are to grow again
 
 cdef struct local_row_t:
     uint8_t address[16]
@@ -380,26 +387,6 @@ cdef struct limits_t:
     uint32_t first_port        # of the ephemeral ones
     uint32_t last_port
 
-# A destination behind a link that is narrower than ours (RFC 8201 section 5.2).
-cdef struct path_t:
-    uint8_t remote[16]
-    uint32_t learned           # s
-    uint16_t mtu               # 0: the place is free
-
-# A connection whose segments became smaller than its peer allows.
-cdef struct narrowed_t:
-    uint32_t slot
-    uint32_t generation
-    uint32_t since             # s
-    uint16_t mss               # as agreed in the handshake
-
-cdef struct paths_t:
-    path_t *rows               # PATHS, in sets of PATH_WAYS
-    narrowed_t *narrowed       # ring of NARROWED, the oldest first
-    uint32_t head
-    uint32_t count
-    bint known                 # some destination was ever narrow
-
 cdef struct stack_t:
     arena_t arena
     keys_t keys
@@ -409,6 +396,7 @@ cdef struct stack_t:
     bint started               # a first `now` is known
 
     slab_t records             # record_t
+    uint32_t *user_timeouts    # ms, by row of records: touched for connections that differ from their group
     slab_t actives             # active_t
     slab_t half_opens          # half_open_t
     slab_t recoveries          # recovery_t
@@ -459,7 +447,6 @@ cdef struct stack_t:
     uint32_t hand_at           # ms: its next slice
     uint32_t falls_seen        # pressure.falls when the present walk over short sends began
     uint32_t to_wake           # records that this walk has still to visit
-    uint32_t keepalive_groups
 
     uint32_t state_counts[11]
     uint64_t counters[160]

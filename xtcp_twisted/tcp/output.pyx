@@ -16,6 +16,7 @@ then what was never sent (RFC 6675 section 4, NextSeg).
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from xtcp_twisted import config
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport ack_number, ack_sent, window_field
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout, segment_size
@@ -59,6 +60,7 @@ from xtcp_twisted.tcp.layout cimport (
     extent_at,
     local_at,
 )
+from xtcp_twisted.tcp.nagle cimport nagle_sent, nagle_waits, window_is_silly
 from xtcp_twisted.tcp.recovery cimport recovery_sent
 from xtcp_twisted.tcp.reply cimport reply_pop
 from xtcp_twisted.tcp.sackblocks cimport sack_fill, sack_length
@@ -74,6 +76,8 @@ from xtcp_twisted.tcp.transmit cimport transmit_copy, transmit_sent
 from xtcp_twisted.wire.segment cimport ACK, ECE, FIN, HAS_TIMESTAMPS, PSH, segment_t
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt, seq_min
 from xtcp_twisted.wire.tcp cimport headers_length, write_headers
+
+cdef uint32_t OVERRIDE_MS = config.OVERRIDE_MS
 
 
 cdef struct plan_t:
@@ -96,7 +100,7 @@ cdef uint32_t _window_left(const conn_t *c, uint32_t seq) noexcept nogil:
 
 
 cdef bint _plan_probe(conn_t *c, plan_t *plan) noexcept nogil:
-    """One byte, or the FIN, into a closed window (RFC 9293 MUST-36)."""
+    """One byte, or the FIN, into a closed window (RFC 9293 MUST-36); or what a small one takes."""
     if not c.a.flags & ACTIVE_PROBE:
         return False
     c.a.flags &= ~ACTIVE_PROBE
@@ -109,7 +113,12 @@ cdef bint _plan_probe(conn_t *c, plan_t *plan) noexcept nogil:
         if not c.r.flags & RECORD_FIN_QUEUED:
             return False
         plan.flags = FIN
-    c.s.counters[C_WINDOW_PROBES] += 1
+    if c.r.snd_wnd and plan.seq == c.r.snd_nxt:
+        # Section 3.8.6.2.1 (4): the override timeout.
+        plan.length = min(c.r.snd_lbb - plan.seq, min(c.r.snd_wnd, _text_size(c)))
+        nagle_sent(c, False)
+    else:
+        c.s.counters[C_WINDOW_PROBES] += 1
     return True
 
 
@@ -164,13 +173,14 @@ cdef bint _plan_new(conn_t *c, plan_t *plan, bint probe) noexcept nogil:
     plan.length = min(queued, min(left, mss))
     if plan.length == 0 and not c.r.flags & RECORD_FIN_QUEUED:
         return False
-    # Sender's silly window avoidance (section 3.8.6.2.1): full, or all there is, or half the largest window.
-    if plan.length < mss and plan.length < queued and plan.length < c.r.max_snd_wnd // 2:
+    if plan.length < mss and (window_is_silly(c, plan.length, queued) or not probe and nagle_waits(c)):
         return False
     pipe = scoreboard_pipe(c)
     if pipe and pipe + plan.length > c.r.cwnd and not probe:
         c.a.flags |= ACTIVE_LIMITED
         return False
+    if plan.length:
+        nagle_sent(c, plan.length == mss)
     _end_flags(c, plan)
     return True
 
@@ -284,15 +294,21 @@ cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
         c.a.transmit_at = c.s.now_ms + retransmission_timeout(c.r)
 
 
+cdef uint32_t _patience(const conn_t *c) noexcept nogil:
+    """The first zero-window probe comes after an RTO (SHLD-29); a small window is not waited for as long."""
+    cdef uint32_t rto = retransmission_timeout(c.r)
+    return OVERRIDE_MS if c.r.snd_wnd and rto > OVERRIDE_MS else rto
+
+
 cdef void _wait_for_window(conn_t *c) noexcept nogil:
-    """Something to send, nothing in flight, and no window: the persist timer (section 3.8.6.1)."""
+    """Something to send, nothing in flight, and no window worth it: the persist timer (section 3.8.6.1)."""
     cdef bint unsent = c.r.snd_nxt != c.r.snd_lbb + (c.r.flags & RECORD_FIN_SENT != 0)
     if c.r.flags & RECORD_FIN_QUEUED and not c.r.flags & RECORD_FIN_SENT:
         unsent = True
     if unsent and not c.a.flags & ACTIVE_TRANSMIT:
         c.a.flags |= ACTIVE_TRANSMIT
         c.a.progress = c.s.now_ms
-        c.a.transmit_at = c.s.now_ms + retransmission_timeout(c.r)
+        c.a.transmit_at = c.s.now_ms + _patience(c)
 
 
 cdef bint _plan(conn_t *c, plan_t *plan) noexcept nogil:

@@ -12,14 +12,23 @@ from xtcp_twisted import config
 from xtcp_twisted.memory.slab cimport NONE, slab_take
 from xtcp_twisted.tcp.acknowledge cimport first_window
 from xtcp_twisted.tcp.congestion cimport initial_window, round_trip_sample, segment_size
-from xtcp_twisted.tcp.connection cimport EVENT_ESTABLISHED, EVENT_WRITABLE, conn_load, conn_report
+from xtcp_twisted.tcp.connection cimport (
+    EVENT_ESTABLISHED,
+    EVENT_WRITABLE,
+    conn_load,
+    conn_options,
+    conn_report,
+)
 from xtcp_twisted.tcp.counters cimport C_ECN_AGREED, C_PASSIVE_OPENS
 from xtcp_twisted.tcp.groups cimport group_row_t
 from xtcp_twisted.tcp.layout cimport (
     HALF_AGAIN,
     HALF_ECN,
     RECORD_ECN,
+    RECORD_KEEPALIVE,
+    RECORD_NAGLE,
     RECORD_NARROWED,
+    RECORD_OWN_TIMEOUT,
     RECORD_PAUSED,
     RECORD_SACK,
     RECORD_SCALING,
@@ -36,6 +45,10 @@ from xtcp_twisted.tcp.tuples cimport timestamp_offset
 from xtcp_twisted.wire.segment cimport (
     ACK, ECE, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, SYN
 )
+
+cdef enum:
+    # What the application said, and was told, before the handshake was complete.
+    KEPT = RECORD_PAUSED | RECORD_SHORT | RECORD_NAGLE | RECORD_KEEPALIVE | RECORD_OWN_TIMEOUT
 
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
@@ -92,6 +105,7 @@ cdef uint32_t passive_record(stack_t *s, const half_open_t *h, uint32_t group_ro
     r.rcv_nxt = r.rcv_ackd = r.rcv_adv = h.irs + 1
     r.snd_una = r.snd_nxt = r.snd_lbb = h.iss + 1
     pathmtu_begin(s, slot)
+    r.flags |= conn_options(&s.groups[group_row])
     s.groups[group_row].references += 1
     r.state = SYN_RECEIVED
     return slot
@@ -101,8 +115,7 @@ cdef void _complete(record_t *r, const half_open_t *h, const segment_t *seg, uin
     """The sequence variables of a connection whose handshake this segment completes."""
     r.rcv_adv = h.irs + 1 + window
     r.scales = <uint8_t>(WINDOW_SCALE << 4 | h.scale)
-    # What the application said and was told before.
-    r.flags &= RECORD_PAUSED | RECORD_SHORT | RECORD_NARROWED
+    r.flags &= RECORD_NARROWED | KEPT
     if h.has & HAS_SCALE:
         r.flags |= RECORD_SCALING
     if h.has & HAS_SACK_PERMITTED:

@@ -38,16 +38,12 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_REORDER,
     ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
-    NARROWED,
-    PATHS,
-    PATH_WAYS,
     RECORD_FULL_ACKED,
     RECORD_NARROWED,
-    narrowed_t,
-    path_t,
     record_at,
     record_t,
 )
+from xtcp_twisted.tcp.paths cimport NARROWED, PATH_WAYS, PATHS, narrowed_t, path_t
 from xtcp_twisted.tcp.recovery cimport recovery_window_opened
 from xtcp_twisted.wire.segment cimport is_mapped
 

@@ -23,7 +23,9 @@ from xtcp_twisted.tcp.connection cimport (
     conn_queue_output,
     conn_report,
     conn_settle,
+    conn_soft_error,
     conn_times_out,
+    conn_user_timeout,
 )
 from xtcp_twisted.tcp.counters cimport (
     C_ABORT_ON_TIMEOUT,
@@ -40,6 +42,7 @@ from xtcp_twisted.tcp.layout cimport (
     ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
     RECORD_ENDED,
+    RECORD_KEEPALIVE,
     RECORD_PROMISED,
     RECORD_SHORT,
     RECORD_TIMESTAMPS,
@@ -57,6 +60,7 @@ from xtcp_twisted.tcp.tailprobe cimport tailprobe_fire
 from xtcp_twisted.tcp.timewait cimport time_wait_age
 from xtcp_twisted.tcp.transmit cimport transmit_room
 
+cdef int R1_RETRANSMISSIONS = config.R1_RETRANSMISSIONS
 cdef uint32_t SWEEP_MS = int(config.SWEEP_S * 1000)
 
 cdef enum:
@@ -71,7 +75,13 @@ cdef void _retransmit(conn_t *c) noexcept nogil:
     """RFC 6298 (5.4) to (5.6), or a probe when the peer's window is closed (RFC 9293 section 3.8.6.1)."""
     if c.a.flags & ACTIVE_SYN:
         connect_again(c)
-    elif c.r.snd_una == c.r.snd_nxt or c.r.snd_wnd == 0:
+    elif c.r.snd_una == c.r.snd_nxt and c.r.snd_wnd:
+        # No loss: the override timeout of a window too small to be filled (section 3.8.6.2.1 (4)).
+        c.a.flags &= ~ACTIVE_TRANSMIT
+        c.a.flags |= ACTIVE_PROBE
+        conn_queue_output(c)
+        return
+    elif c.r.snd_wnd == 0:
         c.a.flags |= ACTIVE_PROBE
         if c.r.resends == 0:
             c.a.progress = c.s.now_ms
@@ -80,6 +90,9 @@ cdef void _retransmit(conn_t *c) noexcept nogil:
         recovery_timeout(c)
         pathmtu_timeout(c)
     recovery_back_off(c)
+    if c.r.resends == R1_RETRANSMISSIONS and not c.a.flags & ACTIVE_SYN:
+        # Section 3.8.3, R1: the application is told (SHLD-9); there is but one way to the peer to blame.
+        conn_soft_error(c, ETIMEDOUT)
     conn_queue_output(c)
 
 
@@ -102,7 +115,7 @@ cdef void _fire(conn_t *c) noexcept nogil:
         else:
             conn_free(c)
         return
-    if conn_times_out(c) and not earlier(now, c.a.progress + c.g.user_timeout_ms):
+    if conn_times_out(c) and not earlier(now, c.a.progress + conn_user_timeout(c)):
         c.s.counters[C_ABORT_ON_TIMEOUT] += 1
         conn_fail(c, EVENT_DOWN, ETIMEDOUT)
         return
@@ -151,11 +164,11 @@ cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
         r.flags |= RECORD_TS_STALE
     if 8 * <uint16_t>((s.now_ms >> 3) - r.last_sent) > LONG_AGO_MS:
         r.last_sent = 0
-    if not s.keepalive_groups and not r.flags & RECORD_SHORT:
+    if not r.flags & (RECORD_KEEPALIVE | RECORD_SHORT):
         return
     conn_load(&c, s, slot)
     _wake(&c)
-    if c.g.keepalive_ms == 0 or idle < c.g.keepalive_ms + r.probes * c.g.keepalive_interval_ms:
+    if not r.flags & RECORD_KEEPALIVE or idle < c.g.keepalive_ms + r.probes * c.g.keepalive_interval_ms:
         return
     if c.a != NULL and c.a.flags & ACTIVE_TRANSMIT:
         return

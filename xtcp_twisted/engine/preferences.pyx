@@ -1,0 +1,36 @@
+"""Preferences of single connections; see preferences.pxd."""
+
+from libc.stdint cimport uint32_t
+
+from xtcp_twisted.errors import LocalError
+from xtcp_twisted.tcp.connection cimport conn_arm
+from xtcp_twisted.tcp.layout cimport RECORD_KEEPALIVE, RECORD_OWN_TIMEOUT
+
+cdef enum:
+    LONGEST_S = 1_000_000
+
+
+cdef int prefer_user_timeout(conn_t *c, object timeout_s) except -1:
+    if timeout_s is None:
+        c.r.flags &= ~<uint32_t>RECORD_OWN_TIMEOUT
+    else:
+        good = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+        if not good or not (timeout_s == 0 or 1 <= timeout_s <= LONGEST_S):
+            raise LocalError(
+                f"timeout_s: {timeout_s!r} is not allowed; give seconds from 1 to {LONGEST_S:,},"
+                " 0 for no limit, or None for the group's"
+            )
+        c.r.flags |= RECORD_OWN_TIMEOUT
+        c.s.user_timeouts[c.slot] = <uint32_t>(timeout_s * 1000)
+    if c.a != NULL:
+        conn_arm(c)
+    return 0
+
+
+cdef int prefer_keepalive(conn_t *c, bint on) except -1:
+    c.r.probes = 0
+    if on:
+        c.r.flags |= RECORD_KEEPALIVE
+    else:
+        c.r.flags &= ~<uint32_t>RECORD_KEEPALIVE
+    return 0
