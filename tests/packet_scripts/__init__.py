@@ -23,7 +23,8 @@ The parts, from the text to the verdict:
     inbound       the peer's packets, as bytes
     expectation   which packet of the engine answers to which line, and when
     comparison    whether it is the packet that the line describes
-    system_calls  what the application does
+    system_calls  what the application does       xtcp_calls: what sockets have no words for
+    tcp_info      what blocks of code assert about a connection
     player        the timeline that drives all of them
     verdicts      one script, in a process of its own; the summary of many
 

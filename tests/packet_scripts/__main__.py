@@ -25,8 +25,13 @@ PASSIVIZE: Final = "passivize"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play what the command line names; returns the exit status."""
     options = _parser().parse_args(arguments)
+    try:
+        scripts = list(_scripts(options))
+    except OSError as error:
+        print(f"the list cannot be read: {error}", file=sys.stderr)
+        return 2
     verdicts = []
-    for path, mode, tier in _scripts(options):
+    for path, mode, tier in scripts:
         verdict = judge_apart(
             path,
             limit=options.time_limit,
@@ -44,7 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(*summary(verdicts), sep="\n")
     if options.json:
-        Path(options.json).write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
+        try:
+            Path(options.json).write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
+        except OSError as error:
+            print(f"the verdicts cannot be written: {error}", file=sys.stderr)
+            return 2
     return int(failed(verdicts))
 
 
@@ -80,7 +89,7 @@ def _scripts(options: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
     """Paths, modes and tiers of the scripts to play."""
     for path in options.scripts:
         yield path, "", ""
-    lines = Path(options.list).read_text().splitlines() if options.list else []
+    lines = Path(options.list).read_text(errors="replace").splitlines() if options.list else []
     for line in lines:
         path, mode, tier, *_ = [*map(str.strip, line.split("\t")), "", ""]
         if path and not path.startswith("#"):

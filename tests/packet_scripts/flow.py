@@ -56,6 +56,7 @@ class Flow:
     :ivar active: the engine opens it.
     :ivar ended: the peer has reset it: its next SYN may open another connection, with another number.
     :ivar acked: the highest acknowledgement number of the peer, as the script writes it.
+    :ivar shut: the peer's window is closed; `probed`: with an octet where the script's kernel sends none.
     :ivar urgent: urgent data was sent, whose bytes need not lie where they belong.
     """
 
@@ -67,6 +68,8 @@ class Flow:
     active: bool = False
     ended: bool = False
     acked: int = 0
+    shut: bool = False
+    probed: bool = False
     urgent: bool = False
     synced: bool = False
     _opened: bool = False

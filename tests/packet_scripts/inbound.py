@@ -85,7 +85,7 @@ def tcp_bytes(packet: TcpPacket, flow: Flow, setup: Setup) -> bytes:
     if "R" in packet.flags:
         flow.ended = True
     if "." in packet.flags:
-        flow.acked = max(flow.acked, ack)
+        flow.acked, flow.shut = max(flow.acked, ack), packet.window == 0
     if "U" in packet.flags:
         flow.urgent = True
     tos = packet.tos or 0

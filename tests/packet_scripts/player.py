@@ -15,8 +15,10 @@ from .expectation import PATIENCE, Expectations, Window
 from .script import ANY, Call, Code, Command, Event, Inbound, Mismatch, Outbound, Script, Unsupported, When
 from .setup import Setup, counted_states, setup_for
 from .sockets import SocketError, Sockets, WouldBlock
-from .system_calls import Operation, XTCPCalls
+from .system_calls import Operation
+from .tcp_info import Assertions
 from .traffic import LOOK, Traffic
+from .xtcp_calls import XTCPCalls
 
 #: What a call came to: a number, nothing to compare, or the name of an errno.
 Outcome = int | str | None
@@ -36,7 +38,7 @@ class _Blocked:
 class Player:
     """Plays one script against a fresh engine.
 
-    :ivar unchecked: blocks of code about the kernel's TCP_INFO, which nothing here answers to.
+    :ivar assertions: what the script's blocks of code say about its connections.
     :ivar warnings: what is strange and no failure.
     """
 
@@ -47,7 +49,7 @@ class Player:
         self.traffic.look = self._try_blocked
         self.expectations = Expectations(self.traffic, elastic=elastic and not self.setup.strict_acks)
         self.calls = XTCPCalls(self.traffic)
-        self.unchecked = 0
+        self.assertions = Assertions(elastic=elastic)
         self.warnings: list[str] = []
         self._blocked: list[_Blocked] = []
         self._previous: tuple[float, When] | None = None
@@ -97,7 +99,7 @@ class Player:
             elif isinstance(action, Command):
                 self._command(event, action)
             elif isinstance(action, Code):
-                self.unchecked += 1
+                self.assertions.check(action.text, self.calls.tcp_info(), event.line)
             self.traffic.collect()
         self._previous = time, event.when
 

@@ -147,7 +147,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A block of Python about the kernel's TCP_INFO."""
+    """A block of Python about the kernel's TCP_INFO; it is read, never run."""
 
     text: str
 

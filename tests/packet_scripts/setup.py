@@ -35,6 +35,9 @@ _ADDRESSES: Final = {
     6: ("fd3d:a0b:17d6::1", "fd3d:fa7b:d17d::1"),
 }
 _SYSCTL: Final = re.compile(r"""(?:/proc/sys/)?((?:net|kern)[\w./]*)=("[^"]*"|'[^']*'|\S+)""")
+#: Both systems number them alike.
+_ECN_MODES: Final = {"0": "off", "1": "on", "2": "passive"}
+_LINUX: Final = re.compile(r"\bnet[./]ipv4\b|defaults\.sh|set_sysctls")
 _COUNT: Final = re.compile(r"grep -c '?(\w+)'?\s*\|\s*grep (\d+)")
 
 
@@ -47,6 +50,7 @@ class Setup:
     :ivar tolerance: seconds by which a packet may be early or late.
     :ivar stretch: the same, as a part of the time since the line before.
     :ivar tick: seconds of one step of the engine's timestamps, as the script has it; 0: not compared.
+    :ivar linux: the script speaks of Linux, whose TCP_INFO counts windows in segments.
     :ivar by_script: connection requests wait for the script's `xtcp_accept`.
     """
 
@@ -60,6 +64,7 @@ class Setup:
     stretch: float = 0.125
     tick: float = 0.0
     by_script: bool = False
+    linux: bool = False
     strict_acks: bool = False
     strict_segments: bool = False
     group: dict[str, Any] = field(default_factory=dict)
@@ -83,6 +88,7 @@ class Setup:
 
     def shell(self, text: str) -> None:
         """Take from a shell line the sysctls that mean something here."""
+        self.linux = self.linux or bool(_LINUX.search(text))
         for name, value in _SYSCTL.findall(text):
             self._sysctl(name.replace("/", "."), value.strip("\"'`"))
 
@@ -95,6 +101,8 @@ class Setup:
             self.group["timestamps"] = self.group["window_scaling"] = value != "0"
         elif name in {"net.ipv4.tcp_sack", "net.inet.tcp.sack.enable"}:
             self.group["sack"] = value != "0"
+        elif name in {"net.ipv4.tcp_ecn", "net.inet.tcp.ecn.enable"} and value in _ECN_MODES:
+            self.group["ecn"] = _ECN_MODES[value]
         elif name == "net.ipv4.tcp_congestion_control" and value in CONGESTION_CONTROLS:
             self.group["congestion"] = value
         elif name == "net.inet.tcp.recvspace":
@@ -108,6 +116,10 @@ class Setup:
             self.receive_buffer = max(value, 4 * KiB)
         elif name == "TCP_MAXSEG":
             self.group["mss"] = value
+        elif name in {"IP_TOS", "IPV6_TCLASS"}:
+            self.group["dscp"] = value >> 2
+        elif name in {"IP_TTL", "IPV6_UNICAST_HOPS"}:
+            self.group["hop_limit"] = value
         elif name == "TCP_USER_TIMEOUT":
             self.group["user_timeout_s"] = value / 1000
         else:

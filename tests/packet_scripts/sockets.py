@@ -45,6 +45,9 @@ _HARMLESS: Final = {
     "TCP_NODELAY",
     "SO_SNDBUF",
     "SO_SNDBUFFORCE",
+    "SO_PRIORITY",
+    "SO_MARK",
+    "TCP_QUICKACK",
     "IPV6_V6ONLY",
 }
 #: Names of other systems for the engine's states.
@@ -268,6 +271,12 @@ class Sockets:
                     group.send(cd, b"", len(data))
         return data
 
+    def need(self, socket: Socket, size: int) -> None:
+        """Offer the connection's bytes again when so many are there."""
+        group, cd = _connected(socket)
+        with self._call():
+            group.need(cd, size)
+
     def _take(self, socket: Socket, most: int) -> bytes | None:
         """What the engine offers of this connection alone: the others are paused."""
         if socket.over:
@@ -360,7 +369,7 @@ class Sockets:
 
     def unread(self, socket: Socket) -> int:
         """Bytes that `recv` would return."""
-        info = self._info(socket)
+        info = self.info(socket)
         return info.held - info.delivered if info else 0
 
     def ready(self, socket: Socket) -> set[str]:
@@ -369,12 +378,13 @@ class Sockets:
             return {"POLLIN", "POLLOUT", "POLLHUP"} | ({"POLLERR"} if socket.error else set())
         if socket.cd is None:
             return {"POLLIN"} if self._established else set()
-        info = self._info(socket)
+        info = self.info(socket)
         readable = info is not None and (self.unread(socket) > 0 or info.state in _PEER_DONE)
         blocked = socket.full or socket.connecting
         return ({"POLLIN"} if readable else set()) | (set() if blocked else {"POLLOUT"})
 
-    def _info(self, socket: Socket) -> ConnectionInfo | None:
+    def info(self, socket: Socket) -> ConnectionInfo | None:
+        """What the engine tells about a connection; None when it has ended."""
         if socket.over:
             return None
         group, cd = _connected(socket)

@@ -1,15 +1,7 @@
 """The system calls of a script's application, as operations that can be tried until they succeed.
 
 A call is prepared once, which finds out what it is about, and done as often as
-it blocks.  Calls of this project's own, for what sockets have no words for:
-
-    xtcp_pending(3) = n                  how many connection requests wait
-    xtcp_accept(3) = 4                   accept the oldest: its SYN-ACK leaves
-    xtcp_refuse(3) = 0                   refuse it
-    xtcp_credit(3, n) = 0                post accept credits
-    xtcp_recv(4, offset, most) = n       take data, which begins at that place of the stream
-    xtcp_send(4, ..., n, ackd) = n       send, and acknowledge `ackd` bytes of what was taken
-    xtcp_broadcast(3, ..., n) = m        the same bytes to all connections
+it blocks.
 """
 
 from __future__ import annotations
@@ -21,6 +13,7 @@ from dataclasses import dataclass
 from .flow import Flow, application_bytes, peer_bytes
 from .script import ANY, Call, Event, Mismatch, Symbol, Unsupported, Wild
 from .sockets import Socket, SocketError, WouldBlock
+from .tcp_info import values_of
 from .traffic import Traffic
 
 #: Tries the call: its result, or None when that is not to be compared.
@@ -76,6 +69,14 @@ class SystemCalls:
         if not _is_number(call.arguments[:1]) or call.arguments[0] not in self.descriptors:
             raise SocketError("EBADF")
         return self.descriptors[call.arguments[0]]
+
+    def tcp_info(self) -> dict[str, int | float]:
+        """TCP_INFO of the connection that the script's lines are about; empty without one."""
+        for descriptor in self.descriptors.values():
+            if descriptor.socket.cd is not None and descriptor.flow is self.traffic.flow:
+                info = self.sockets.info(descriptor.socket)
+                return values_of(info, windows=self.sockets.setup.linux) if info else {}
+        return {}
 
     # --- opening --------------------------------------------------------------
 
@@ -288,72 +289,6 @@ class SystemCalls:
             return found
 
         return poll
-
-
-class XTCPCalls(SystemCalls):
-    """And the calls that only this engine has."""
-
-    def _call_xtcp_pending(self, call: Call) -> Operation:
-        descriptor = self._descriptor(call)
-        return lambda: self.sockets.pending(descriptor.socket)
-
-    def _call_xtcp_accept(self, call: Call) -> Operation:
-        descriptor = self._descriptor(call)
-        return lambda: self._opened(call, self.sockets.accept_request(descriptor.socket))
-
-    def _call_xtcp_refuse(self, call: Call) -> Operation:
-        descriptor = self._descriptor(call)
-
-        def refuse() -> int:
-            self.sockets.refuse_request(descriptor.socket)
-            return 0
-
-        return refuse
-
-    def _call_xtcp_credit(self, call: Call) -> Operation:
-        descriptor = self._descriptor(call)
-
-        def credit() -> int:
-            self.sockets.credit(descriptor.socket, call.arguments[1])
-            return 0
-
-        return credit
-
-    def _call_xtcp_recv(self, call: Call) -> Operation:
-        descriptor = self._descriptor(call)
-        _, offset, most = call.arguments
-
-        def receive() -> int:
-            data = self.sockets.recv(descriptor.socket, most)
-            self._check_bytes(call, descriptor, data, offset)
-            return len(data)
-
-        return receive
-
-    def _call_xtcp_send(self, call: Call) -> Operation:
-        descriptor = self._descriptor(call)
-        _, _, length, ackd = call.arguments
-
-        def send() -> int:
-            data = application_bytes(descriptor.written, length)
-            taken = self.sockets.send(descriptor.socket, data, ackd)
-            descriptor.written += taken
-            return taken
-
-        return send
-
-    def _call_xtcp_broadcast(self, call: Call) -> Operation:
-        descriptor = self._descriptor(call)
-
-        def broadcast() -> int:
-            connections = [d for d in self.descriptors.values() if d.socket.cd is not None]
-            (written,) = {d.written for d in connections}
-            reached = self.sockets.broadcast(descriptor.socket, application_bytes(written, call.arguments[2]))
-            for connection in connections:
-                connection.written += call.arguments[2]
-            return reached
-
-        return broadcast
 
 
 def _is_number(arguments: list[object]) -> bool:

@@ -11,7 +11,7 @@ from .verdicts import judge
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.pkt"))
 
 
-@pytest.mark.feature("P08", "P14", "P15", "P18")
+@pytest.mark.feature("P08", "P14", "P15", "P18", "P22")
 @pytest.mark.parametrize("first", [0, 0xFFFF_FFF0], ids=["", "wrapping"])
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script(path: Path, first: int) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -284,9 +285,90 @@ def test_what_cannot_be_played_is_skipped(verdict: Play) -> None:
     assert (found.status, found.reason) == ("SKIP", "setsockopt TCP_CORK")
 
 
-def test_code_is_counted_and_not_run(verdict: Play) -> None:
-    found = verdict(WHOLE + "+0 %{ assert False }%")
-    assert (found.status, found.unchecked) == ("PASS", 1)
+LINUX = "`sysctl -q net.ipv4.tcp_sack=1`\n" + WHOLE.replace("mss 1000", "mss 1000,nop,nop,sackOK").replace(
+    "<mss 1460", "<mss 1460,sackOK"
+)
+
+
+@pytest.mark.parametrize(
+    "code,checked,unchecked",
+    [
+        ("assert tcpi_state == TCPI_ESTABLISHED, tcpi_state", 1, 0),
+        ("assert TCP_ESTABLISHED == tcpi_state and not tcpi_state == TCP_CLOSE", 1, 0),
+        ("\n  assert tcpi_snd_mss == 988\n  assert 80*1000 <= tcpi_rtt <= 120 * 1000\n", 2, 0),
+        ("assert tcpi_snd_ssthresh == TCP_INFINITE_SSTHRESH; assert tcpi_unacked <= 2", 1, 1),
+        ("print(tcpi_snd_cwnd); cwnd = 5; cwnd += 5; assert tcpi_snd_cwnd == cwnd, tcpi_snd_cwnd", 1, 0),
+        ("assert tcpi_reordering == 3", 0, 1),
+        ("import os; os._exit(3)", 0, 1),
+        ("assert (lambda: 1)()", 0, 1),
+        ("assert 1 / 0", 0, 1),
+        ("assert 'a' * 3", 0, 1),
+        ("this is no Python", 0, 1),
+    ],
+)
+def test_code_is_read_and_not_run(verdict: Play, code: str, checked: int, unchecked: int) -> None:
+    found = verdict(LINUX + f"+0 %{{ {code} }}%")
+    assert (found.status, found.reason) == ("PASS", "")
+    assert (found.checked, found.unchecked, found.warnings) == (checked, unchecked, [])
+
+
+def test_a_false_assertion_fails(verdict: Play) -> None:
+    found = verdict(LINUX + "+0 %{ assert tcpi_state == TCPI_CLOSED }%")
+    assert (found.status, found.line) == ("FAIL", len(LINUX.splitlines()) + 1)
+    assert found.reason == "assertion: tcpi_state == TCPI_CLOSED, with tcpi_state = 1"
+
+
+def test_a_window_is_the_engines_own(verdict: Play) -> None:
+    """As Linux counts it; another TCP's script does not say how it does."""
+    text = "+0 %{ assert tcpi_snd_cwnd == 11 }%"
+    found = verdict(LINUX + text)
+    assert (found.status, len(found.warnings)) == ("PASS", 1)
+    assert found.warnings[0].startswith("assertion: tcpi_snd_cwnd == 11, with tcpi_snd_cwnd = 10")
+    assert verdict(LINUX + text, elastic=False).reason == found.warnings[0].partition(" (line")[0]
+    assert verdict(WHOLE + text).unchecked == 1
+
+
+class TestProbesOfAClosedWindow:
+    """With a new octet or without: RFC 9293 section 3.8.6.1 wants one, Linux sends none."""
+
+    TEXT = """
+0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0   bind(3, ..., ...) = 0
++0   listen(3, 1) = 0
++0   < S 0:0(0) win 1000 <mss 1000>
++0   > S. 0:0(0) ack 1 <mss 1460>
++.01 < . 1:1(0) ack 1 win 0
++0   accept(3, ..., ...) = 4
++0   write(4, ..., 500) = 500
++.2  > . 0:0(0) ack 1
+"""
+
+    def test_both_are_probes(self, verdict: Play) -> None:
+        found = verdict(self.TEXT)
+        assert (found.status, found.other_probes) == ("PASS", 1), found.reason
+        assert verdict(self.TEXT, elastic=False).status == "FAIL"
+
+    def test_what_follows_is_cut_elsewhere(self, verdict: Play) -> None:
+        """The octet that went ahead comes again by itself; the bytes and their order are the script's."""
+        text = (
+            self.TEXT.replace("500) = 500", "4000) = 4000").replace("+.2  >", "+.2~+.2 >")
+            + """
++.1  < . 1:1(0) ack 1 win 4000
++0   > . 1:2001(2000) ack 1
++0   > P. 2001:4001(2000) ack 1
+"""
+        )
+        found = verdict(text)
+        assert found.status == "PASS", found.reason
+        assert verdict(text.replace("2001:4001(2000)", "2002:4001(1999)")).status == "FAIL"
+
+    def test_a_probe_has_its_time_and_its_numbers(self, verdict: Play) -> None:
+        assert "timing" in verdict(self.TEXT.replace("+.2 ", "+.3 ")).reason
+        assert "ack: expected 2" in verdict(self.TEXT.replace("0:0(0) ack 1\n", "0:0(0) ack 2\n")).reason
+
+    def test_an_octet_into_an_open_window_is_none(self, verdict: Play) -> None:
+        text = self.TEXT.replace("ack 1 win 0", "ack 1 win 1")
+        assert verdict(text).status == "FAIL"
 
 
 def test_a_broken_script_is_an_error(verdict: Play) -> None:
@@ -359,6 +441,34 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: 
     written = json.loads((tmp_path / "out.json").read_text())
     assert [(entry["status"], entry["tier"]) for entry in written][:2] == [("PASS", "core"), ("SKIP", "cc")]
     assert written[0]["log"]
+
+
+def test_a_list_with_what_is_no_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line has its verdict, and the others are played."""
+    (tmp_path / "good.pkt").write_text(WHOLE)
+    (tmp_path / "binary.pkt").write_bytes(bytes(range(256)) * 10)
+    (tmp_path / "deep.pkt").write_text("0 f(" + "[" * 100_000)
+    (tmp_path / "greedy.pkt").write_text(WHOLE + "+0 write(4, ..., 99999999999999) = 1\n")
+    (tmp_path / "folder.pkt").mkdir()
+    names = ["missing.pkt", "binary.pkt", "deep.pkt", "greedy.pkt", "folder.pkt", "good.pkt"]
+    (tmp_path / "list.tsv").write_text("\n".join(names))
+    out = tmp_path / "out.json"
+    assert main(["--root", str(tmp_path), "--list", str(tmp_path / "list.tsv"), "--json", str(out)]) == 1
+    found = json.loads(out.read_text())
+    assert [(v["path"].rsplit("/")[-1], v["status"]) for v in found] == [
+        *((name, "ERROR") for name in names[:-1]),
+        ("good.pkt", "PASS"),
+    ]
+    assert all(v["reason"] for v in found[:-1])
+    assert set(found[0]) == {field.name for field in fields(Verdict)}
+
+
+def test_files_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", str(tmp_path / "none.tsv")]) == 2
+    assert "the list cannot be read" in capsys.readouterr().err
+    (tmp_path / "good.pkt").write_text(WHOLE)
+    assert main([str(tmp_path / "good.pkt"), "--json", str(tmp_path / "no" / "out.json")]) == 2
+    assert "the verdicts cannot be written" in capsys.readouterr().err
 
 
 def test_a_command_without_scripts(capsys: pytest.CaptureFixture[str]) -> None:

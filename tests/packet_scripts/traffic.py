@@ -36,6 +36,7 @@ class Traffic:
     :ivar log: a line for each packet, and for each decision about one.
     :ivar look: what is to be asked after each step, and whether it wants short steps.
     :ivar extra_acks: pure ACKs that no line is about.
+    :ivar other_probes: probes of a closed window that had an octet where the script's have none.
     :ivar deferred_acks: lines about a pure ACK that was merged with another, or left out.
     """
 
@@ -50,6 +51,7 @@ class Traffic:
         self.look: Callable[[], bool] = lambda: False
         self.extra_acks = 0
         self.deferred_acks = 0
+        self.other_probes = 0
         self._looking = False
 
     # --- time -----------------------------------------------------------------

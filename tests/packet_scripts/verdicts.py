@@ -5,7 +5,9 @@
     SKIP    the script needs what the interpreter or the engine's calls do not have
     ERROR   the interpreter, or the engine's process, broke; or the script is none
 
-Each script is played in a process of its own: what it breaks is its own.
+Each script is played in a process of its own, with a limit of time and of
+memory: what it breaks is its own.  As JSON, a run is a list of verdicts in the
+order of its scripts, each an object with the fields of `Verdict`.
 """
 
 from __future__ import annotations
@@ -41,9 +43,15 @@ LOG_LINES: Final = 60
 class Verdict:
     """What came of one script.
 
+    :ivar path: of the script; `line`: the line that failed, or None.
+    :ivar status: PASS, FAIL, SKIP or ERROR; `reason`: why it is no PASS, the first line a summary.
     :ivar tier: of the list that it stands in; "" for none.
     :ivar passive: an active open was rewritten.
-    :ivar unchecked: blocks of code that nothing answered to.
+    :ivar extra_acks: pure ACKs that no line is about; `deferred_acks`: those of lines, merged or left out.
+    :ivar other_probes: probes of a closed window that had an octet where the script's have none.
+    :ivar strays: packets of no connection of the script.
+    :ivar warnings: what is strange and no failure; `log`: the last packets, as text.
+    :ivar checked: assertions about TCP_INFO that were worked out; `unchecked`: those that were not.
     """
 
     path: str
@@ -52,9 +60,11 @@ class Verdict:
     line: int | None = None
     tier: str = ""
     passive: bool = False
+    checked: int = 0
     unchecked: int = 0
     extra_acks: int = 0
     deferred_acks: int = 0
+    other_probes: int = 0
     strays: int = 0
     warnings: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -88,8 +98,10 @@ def judge(path: str, *, elastic: bool = True, first: int = 0, passive: bool = Fa
         verdict.reason = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
     if player is not None:
         traffic = player.traffic
-        verdict.unchecked, verdict.warnings = player.unchecked, player.warnings
+        verdict.checked, verdict.unchecked = player.assertions.checked, player.assertions.unchecked
+        verdict.warnings = player.warnings + player.assertions.differing
         verdict.extra_acks, verdict.deferred_acks = traffic.extra_acks, traffic.deferred_acks
+        verdict.other_probes = traffic.other_probes
         verdict.strays, verdict.log = len(traffic.strays), traffic.log[-LOG_LINES:]
     return verdict
 

@@ -236,7 +236,8 @@ class Client:
     @contextmanager
     def losing(self) -> Iterator[list[Segment]]:
         """What the engine sends meanwhile is lost on its way to this peer; yields the list of it."""
-        self._lost = lost = []
+        lost: list[Segment] = []
+        self._lost = lost
         yield lost
         self._lost = None
 
