@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
+from scapy.packet import Packet
 
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.link import ImpairedLink, MemoryLink
@@ -25,6 +28,7 @@ networks = st.fixed_dictionaries(
         "rate": st.just(0) | st.floats(1e3, 1e9),
         "corrupt": probabilities,
         "truncate": probabilities,
+        "mark": probabilities,
         "burst": st.tuples(probabilities, probabilities),
         "queue": st.floats(0, 2),
         "seed": seeds,
@@ -317,3 +321,38 @@ class TestChange:
     def test_what_cannot_be(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(ConfigurationError, match="is not allowed"):
             ImpairedLink(MemoryLink()).outbound.change(**wrong)
+
+
+# --- marks ----------------------------------------------------------------------------
+
+
+def ip_packet(v6: bool, tos: int) -> bytes:
+    header: Packet = IPv6(src="2001:db8::1", dst="2001:db8::2", tc=tos) if v6 else IP(tos=tos, id=7)
+    return bytes(header / TCP(sport=1, dport=2) / b"data")
+
+
+@pytest.mark.parametrize("v6", [False, True])
+@pytest.mark.parametrize("dscp", [0, 46, 63])
+@pytest.mark.parametrize("field, arrives", [(0, 0), (1, 3), (2, 3), (3, 3)])
+def test_what_is_ect_is_marked(v6: bool, dscp: int, field: int, arrives: int) -> None:
+    """RFC 3168 section 5; only the ECN field and IPv4's checksum change, judged by scapy."""
+    path, [(_, got)] = through([ip_packet(v6, dscp << 2 | field)], mark=1.0)
+    assert got == ip_packet(v6, dscp << 2 | arrives)
+    assert path.marked == (arrives != field)
+
+
+def test_marks_change_nothing_else() -> None:
+    """What is lost without marks is lost with them."""
+    packets = [bytes(IP(tos=2, id=n) / TCP(seq=n)) for n in range(200)]
+    path, plain = through(packets, loss=0.2, seed=3)
+    marking, marked = through(packets, loss=0.2, mark=0.3, seed=3)
+    assert marking.lost == path.lost
+    assert [IP(got).id for _, got in marked] == [IP(got).id for _, got in plain]
+    share = sum(IP(got).tos == 3 for _, got in marked) / len(marked)
+    assert 0.2 < share < 0.4
+
+
+@given(st.binary(max_size=60))
+def test_whatever_is_no_packet_is_left_alone(data: bytes) -> None:
+    _, [(_, got)] = through([data], mark=1.0)
+    assert len(got) == len(data)

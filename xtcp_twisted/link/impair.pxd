@@ -6,7 +6,7 @@ from xtcp_twisted.link.base cimport frame_t
 from xtcp_twisted.link.wrapper cimport Wrapper
 
 cdef struct impairments_t:
-    double loss, reorder, duplicate, corrupt, truncate   # probabilities
+    double loss, reorder, duplicate, corrupt, truncate, mark  # probabilities
     double bad_begins, bad_ends      # Gilbert-Elliott: good -> bad, bad -> good, per packet
     double rate                      # bits per second, 0: no limit
     int64_t delay_us, jitter_us, reorder_us, queue_us
@@ -20,11 +20,13 @@ cdef class Path:
     cdef list _queue             # heap of (due_us, order, packet)
     cdef uint64_t _order         # packets queued ever
     cdef int64_t next_us         # due time of the first in the queue, -1: none
-    cdef readonly uint64_t packets, lost, overflowed, duplicated, reordered, corrupted, truncated, delivered
+    cdef readonly uint64_t packets, lost, overflowed, duplicated, reordered, corrupted, truncated
+    cdef readonly uint64_t marked, delivered
 
     cdef double _draw(self, int which) noexcept
     cdef bint _is_lost(self) noexcept
     cdef int64_t _leave_us(self, Py_ssize_t length, int64_t now_us) noexcept
+    cdef bytes _mark(self, bytes packet)
     cdef bytes _damage(self, bytes packet)
     cdef int _push(self, int64_t due_us, bytes packet) except -1
     cdef int enter(self, bytes packet, int64_t now_us) except -1

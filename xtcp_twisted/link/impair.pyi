@@ -11,6 +11,7 @@ class Path:
     reordered: int
     corrupted: int
     truncated: int
+    marked: int
     delivered: int
     @property
     def waiting(self) -> int: ...
@@ -35,5 +36,6 @@ class ImpairedLink(Wrapper):
         truncate: float = 0.0,
         reorder_by: float = 0.01,
         queue: float = 1.0,
+        mark: float = 0.0,
         direction: str = "both",
     ) -> None: ...

@@ -1,8 +1,8 @@
-"""A deterministic bad network around a link: loss, delay, reordering, duplicates, damage, a slow line.
+"""A deterministic bad network around a link: loss, delay, reordering, duplicates, damage, marks, a slow line.
 
 Both directions, on the engine's own time.  What happens to the k-th packet of a
 direction is a function of (seed, direction, k) and of the parameters: each
-packet has the same eight random numbers whatever the parameters are, so raising
+packet has the same nine random numbers whatever the parameters are, so raising
 the loss from 1 % to 2 % keeps every loss that was there and adds some.
 
 Order is kept, also under jitter, but for the packets that `reorder` names.  A
@@ -14,12 +14,14 @@ from heapq import heappop, heappush
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from xtcp_twisted.link.base cimport LARGEST_PACKET, Link, frame_t
 from xtcp_twisted.link.wrapper cimport Wrapper
+from xtcp_twisted.wire.bytes cimport get16, put16
+from xtcp_twisted.wire.segment cimport CE, NOT_ECT
 
 from xtcp_twisted.errors import ConfigurationError
 
@@ -44,6 +46,7 @@ cdef class Path:
     :ivar overflowed: for which the queue of the slow line was full.
     :ivar duplicated: that left twice.
     :ivar reordered: held back so that others may overtake.
+    :ivar marked: told of congestion (RFC 3168).
     :ivar corrupted: with one bit changed.
     :ivar truncated: cut short.
     :ivar delivered: that left.
@@ -73,8 +76,8 @@ cdef class Path:
             self._p.delay_us = duration_us("delay", delay)
 
     cdef double _draw(self, int which) noexcept:
-        # 53 bits of a counter-based generator, in [0, 1).
-        return <double>(mix(self._key + mix(self.packets * DRAWS + which)) >> 11) / 9007199254740992.0
+        # A counter-based generator.
+        return share(mix(self._key + mix(self.packets * DRAWS + which)))
 
     cdef bint _is_lost(self) noexcept:
         cdef double turn = self._draw(BURST)
@@ -94,6 +97,15 @@ cdef class Path:
             return -1
         self._free_ns = begin_ns + <int64_t>(length * 8e9 / self._p.rate)
         return (self._free_ns + 999) // 1000
+
+    cdef bytes _mark(self, bytes packet):
+        """RFC 3168 section 5: a congested router makes CE of ECT instead of dropping the packet."""
+        # A generator of its own, so that marks leave the packet's other numbers as they are.
+        if share(mix(mix(self._key) + mix(self.packets))) >= self._p.mark:
+            return packet
+        marked = with_ce(packet)
+        self.marked += marked is not packet
+        return marked
 
     cdef bytes _damage(self, bytes packet):
         cdef Py_ssize_t length = len(packet), header, place
@@ -139,7 +151,7 @@ cdef class Path:
             self.reordered += 1
         else:
             self._last_us = due_us
-        packet = self._damage(packet)
+        packet = self._damage(self._mark(packet))
         self._push(due_us, packet)
         if twice:
             self._push(due_us, packet)
@@ -165,6 +177,7 @@ cdef class ImpairedLink(Wrapper):
     :param reorder: probability that a packet is held back by `reorder_by`.
     :param duplicate: probability that a packet arrives twice.
     :param delay: of every packet, seconds.
+    :param mark: probability that a packet which is ECT arrives as CE (RFC 3168).
     :param rate: of the line, bits per second; 0 is no limit.
     :param corrupt: probability that one bit behind the addresses is changed.
     :param seed: of all decisions.
@@ -189,7 +202,7 @@ cdef class ImpairedLink(Wrapper):
 
     def __init__(self, Link link not None, *, loss=0.0, reorder=0.0, duplicate=0.0, delay=0.0, rate=0.0,
                  corrupt=0.0, seed=1, jitter=0.0, burst=(0.0, 1.0), truncate=0.0, reorder_by=0.01,
-                 queue=1.0, direction="both"):
+                 queue=1.0, mark=0.0, direction="both"):
         cdef impairments_t asked
         Wrapper.__init__(self, link)
         if direction not in DIRECTIONS:
@@ -202,6 +215,7 @@ cdef class ImpairedLink(Wrapper):
         asked.duplicate = probability("duplicate", duplicate)
         asked.corrupt = probability("corrupt", corrupt)
         asked.truncate = probability("truncate", truncate)
+        asked.mark = probability("mark", mark)
         asked.bad_begins, asked.bad_ends = burst_probabilities(burst)
         asked.rate = within("rate", rate, 0, 1e12, "bits per second, from 0 (no limit) to 1e12")
         asked.delay_us = duration_us("delay", delay)
@@ -292,6 +306,28 @@ cdef Path make_path(seed, bytes direction, impairments_t asked, bint impaired):
         path._p = asked
     path._key = mix(<uint64_t>(seed & 0xFFFF_FFFF_FFFF_FFFF) + mix(direction[0]))
     return path
+
+
+cdef double share(uint64_t number) noexcept:
+    # Its upper 53 bits, in [0, 1).
+    return <double>(number >> 11) / 9007199254740992.0
+
+
+cdef bytes with_ce(bytes packet):
+    """The packet with CE in its ECN field, if that says ECT(0) or ECT(1); else the packet itself."""
+    cdef const uint8_t *old = <const uint8_t *>PyBytes_AS_STRING(packet)
+    cdef int version = old[0] >> 4 if len(packet) >= 40 else 0, shift = 0 if version == 4 else 4
+    cdef uint32_t field, total
+    field = old[1] >> shift & CE if version == 4 or version == 6 else NOT_ECT
+    if field == NOT_ECT or field == CE:
+        return packet
+    marked = bytearray(packet)
+    marked[1] |= CE << shift
+    if version == 4:
+        # RFC 1624, equation 3: HC' = ~(~HC + ~m + m'); the word grew by CE - field.
+        total = (~get16(old + 10) & 0xFFFF) + (CE - field)
+        put16(<uint8_t *>PyByteArray_AS_STRING(marked) + 10, <uint16_t>~((total & 0xFFFF) + (total >> 16)))
+    return bytes(marked)
 
 
 cdef bytes frame_bytes(frame_t *frame):
