@@ -57,7 +57,6 @@ class TestEifel:
         assert client.group.info(client.cd).cwnd >= before - 4 * MSS
         assert client.group.info(client.cd).ssthresh >= before
 
-
     @pytest.mark.requirement("RFC 4015 3.2 (6)", "RFC 4015 3.2 (7)")
     def test_sending_goes_on_where_it_was(self, net: Net) -> None:
         """New data, and as much in flight as before: the late acknowledgement covers two of ten segments."""
