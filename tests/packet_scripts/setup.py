@@ -120,6 +120,8 @@ class Setup:
             self.group["dscp"] = value >> 2
         elif name in {"IP_TTL", "IPV6_UNICAST_HOPS"}:
             self.group["hop_limit"] = value
+        elif name == "TCP_NODELAY":
+            self.group["nagle"] = value == 0
         elif name == "TCP_USER_TIMEOUT":
             self.group["user_timeout_s"] = value / 1000
         else:

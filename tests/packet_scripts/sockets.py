@@ -42,7 +42,6 @@ _PEER_DONE: Final = {"CLOSE_WAIT", "LAST_ACK", "CLOSING", "TIME_WAIT"}
 _HARMLESS: Final = {
     "SO_REUSEADDR",
     "SO_REUSEPORT",
-    "TCP_NODELAY",
     "SO_SNDBUF",
     "SO_SNDBUFFORCE",
     "SO_PRIORITY",
@@ -359,8 +358,22 @@ class Sockets:
             socket.linger = value
         elif name in _HARMLESS:
             pass
+        elif socket.cd is not None and not socket.over:
+            self._set_connection_option(socket, name, value)
         elif socket.group is not None or not self.setup.socket_option(name, value):
             raise Unsupported(f"setsockopt {name}")
+
+    def _set_connection_option(self, socket: Socket, name: str, value: int) -> None:
+        group, cd = _connected(socket)
+        with self._call():
+            if name == "TCP_NODELAY":
+                group.set_nodelay(cd, bool(value))
+            elif name == "SO_KEEPALIVE":
+                group.set_keepalive(cd, bool(value))
+            elif name == "TCP_USER_TIMEOUT":
+                group.set_user_timeout(cd, value / 1_000 or None)
+            else:
+                raise Unsupported(f"setsockopt {name}")
 
     def error(self, socket: Socket) -> int:
         """SO_ERROR: the errno that is due, which it takes away."""

@@ -328,6 +328,15 @@ def test_a_window_is_the_engines_own(verdict: Play) -> None:
     assert verdict(WHOLE + text).unchecked == 1
 
 
+def test_options_of_one_connection(verdict: Play) -> None:
+    """They reach the engine: with a user timeout the peer's silence ends it."""
+    late = "+3 write(4, ..., 10) = -1 ETIMEDOUT"
+    limit = "+0 setsockopt(4, SOL_TCP, TCP_USER_TIMEOUT, [1000], 4) = 0\n"
+    others = "+0 setsockopt(4, SOL_TCP, TCP_NODELAY, [1], 4) = 0\n"
+    assert verdict(WHOLE + others + limit + late).status == "PASS"
+    assert verdict(WHOLE + others + late).reason == "write returned 10, expected -1 ETIMEDOUT"
+
+
 class TestProbesOfAClosedWindow:
     """With a new octet or without: RFC 9293 section 3.8.6.1 wants one, Linux sends none."""
 
