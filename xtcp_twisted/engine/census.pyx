@@ -15,8 +15,8 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from xtcp_twisted import config
 from xtcp_twisted.errors import LocalError
-from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.layout cimport (
+    NO_LOCAL,
     RECORD_ENDED,
     RECORD_PROMISED,
     half_open_at,
@@ -53,7 +53,7 @@ cdef void _count_time_waits(const stack_t *s, tally_t *tally, uint32_t row, uint
     while row < end:
         w = &s.time_waits[row]
         # The ring may go on at row 0; between its tail and its head nothing is valid.
-        if (s.time_wait_head <= row < tail or row + s.time_wait_capacity < tail) and w.local_row != NONE:
+        if (s.time_wait_head <= row < tail or row + s.time_wait_capacity < tail) and w.local_row != NO_LOCAL:
             # The lowest bit of `expires` is no part of the time.
             _count(tally, TIME_WAIT, s.now_ms + s.limits.time_wait_ms - (w.expires & ~1U))
         row += 1

@@ -28,7 +28,7 @@ from xtcp_twisted.tcp.layout cimport (
     REFERENCE_ROW,
     REFERENCE_SHIFT,
 )
-from xtcp_twisted.tcp.listen cimport half_open_segment, listen_segment
+from xtcp_twisted.tcp.listen cimport half_open_segment, listen_reopen, listen_segment
 from xtcp_twisted.tcp.timewait cimport time_wait_segment
 from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag
 from xtcp_twisted.wire.segment cimport (
@@ -125,8 +125,8 @@ cdef void _dispatch(
     elif kind == REFERENCE_HALF_OPEN:
         if half_open_segment(s, row, seg, tag, &c):
             segment_arrives(&c, seg)
-    elif time_wait_segment(s, row, seg, tag):
-        listen_segment(s, seg, tag, &c)
+    elif time_wait_segment(s, row, seg):
+        listen_reopen(s, row, seg, tag)
 
 
 cdef void take_in(

@@ -23,6 +23,7 @@ from xtcp_twisted.tcp.disorder cimport recovery_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.icmp cimport icmp_output
 from xtcp_twisted.tcp.layout cimport (
+    LOCALS,
     REPLIES,
     TRAY_BYTES,
     active_at,
@@ -45,6 +46,7 @@ from xtcp_twisted.wire.segment cimport segment_t
 cdef enum:
     FRAME_ROOM = 65_536
     SLOT_BYTES = 8
+    LOCAL_SLOTS = 131_072      # a power of two, twice LOCALS
 
 cdef int64_t A_DAY_US = 86_400_000_000
 
@@ -305,7 +307,6 @@ cdef int _open_arena(stack_t *s, config) except -1:
     cdef uint32_t rows = config.max_connections, half = config.max_half_open, wait = config.max_time_wait
     cdef uint32_t chunks = config.transmit_buffer // sizeof(chunk_t)
     cdef uint32_t slots = _power_of_two(max(2 * <uint64_t>rows, (<uint64_t>rows + half + wait) * 4 // 3))
-    cdef uint32_t locals = 65_536
     cdef arena_t *arena = &s.arena
     arena_open(arena, config.arena_limit)
     _open_table(arena, &s.records, sizeof(record_t), rows, 24)
@@ -319,9 +320,9 @@ cdef int _open_arena(stack_t *s, config) except -1:
     pressure_configure(&s.pressure, chunks, config.pressure, 0)
     # A broadcast needs an extent a connection and hardly any payload.
     _open_table(arena, &s.extents, sizeof(extent_t), chunks + rows, 0)
-    _open_table(arena, &s.locals, sizeof(local_row_t), locals, 0)
+    _open_table(arena, &s.locals, sizeof(local_row_t), LOCALS, 0)
     index_open(&s.index, arena_take(arena, <size_t>slots * SLOT_BYTES), slots)
-    index_open(&s.local_index, arena_take(arena, 2 * locals * SLOT_BYTES), 2 * locals)
+    index_open(&s.local_index, arena_take(arena, LOCAL_SLOTS * SLOT_BYTES), LOCAL_SLOTS)
     s.time_waits = <time_wait_t *>arena_take(arena, <size_t>wait * sizeof(time_wait_t))
     s.time_wait_capacity = wait
     s.groups = <group_row_t *>arena_take(arena, MAX_GROUPS * sizeof(group_row_t))

@@ -67,6 +67,8 @@ NAMES = (
     "SyncookiesRecv",
     "SyncookiesFailed",
     "TCPTimeWaitOverflow",
+    "TWRecycled",
+    "TCPACKSkippedTimeWait",
     "TCPSynRetrans",
     "BadOptions",
     "TCPSackRecovery",

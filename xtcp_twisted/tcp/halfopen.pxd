@@ -6,8 +6,11 @@ from xtcp_twisted.tcp.layout cimport half_open_t, stack_t
 from xtcp_twisted.wire.segment cimport segment_t
 
 
-# A SYN becomes an entry: offered to the application, or answered at once by a credit.
-cdef void half_open_new(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag) noexcept nogil
+# A SYN becomes an entry, `iss` its initial sequence number: offered to the application, or answered at
+# once by a credit.
+cdef void half_open_new(
+    stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag, uint32_t iss
+) noexcept nogil
 # Whether the table is over 3/4 full (architecture section 7).
 cdef bint half_open_crowded(const stack_t *s) noexcept nogil
 # Makes room in a crowded table for one more entry of the group; False: there is none.

@@ -43,7 +43,7 @@ from xtcp_twisted.tcp.layout cimport (
 from xtcp_twisted.tcp.passive cimport passive_identify, passive_record, passive_syn_ack
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
 from xtcp_twisted.tcp.synoptions cimport syn_options_agree
-from xtcp_twisted.tcp.tuples cimport initial_sequence, local_drop, local_hold, tuple_tag
+from xtcp_twisted.tcp.tuples cimport local_drop, local_hold, tuple_tag
 from xtcp_twisted.wire.segment cimport ACK, SYN
 
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
@@ -108,7 +108,9 @@ cdef bint _take_credit(stack_t *s, group_row_t *g, half_open_t *h) noexcept nogi
     return True
 
 
-cdef void half_open_new(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag) noexcept nogil:
+cdef void half_open_new(
+    stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag, uint32_t iss
+) noexcept nogil:
     cdef group_row_t *g = &s.groups[group_row]
     cdef half_open_t *h
     cdef uint32_t row, local = local_hold(s, seg.local)
@@ -124,7 +126,7 @@ cdef void half_open_new(stack_t *s, uint32_t group_row, const segment_t *seg, ui
     h = half_open_at(s, row)
     passive_identify(h, seg, group_row)
     h.local_row = local
-    h.iss = initial_sequence(s, seg)
+    h.iss = iss
     syn_options_agree(s, g, h, seg)
     h.due = s.now_ms + s.limits.accept_timeout_ms
     index_insert(&s.index, tag, _reference(row))

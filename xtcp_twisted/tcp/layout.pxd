@@ -133,7 +133,8 @@ cdef extern from *:
         uint8_t  remote[16];      /*   0 */
         uint16_t remote_port;     /*  16 */
         uint16_t local_port;      /*  18 */
-        uint32_t local_row;       /*  20  NONE: the entry is dead */
+        uint16_t local_row;       /*  20  NO_LOCAL: the entry is dead */
+        uint16_t answered;        /*  22  when, in units of 8 ms; 0: never */
         uint32_t snd_nxt;         /*  24 */
         uint32_t rcv_nxt;         /*  28 */
         uint32_t ts_recent;       /*  32 */
@@ -268,7 +269,8 @@ cdef extern from *:
         uint8_t remote[16]
         uint16_t remote_port
         uint16_t local_port
-        uint32_t local_row
+        uint16_t local_row
+        uint16_t answered
         uint32_t snd_nxt
         uint32_t rcv_nxt
         uint32_t ts_recent
@@ -293,6 +295,8 @@ cdef extern from *:
 
 cdef enum:
     CHUNK_BYTES = 244
+    LOCALS = 65_535            # rows of the table of local addresses
+    NO_LOCAL = LOCALS          # no row of it
     EXTENT_CHUNKS = 16         # most chunks of one payload, so that no walk is long
 
     # What a reference of the index means: two high bits, then a row.

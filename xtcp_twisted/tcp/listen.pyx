@@ -41,29 +41,52 @@ from xtcp_twisted.tcp.syncookies cimport (
     cookie_returned,
 )
 from xtcp_twisted.tcp.synoptions cimport syn_options_agree
-from xtcp_twisted.tcp.tuples cimport listener_of, timestamp_offset
+from xtcp_twisted.tcp.timewait cimport time_wait_reopen
+from xtcp_twisted.tcp.tuples cimport initial_sequence, listener_of, timestamp_offset
 from xtcp_twisted.wire.segment cimport ACK, HAS_SCALE, HAS_TIMESTAMPS, RST, SYN
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_lt
 
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 
 
-cdef void _request(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag) noexcept nogil:
-    """A SYN to a listening group."""
-    cdef group_row_t *g = &s.groups[group_row]
+cdef bint _admits(stack_t *s, const group_row_t *g) noexcept nogil:
+    """Whether the group may have another connection."""
     if s.records.used >= s.records.capacity:
         s.counters[C_LISTEN_OVERFLOWS] += 1
         s.counters[C_LISTEN_DROPS] += 1
-    elif pressure_seen(&s.pools[g.pool_row].pressure, g.priority) >= PRESSURE_WITHHOLDING:
+        return False
+    if pressure_seen(&s.pools[g.pool_row].pressure, g.priority) >= PRESSURE_WITHHOLDING:
         # Unanswered: the client asks again in a second, and then in two (P28).
         s.counters[C_PRESSURE_SYN_DROPS] += 1
-    elif cookie_due(s, g):
+        return False
+    return True
+
+
+cdef bint _has_room(stack_t *s, uint32_t group_row) noexcept nogil:
+    """Whether the table of half-open entries takes one more."""
+    if not half_open_crowded(s) or half_open_make_room(s, group_row):
+        return True
+    s.counters[C_REQ_Q_FULL_DROP] += 1
+    s.counters[C_LISTEN_DROPS] += 1
+    return False
+
+
+cdef void _request(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag) noexcept nogil:
+    """A SYN to a listening group."""
+    cdef group_row_t *g = &s.groups[group_row]
+    if not _admits(s, g):
+        return
+    if cookie_due(s, g):
         cookie_answer(s, group_row, seg)
-    elif not half_open_crowded(s) or half_open_make_room(s, group_row):
-        half_open_new(s, group_row, seg, tag)
-    else:
-        s.counters[C_REQ_Q_FULL_DROP] += 1
-        s.counters[C_LISTEN_DROPS] += 1
+    elif _has_room(s, group_row):
+        half_open_new(s, group_row, seg, tag, initial_sequence(s, seg))
+
+
+cdef void listen_reopen(stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag) noexcept nogil:
+    # Never by a cookie: its number is not free to be larger than those of the old connection.
+    cdef uint32_t group_row = listener_of(s, seg)
+    if _admits(s, &s.groups[group_row]) and _has_room(s, group_row):
+        half_open_new(s, group_row, seg, tag, time_wait_reopen(s, row, seg, tag))
 
 
 cdef bint listen_segment(stack_t *s, const segment_t *seg, uint32_t tag, conn_t *c) noexcept nogil:
