@@ -54,14 +54,18 @@ GROUPS = {
 class Served:
     """A ``twistd xtcp`` beside a lab; its capture is complete when it has stopped."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: Lab, folder: Path, engine: str = "") -> None:
+        """
+        :param engine: more lines of the configuration's table of that name.
+        """
         self.lab = lab
         self.capture = folder / "all.pcapng"
         config = folder / "xtcp.toml"
         tables = [
             f'[[group]]\nname = "{name}"\nport = {port}\n{serve}\n' for name, (port, serve) in GROUPS.items()
         ]
-        config.write_text(CONFIG + "".join(tables), "utf-8")
+        text = CONFIG.replace("[engine]\n", f"[engine]\n{engine}\n")
+        config.write_text(text + "".join(tables), "utf-8")
         self.server = Server(lab, config, capture=self.capture, imports=[ROOT])
         self.server.start()
 

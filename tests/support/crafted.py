@@ -57,3 +57,36 @@ def numbers(packet: bytes) -> tuple[int, int, int, int]:
     at = 20 if packet[0] >> 4 == 4 else 40
     _, dport, seq, ack, _, flags = struct.unpack_from("!HHIIBB", packet, at)
     return dport, seq, ack, flags
+
+
+class Strangers:
+    """Packets that differ in who sends them and in their numbers, 2**32 of them, made by writing eight bytes.
+
+    What one field gains another loses, so that no checksum changes: over IPv4 the
+    identification makes up for the address, the sequence number for address and port.
+    """
+
+    def __init__(self, prefix: str, dst: str, dport: int, flags: int = SYN, ack: int = 0) -> None:
+        """
+        :param prefix: an address; its last 16 bits vary.
+        """
+        src = bytearray(packed(prefix))
+        src[-2:] = b"\0\0"
+        self._packet = bytearray(craft(bytes(src), packed(dst), 0, dport, 0xFFFFFFFF, ack, flags))
+        self._v6 = len(src) == 16
+        self._at = 40 if self._v6 else 20
+        if not self._v6:
+            # The identification is 0 now; as ~0 it adds nothing to the sum (RFC 1071).
+            struct.pack_into("!H", self._packet, 4, 0xFFFF)
+
+    def packet(self, number: int) -> bytes:
+        """The packet of stranger `number`."""
+        low, high = number & 0xFFFF, number >> 16 & 0xFFFF
+        if self._v6:
+            struct.pack_into("!H", self._packet, 22, low)
+        else:
+            struct.pack_into("!H", self._packet, 4, ~low & 0xFFFF)
+            struct.pack_into("!H", self._packet, 14, low)
+        struct.pack_into("!H", self._packet, self._at, high)
+        struct.pack_into("!HH", self._packet, self._at + 4, ~high & 0xFFFF, ~low & 0xFFFF)
+        return bytes(self._packet)
