@@ -135,6 +135,20 @@ def test_without_timestamps_no_option_is_promised(net: Net) -> None:
     assert set(answered(client, options=[("MSS", 1_460), ("SAckOK", b""), ("WScale", 7)]).options) == {2}
 
 
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_ecn_is_agreed_to_where_there_are_timestamps(net: Net, timestamps: bool) -> None:
+    group = net.group(7, accept_credits=UNLIMITED)
+    client = net.client(group, timestamps=timestamps)
+    client.syn(flags="SEC")
+    net.turn()
+    syn_ack = client.expect("SAE" if timestamps else "SA")
+    assert syn_ack.tsval is None or syn_ack.tsval & 0x20
+    client.ack()
+    net.turn()
+    assert group.info(opened(client)).ecn is timestamps
+    assert net.counters()["TCPEcnAgreed"] == timestamps
+
+
 class TestTimestamps:
     def test_the_options_are_in_its_low_bits(self, net: Net) -> None:
         """As Linux has them: 0 to 3 the window scale, 15 for none, 4 SACK, 5 ECN."""
