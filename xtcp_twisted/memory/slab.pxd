@@ -43,6 +43,38 @@ cdef void slab_open(
     slab_t *slab, void *rows, uint32_t stride, uint32_t capacity, uint32_t generation_at, uint32_t *quarantine
 ) noexcept nogil
 
+cdef extern from *:
+    """
+    /* The row that is taken next is fetched while the one before is filled. */
+    static inline void xtcp_slab_fetch(const char *row, unsigned stride)
+    {
+        for (unsigned line = 0; line < stride; line += 64)
+            __builtin_prefetch(row + line, 1);
+    }
+    """
+    void xtcp_slab_fetch(const char *row, unsigned stride) noexcept nogil
+
+
+# A row of a plain slab, with whatever is in it; NONE when all are taken.  For rows that are many and
+# mostly payload, whose owner sets the rest.
+cdef inline uint32_t slab_take_raw(slab_t *slab) noexcept nogil:
+    cdef uint32_t row = slab.free
+    if row != NONE:
+        slab.free = (<uint32_t *>slab_row(slab, row))[0]
+        if slab.free != NONE:
+            xtcp_slab_fetch(slab_row(slab, slab.free), slab.stride)
+    elif slab.fresh < slab.capacity:
+        row = slab.fresh
+        slab.fresh += 1
+    else:
+        return NONE
+    slab.used += 1
+    if slab.used > slab.peak:
+        slab.peak = slab.used
+    return row
+
 # A row, zeroed but for its generation; NONE when all are taken.
 cdef uint32_t slab_take(slab_t *slab) noexcept nogil
 cdef void slab_return(slab_t *slab, uint32_t row) noexcept nogil
+# `count` rows of a plain slab, each linked to the next by its first word, without looking at those between.
+cdef void slab_return_chain(slab_t *slab, uint32_t first, uint32_t last, uint32_t count) noexcept nogil

@@ -89,3 +89,17 @@ cdef void slab_return(slab_t *slab, uint32_t row) noexcept nogil:
     position = (slab.oldest + slab.waiting) % QUARANTINE
     slab.quarantine[position] = row
     slab.waiting += 1
+
+
+cdef void slab_return_chain(slab_t *slab, uint32_t first, uint32_t last, uint32_t count) noexcept nogil:
+    cdef uint32_t following
+    if XTCP_DEBUG:
+        while count:
+            following = (<uint32_t *>slab_row(slab, first))[0]
+            slab_return(slab, first)
+            first = following
+            count -= 1
+        return
+    (<uint32_t *>slab_row(slab, last))[0] = slab.free
+    slab.free = first
+    slab.used -= count

@@ -8,7 +8,7 @@ overlap: of two copies of a byte the one received first is kept, always.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take
+from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take_raw
 from xtcp_twisted.tcp.connection cimport conn_lease
 from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, chunk_at, chunk_t
 from xtcp_twisted.tcp.pressure cimport pressure_update
@@ -61,7 +61,7 @@ cdef uint32_t _new_chunk(conn_t *c, uint32_t seq, uint32_t left) noexcept nogil:
     cdef uint32_t row
     if left == 0:
         return NONE
-    row = slab_take(&c.p.chunks)
+    row = slab_take_raw(&c.p.chunks)
     if row == NONE:
         return NONE
     c.a.rx_chunks += 1

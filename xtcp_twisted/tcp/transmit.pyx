@@ -1,7 +1,9 @@
 """The transmit queue (architecture section 4): retransmission queue and answer cache in one.
 
 A payload is a chain of at most EXTENT_CHUNKS chunks with a reference count in
-its first one, so a broadcast stores its bytes once.  An extent is one
+its first one, so a broadcast stores its bytes once.  How many chunks it has stands
+there, too (`start`), and which one is the last in the second one (`seq`), so that
+they are given back without a walk over memory that was not touched for a round trip.  An extent is one
 connection's use of a payload.  When bytes leave, the extents are split where
 the segment ends, so that each segment is one extent or several whole ones and
 the scoreboard of loss recovery (disorder.pxd) is their flags.
@@ -18,7 +20,14 @@ are the connections' bytes: what a broadcast stores once counts for each receive
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take
+from xtcp_twisted.memory.slab cimport (
+    NONE,
+    slab_free_rows,
+    slab_return,
+    slab_return_chain,
+    slab_take,
+    slab_take_raw,
+)
 from xtcp_twisted.tcp.connection cimport conn_lease
 from xtcp_twisted.tcp.disorder cimport recovery_of, recovery_t
 from xtcp_twisted.tcp.layout cimport (
@@ -73,10 +82,10 @@ cdef bint transmit_paused(const stack_t *s) noexcept nogil:
 
 cdef uint32_t payload_store(stack_t *s, const uint8_t *data, uint32_t length, uint32_t *taken) noexcept nogil:
     cdef uint32_t first = NONE, last = NONE, row, done = 0, n
-    cdef int chunks = 0
+    cdef uint16_t chunks = 0
     cdef chunk_t *chunk
     while done < length and chunks < EXTENT_CHUNKS:
-        row = slab_take(&s.payloads)
+        row = slab_take_raw(&s.payloads)
         if row == NONE:
             break
         chunk = payload_at(s, row)
@@ -92,6 +101,10 @@ cdef uint32_t payload_store(stack_t *s, const uint8_t *data, uint32_t length, ui
         else:
             payload_at(s, last).next = row
         last = row
+    if chunks:
+        payload_at(s, first).start = chunks
+    if chunks > 1:
+        payload_at(s, payload_at(s, first).next).seq = last
     pressure_update(&s.pressure, s.payloads.used, s.now_us)
     taken[0] = done
     return first
@@ -102,14 +115,14 @@ cdef void payload_hold(stack_t *s, uint32_t payload) noexcept nogil:
 
 
 cdef void payload_drop(stack_t *s, uint32_t payload) noexcept nogil:
-    cdef uint32_t row = payload, following
-    payload_at(s, payload).seq -= 1
-    if payload_at(s, payload).seq:
+    cdef chunk_t *first = payload_at(s, payload)
+    cdef uint32_t last = payload
+    first.seq -= 1
+    if first.seq:
         return
-    while row != NONE:
-        following = payload_at(s, row).next
-        slab_return(&s.payloads, row)
-        row = following
+    if first.start > 1:
+        last = payload_at(s, first.next).seq
+    slab_return_chain(&s.payloads, payload, last, first.start)
     pressure_update(&s.pressure, s.payloads.used, s.now_us)
 
 
