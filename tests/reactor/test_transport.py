@@ -112,19 +112,18 @@ def test_data_and_end_of_the_first_turn_keep_their_order(world: World) -> None:
     server.reasons[0].trap(error.ConnectionDone)
 
 
-def test_chunks_have_at_most_64_kib(world: World) -> None:
+def test_a_delivery_has_at_most_256_kib(world: World) -> None:
     server = Recorder()
-    client = connect(world, server, weight=2)  # that one connection may hold so much
+    client = connect(world, server, weight=8)  # that one connection may hold so much
     server.transport.pauseProducing()
-    for _ in range(60):
+    for _ in range(200):
         client.send(b"x" * 1400)
         world.turn()
         client.take()
     server.transport.resumeProducing()
     world.turns(4)
-    assert len(server.data) == 60 * 1400
-    assert max(map(len, server.chunks)) <= 65_536
-    assert len(server.chunks) == 2
+    assert len(server.data) == 200 * 1400
+    assert list(map(len, server.chunks)) == [262_144, 200 * 1400 - 262_144]
 
 
 def test_nothing_is_delivered_while_paused(world: World) -> None:
@@ -404,18 +403,17 @@ def test_a_half_closeable_protocol_survives_a_fin(world: World) -> None:
 
 
 def test_a_fin_behind_more_than_one_delivery_is_not_forgotten(world: World) -> None:
-    """The engine reports it once, while a turn delivers 64 KiB at most."""
+    """The engine reports it once, while a turn delivers 256 KiB at most."""
     server = HalfCloser()
-    client = connect(world, server, weight=4)
+    client = connect(world, server, weight=8)
     server.transport.pauseProducing()
-    for _ in range(2):  # the first window is 64 KiB
-        for _ in range(30):
-            client.send(b"x" * 1_400)
+    for _ in range(200):
+        client.send(b"x" * 1_400)
         world.turn()
     client.fin()
     server.transport.resumeProducing()
     world.turns(4)
-    assert (len(server.data), server.halves) == (84_000, ["read"])
+    assert (len(server.data), server.halves) == (280_000, ["read"])
 
 
 def test_lose_write_connection_sends_what_was_written_then_fin(world: World) -> None:
@@ -526,8 +524,8 @@ def test_an_exception_in_a_producer_costs_that_connection(world: World, logged: 
         pauseProducing = staticmethod(lambda: None)
 
     server.transport.registerProducer(Bad(), True)
-    server.transport.write(b"x" * 65_537)
-    while client.rcv_nxt <= 65_537:
+    server.transport.write(b"x" * 262_145)
+    while client.rcv_nxt <= 262_145:
         client.ack()
         world.turn()
     world.turn()
@@ -552,24 +550,24 @@ class Producer:
         self.calls.append("stop")
 
 
-def test_a_streaming_producer_is_paused_past_64_kib_and_resumed_when_empty(world: World) -> None:
+def test_a_streaming_producer_is_paused_past_256_kib_and_resumed_when_empty(world: World) -> None:
     server = Recorder()
     client = connect(world, server)
     producer = Producer()
     server.transport.registerProducer(producer, True)
     with pytest.raises(RuntimeError, match="never unregistered"):
         server.transport.registerProducer(Producer(), True)
-    server.transport.write(b"x" * 65_536)
+    server.transport.write(b"x" * 262_144)
     assert producer.calls == []
     server.transport.write(b"x")
     assert producer.calls == ["pause"]
-    for _ in range(200):
+    for _ in range(400):
         world.turn()
         if client.inbox:
             client.take()
             client.ack()
     assert producer.calls == ["pause", "resume"]
-    assert len(client.received) == 65_537
+    assert len(client.received) == 262_145
 
 
 def test_a_producer_that_writes_to_a_connection_that_has_ended_is_paused(world: World) -> None:

@@ -83,8 +83,9 @@ class XTCPTransport(TransportSurface):
         "producer",
     )
 
-    #: A producer is paused when more than this is buffered; may be set per transport.
-    bufferSize = 65_536
+    #: A producer is paused when more than this is buffered, bytes; may be set per transport.  Four times
+    #: Twisted's, because what was written counts until the end of the turn even if it is on its way.
+    bufferSize = 262_144
 
     def __init__(
         self, server: Owner, cd: int, protocol: Any, peer: int, host: IPv4Address | IPv6Address, session: int
