@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from benchmarks import inner
 from benchmarks.__main__ import main
 from benchmarks.applications.streams import BLOCK, PERIOD, Tally, block
 from benchmarks.bulk import table
@@ -150,3 +151,13 @@ def test_wrong_options(capsys: pytest.CaptureFixture[str], words: list[str], com
         main(["bulk", *words])
     assert left.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_the_cost_of_a_byte_inside_the_engine(capsys: pytest.CaptureFixture[str]):
+    assert inner.main(["--megabytes", "1", "--repeat", "1"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[1] for row in rows] == ["1,500", "65,535"]
+    for row in rows:
+        *steps, total = map(float, row[2:])
+        assert min(steps) > 0
+        assert sum(steps) == pytest.approx(total, abs=0.002)
