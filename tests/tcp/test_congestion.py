@@ -117,7 +117,7 @@ class TestTimeout:
     @pytest.mark.requirement("RFC 5681 3.1 (4)", "RFC 5681 3.1 loss window")
     def test_one_segment_and_slow_start(self, net: Net) -> None:
         """RFC 5681 section 3.1: cwnd 1 SMSS, ssthresh half the flight."""
-        client = flight(net, 30, RTT, sack=False)
+        client = flight(net, 10, RTT, sack=False)
         assert client.group is not None
         net.advance(0.35)
         info = client.group.info(client.cd)

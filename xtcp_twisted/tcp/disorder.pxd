@@ -124,6 +124,8 @@ cdef enum:
     RECOVERY_EPOCH = 1024      # CUBIC: epoch_at holds
     RECOVERY_ECN = 2048        # `reduced` holds, and not all up to it is acknowledged
     RECOVERY_REPLAYED = 4096   # replayed_at holds
+    RECOVERY_FRTO = 8192       # F-RTO has not decided yet about a timeout
+    RECOVERY_FRTO_NEW = 16384  # and waits for what new data brings
 
     DUP_THRESH = 3
 
@@ -137,6 +139,7 @@ cdef struct delivery_t:
     bint duplicate             # it carried a DSACK block
     bint repeated              # without SACK: a duplicate acknowledgement
     bint congested             # the peer tells of congestion (ECE)
+    bint original              # the peer is newly known to hold bytes below `recover` that were sent once
 
 
 cdef inline recovery_t *recovery_at(const stack_t *s, uint32_t row) noexcept nogil:

@@ -185,7 +185,7 @@ cdef bint _is_repeated(const conn_t *c, const segment_t *seg) noexcept nogil:
 
 cdef void _acknowledgement(conn_t *c, const segment_t *seg) noexcept nogil:
     """An acceptable SEG.ACK; an old one, overtaken on its way, may still carry news in its SACK blocks."""
-    cdef delivery_t d = delivery_t(0, 0, 0, False, False, False, False, False)
+    cdef delivery_t d = delivery_t(0, 0, 0, False, False, False, False, False, False)
     if c.r.flags & RECORD_ECN and c.r.snd_una != c.r.snd_nxt and seq_ge(seg.ack, c.r.snd_una):
         ecn_acknowledged(c, seg, &d)
     if seq_gt(seg.ack, c.r.snd_una):

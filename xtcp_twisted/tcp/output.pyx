@@ -42,6 +42,7 @@ from xtcp_twisted.tcp.disorder cimport (
     recovery_t,
 )
 from xtcp_twisted.tcp.ecn cimport ecn_leaves
+from xtcp_twisted.tcp.frto cimport frto_holds_back, frto_waits, frto_wants_new
 from xtcp_twisted.tcp.groups cimport G_DATA_OUT, G_OUT_BYTES, G_OUT_SEGMENTS, G_RESENDS
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_ACK_NOW,
@@ -136,7 +137,7 @@ cdef bint _plan_lost(conn_t *c, plan_t *plan) noexcept nogil:
     """RFC 6675 section 4, NextSeg (1): what is lost goes first."""
     cdef recovery_t *x = recovery_of(c)
     cdef uint32_t pipe, left
-    if x == NULL or not x.lost and not x.flags & RECOVERY_FIN_LOST:
+    if x == NULL or not x.lost and not x.flags & RECOVERY_FIN_LOST or frto_holds_back(c, x):
         return False
     plan.flags = 0
     plan.fresh = False
@@ -313,7 +314,16 @@ cdef void _wait_for_window(conn_t *c) noexcept nogil:
 
 cdef bint _plan(conn_t *c, plan_t *plan) noexcept nogil:
     """The next segment that may leave, or none."""
-    return _plan_probe(c, plan) or _plan_tail(c, plan) or _plan_lost(c, plan) or _plan_new(c, plan, False)
+    cdef recovery_t *x
+    if _plan_probe(c, plan) or _plan_tail(c, plan):
+        return True
+    x = recovery_of(c)
+    if x != NULL and frto_wants_new(x):
+        if _plan_new(c, plan, False):
+            return True
+        if frto_waits(c, x):
+            return False
+    return _plan_lost(c, plan) or _plan_new(c, plan, False)
 
 
 cdef void _note_limit(conn_t *c, uint32_t before) noexcept nogil:

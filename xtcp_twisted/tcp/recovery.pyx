@@ -24,12 +24,15 @@ from xtcp_twisted.tcp.disorder cimport (
     PHASE_RECOVERY,
     RECOVERY_ECN,
     RECOVERY_FIN_LOST,
+    RECOVERY_FRTO,
+    RECOVERY_FRTO_NEW,
     RECOVERY_TAIL_DUE,
     RECOVERY_TAIL_OUT,
     recovery_lease,
     recovery_of,
     recovery_t,
 )
+from xtcp_twisted.tcp.frto cimport frto_begin, frto_spurious
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_LIMITED,
     ACTIVE_REORDER,
@@ -85,6 +88,7 @@ cdef void _leave(conn_t *c, recovery_t *x) noexcept nogil:
             most = (flight if flight > mss else mss) + mss
             c.r.cwnd = most if most < c.r.ssthresh else c.r.ssthresh
     rack_recovered(x)
+    x.flags &= ~(RECOVERY_FRTO | RECOVERY_FRTO_NEW)
     x.phase = PHASE_OPEN
     x.dupacks = 0
     if not c.r.flags & RECORD_SACK:
@@ -123,7 +127,11 @@ cdef void _assume_delivered(conn_t *c, recovery_t *x, delivery_t *d) noexcept no
         flight = x.recover - c.r.snd_una
     if x.dupacks < 255:
         x.dupacks += 1
-    if x.phase == PHASE_LOSS or x.sacked + 2 * mss > flight:
+    if x.phase == PHASE_LOSS:
+        # After a timeout what is left of the flight says nothing; only the new data of F-RTO's step 2b does.
+        if x.sacked + mss > c.r.snd_nxt - x.recover:
+            return
+    elif x.sacked + 2 * mss > flight:
         return
     x.sacked += mss
     d.delivered = mss
@@ -186,12 +194,12 @@ cdef void _judge(conn_t *c, recovery_t *x, const segment_t *seg, delivery_t *d) 
         # RFC 8985 section 7.4.2: a loss that needs no more repair still asks for less.
         control_reduce(c)
         c.r.cwnd = c.r.ssthresh
-    if undo_spurious(c, x, seg, d):
+    if undo_spurious(c, x, seg, d) or frto_spurious(c, x, d):
         undo_restore(c, x, d.acked)
         scoreboard_find(c, x)
         x.phase = PHASE_OPEN
         x.dupacks = 0
-        x.flags &= ~RECOVERY_FIN_LOST
+        x.flags &= ~(RECOVERY_FIN_LOST | RECOVERY_FRTO | RECOVERY_FRTO_NEW)
         if not c.r.flags & RECORD_SACK:
             x.sacked = 0
     elif x.phase != PHASE_OPEN and seq_ge(c.r.snd_una, x.recover):
@@ -240,6 +248,7 @@ cdef void recovery_timeout(conn_t *c) noexcept nogil:
         scoreboard_renege(c, x)
     if x.phase == PHASE_OPEN:
         undo_begin(c, x)
+    frto_begin(c, x)
     if c.a.backoff == 0:
         # RFC 5681 section 3.1: ssthresh is held constant when the same segment times out again.
         control_reduce(c)
@@ -283,6 +292,7 @@ cdef void recovery_reordering_over(conn_t *c) noexcept nogil:
 cdef void recovery_window_opened(conn_t *c) noexcept nogil:
     cdef recovery_t *x = recovery_lease(c)
     scoreboard_lose_all(c, x)
+    x.flags &= ~(RECOVERY_FRTO | RECOVERY_FRTO_NEW)
     if c.r.flags & RECORD_FIN_SENT:
         x.flags |= RECOVERY_FIN_LOST
 

@@ -16,6 +16,7 @@ from xtcp_twisted.tcp.disorder cimport recovery_lease, recovery_of
 from xtcp_twisted.tcp.layout cimport (
     EXTENT_AGAIN,
     EXTENT_LOST,
+    EXTENT_RESENT,
     EXTENT_SACKED,
     EXTENT_SENT,
     extent_at,
@@ -97,6 +98,8 @@ cdef void _mark_covered(
             mark_sacked(x, extent)
             d.delivered += extent.length
             d.selective = True
+            if not extent.flags & EXTENT_RESENT and seq_le(extent.seq + extent.length, x.recover):
+                d.original = True
         row = extent.next
 
 

@@ -242,6 +242,8 @@ cdef void _delivered(
         d.sent_at = extent.sent_at
         if extent.flags & EXTENT_RESENT:
             d.timed = False
+        elif x != NULL and seq_le(extent.seq + length, x.recover):
+            d.original = True
     if x != NULL:
         if not extent.flags & EXTENT_SACKED:
             rack_delivered(c, x, seg, extent)
