@@ -244,6 +244,40 @@ class TestPaws:
         client.seq = 2
         client.is_alive()
 
+    @pytest.mark.requirement("RFC 7323 5.3 R3")
+    @pytest.mark.parametrize("beyond", [1, 2**30])
+    def test_a_poisoned_value_with_an_impossible_ack_is_not_taken(self, net: Net, beyond: int) -> None:
+        """Attacks, row 27: a guess in the window would else shut the peer out for ever."""
+        group = net.group(7)
+        client = net.client(group).established()
+        net.advance(5)
+        client.exchange(b"q", b"a")
+        poison = [("NOP", None), ("NOP", None), ("Timestamp", (client.tsval + 2**30, client.ts_recent))]
+        client.send(b"x", seq=2, ack=2 + beyond, options=poison)
+        net.turn()
+        assert net.counters()["TCPChallengeACK"] == 1
+        client.take()
+        client.seq = 2
+        client.is_alive()
+
+    @pytest.mark.requirement("RFC 7323 4.3")
+    def test_a_handshake_that_a_later_segment_completes(self, net: Net) -> None:
+        """Its TSval is not taken, since it does not begin at RCV.NXT; the one before it still passes."""
+        group = net.group(7)
+        client = net.client(group).syn_received()
+        net.advance(0.5)
+        early = client.tsval
+        net.advance(0.5)
+        client.send(b"world", seq=6)
+        net.turn()
+        client.take()
+        stamp = [("NOP", None), ("NOP", None), ("Timestamp", (early, client.ts_recent))]
+        client.send(b"hello", seq=1, options=stamp)
+        net.turn()
+        got = group.recv(100)
+        assert got is not None and got[1] == b"helloworld"
+        assert net.counters()["PAWSEstabRejected"] == 0
+
     @pytest.mark.requirement("RFC 7323 5.2")
     def test_a_reset_is_exempt(self, net: Net) -> None:
         """RFC 7323 5.2: the timestamp of a RST is not checked."""

@@ -403,8 +403,11 @@ cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
     c.r.probes = 0
     if not _check_rst_and_syn(c, seg):
         return
+    if not _check_ack(c, seg):
+        return
+    # Not before its ACK is known to be possible: a guess must not shut the peer out (attacks: PAWS poisoning).
     _update_ts_recent(c, seg)
-    if not _check_ack(c, seg) or _fin_acknowledged(c):
+    if _fin_acknowledged(c):
         return
     if _late_data(c, seg):
         # SEQ=SEG.ACK is what the peer expects next, also when our FIN has not come to it yet (RFC 5961 3.2).

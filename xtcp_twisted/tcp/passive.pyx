@@ -122,7 +122,8 @@ cdef void _complete(record_t *r, const half_open_t *h, const segment_t *seg, uin
         r.flags |= RECORD_SACK
     if h.has & HAS_TIMESTAMPS:
         r.flags |= RECORD_TIMESTAMPS
-        r.ts_recent = seg.ts_val
+        # RFC 7323 section 4.3: this segment's own TSval only if it begins at RCV.NXT, which is seen to next.
+        r.ts_recent = h.ts_recent
     if h.flags & HALF_ECN:
         r.flags |= RECORD_ECN
     r.snd_wnd = <uint32_t>seg.window << h.scale
