@@ -7,28 +7,15 @@ import struct
 from time import process_time
 
 import pytest
-from support.crafted import ACK, RST, craft, numbers, packed
+from support.crafted import RST, craft, packed
 from support.net import PEER_V4, V4, MakeNet, Net
+from support.throng import connect
 
 from xtcp_twisted.config import SWEEP_S, UNLIMITED
 from xtcp_twisted.engine import Group
 from xtcp_twisted.errors import StaleConnection
 from xtcp_twisted.memory.siphash import siphash13
 from xtcp_twisted.tcp import layout
-
-
-def connect(net: Net, source: bytes, sport: int, port: int = 7) -> tuple[int, int]:
-    """(id, ISS) of a connection opened by a cookie, without judge and peer."""
-    here = packed(V4)
-    net.link.deliver(craft(source, here, sport, port, 0))
-    net.engine.poll(net.now)
-    net.engine.flush(net.now)
-    [(_, raw)] = net.link.take()
-    iss = numbers(raw)[1]
-    net.link.deliver(craft(source, here, sport, port, 1, iss + 1, ACK))
-    net.engine.poll(net.now)
-    [(_, _, cd, _)] = net.engine.events()
-    return cd, iss
 
 
 def longest_probe(tags: list[int], slots: int) -> float:

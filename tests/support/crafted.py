@@ -38,11 +38,12 @@ def craft(
     flags: int = SYN,
     data: bytes = b"",
     options: bytes = b"",
+    window: int = 65_535,
 ) -> bytes:
     """One packet; addresses as of `packed`, numbers modulo 2**32, `options` in whole words."""
     offset = (20 + len(options)) << 2
     length = 20 + len(options) + len(data)
-    fields = (sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, offset, flags, 65_535)
+    fields = (sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, offset, flags, window)
     bare = _TCP.pack(*fields, 0, 0) + options + data
     pseudo = src + dst + struct.pack("!IBBH", length, 0, 0, 6)
     segment = _TCP.pack(*fields, _checksum(pseudo + bare), 0) + options + data
