@@ -20,6 +20,8 @@ Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 # linux/if_link.h
 IN6_ADDR_GEN_MODE_NONE: Final = 1
+# linux/if_addr.h
+IFA_F_NODAD: Final = 2
 
 
 def configure(name: str, index: int, addresses: Iterable[Address], mtu: int, queue_length: int) -> None:
@@ -61,7 +63,11 @@ def _without_link_local(netlink: Any, index: int) -> None:
 
 
 def _add_address(netlink: Any, index: int, address: Address) -> None:
+    """An address that may be used at once: nobody else on this link could have it, so nobody is asked."""
+    flags = IFA_F_NODAD if address.version == 6 else 0
     try:
-        netlink.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        netlink.addr(
+            "add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen, flags=flags
+        )
     except NetlinkError as error:
         raise ConfigurationError(f"addresses: the kernel refuses {address}: {error.args[1]}") from error

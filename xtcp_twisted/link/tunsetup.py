@@ -271,7 +271,10 @@ def _how_to_make(request: TunRequest, existed: bool) -> str:
     name, ip = request.name, _ip_command(request.namespace)
     lines = [f"{ip} link del {name}"] if existed else []
     lines.append(f"{ip} tuntap add dev {name} mode tun user {_user()}")
-    lines += [f"{ip} addr add {address} dev {name}" for address in request.addresses]
+    lines += [
+        f"{ip} addr add {address} dev {name}{' nodad' if address.version == 6 else ''}"
+        for address in request.addresses
+    ]
     lines.append(f"{ip} link set {name} addrgenmode none")
     lines.append(f"{ip} link set {name} mtu {request.mtu} txqueuelen {request.queue_length} up")
     problem = (
