@@ -33,6 +33,7 @@ LOSSES: Final[Mapping[str, Loss]] = {
     "TCPAbortOnTimeout": Loss("warn", "Connections were given up: their peers did not acknowledge any more"),
     "TCPTimeWaitOverflow": Loss("info", "TIME-WAIT entries ended early: there was no room for more"),
     "LinkDrops": Loss("warn", "Packets were lost on the way out: the link took no more"),
+    "LinkRefused": Loss("warn", "Packets were dropped: the link's header before them was impossible"),
     "ReplyDrops": Loss("warn", "Answers to packets of no connection were dropped: too many at once"),
     "InCsumErrors": Loss("warn", "Packets arrived damaged: their checksum was wrong"),
     "InvalidTransitions": Loss(

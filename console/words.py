@@ -59,6 +59,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "TCPAbortOnTimeout": "Given up, no answer",
     "TCPTimeWaitOverflow": "TIME-WAIT cut short",
     "LinkDrops": "Packets the link refused",
+    "LinkRefused": "Frames with an impossible header",
     "ReplyDrops": "Replies dropped",
     "InCsumErrors": "Wrong checksums",
     "InvalidTransitions": "Errors of the engine",

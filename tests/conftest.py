@@ -31,9 +31,14 @@ settings.load_profile("dev")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--debug-build", action="store_true", help="fail if the package is not the debug build")
+    parser.addoption("--offload", action="store_true", help="links of `net` leave segmentation to a card")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--offload"):
+        from support.net import Net
+
+        Net.offload = True
     config.addinivalue_line("markers", "feature(*ids): rows of the feature matrix that the test proves")
     if config.getoption("--debug-build"):
         from xtcp_twisted.tcp import layout

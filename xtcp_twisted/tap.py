@@ -41,6 +41,7 @@ class Options(usage.Options):
         ["console", None, None, "[ADDRESS:]PORT of the console, whatever the configuration says."],
     ]
     optFlags: ClassVar = [
+        ["offload", None, "Leave checksums and segmentation to the kernel, whatever the configuration says."],
         ["no-console", None, "No console, whatever the configuration says."],
         ["check-config", None, "Check the configuration, say what is wrong, and exit."],
     ]
@@ -98,6 +99,8 @@ class Options(usage.Options):
             for key, option in (("name", "tun"), ("namespace", "namespace"), ("capture", "capture"))
             if self[option] is not None
         }
+        if self["offload"]:
+            given["offload"] = True
         if not given:
             return settings
         try:

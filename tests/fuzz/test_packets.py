@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.net import PEER_V4, PEER_V6, V4, V6, Net
 from support.packets import build, fix_checksums
 from support.storm import Storm, silent
+from support.virtio import KNOWN_KINDS, Header
 
 from xtcp_twisted.errors import LocalError
 
@@ -220,3 +221,25 @@ def test_soak() -> None:
         storm.net.advance(dice.random())
         storm.net.strays.clear()
     storm.survived()
+
+
+@given(data=st.data())
+def test_virtio_headers(data: st.DataObject) -> None:
+    """Any header before packets that are good, damaged or random: counted or harmless, never an exception."""
+    net = Net(offload=True)
+    storm = Storm(data.draw(st.booleans()), net)
+    words = st.sampled_from([0, 1, 16, 20, 40, 52, 60, 1000, 65_535])
+    for _ in range(10):
+        header = Header(
+            data.draw(st.sampled_from([0, 1, 2, 3, 255])),
+            data.draw(st.sampled_from([*KNOWN_KINDS, 3, 5, 255])),
+            *(data.draw(words) for _ in range(4)),
+        )
+        packet = bytearray(storm.data())
+        for place in data.draw(st.lists(st.integers(0, len(packet) - 1), max_size=2)):
+            packet[place] ^= data.draw(st.integers(1, 255))
+        net.link.link.deliver(bytes(header) + bytes(packet)[: data.draw(st.integers(0, len(packet)))])
+    net.engine.poll(net.now)
+    net.engine.flush(net.now)
+    assert net.link.link.pending == 0
+    net.engine.close()

@@ -52,19 +52,20 @@ GROUPS = {
 
 
 class Served:
-    """A ``twistd xtcp`` beside a lab; its capture is complete when it has stopped."""
+    """A ``twistd xtcp`` beside a lab; its capture is complete when it has stopped.
 
-    def __init__(self, lab: Lab, folder: Path, engine: str = "") -> None:
-        """
-        :param engine: more lines of the configuration's table of that name.
-        """
+    :param engine: more lines of the configuration's table of that name.
+    :param link: the same for ``[link]``.
+    """
+
+    def __init__(self, lab: Lab, folder: Path, engine: str = "", *, link: str = "") -> None:
         self.lab = lab
         self.capture = folder / "all.pcapng"
         config = folder / "xtcp.toml"
         tables = [
             f'[[group]]\nname = "{name}"\nport = {port}\n{serve}\n' for name, (port, serve) in GROUPS.items()
         ]
-        text = CONFIG.replace("[engine]\n", f"[engine]\n{engine}\n")
+        text = CONFIG.replace("[engine]\n", f"{link}\n[engine]\n{engine}\n")
         config.write_text(text + "".join(tables), "utf-8")
         self.server = Server(lab, config, capture=self.capture, imports=[ROOT])
         self.server.start()

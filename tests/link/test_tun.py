@@ -16,6 +16,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
+from support.virtio import FORM, NEEDS_CSUM, Header
 
 from xtcp_twisted.errors import ConfigurationError, LinkError, PrivilegeError
 from xtcp_twisted.link import CaptureLink, Link, TunLink
@@ -384,3 +385,49 @@ def test_bad_arguments(arguments: dict[str, Any], problem: str) -> None:
 def test_netlink_is_not_imported_before_it_is_needed() -> None:
     program = "import sys, xtcp_twisted.link; sys.exit('pyroute2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@isolated
+def test_offload_with_small_packets() -> None:
+    """The kernel's UDP leaves its checksum to us; what we send is complete."""
+    link = TunLink("xt0", addresses=[f"{HOST}/24"], offload=True)
+    assert link.offload
+    crosses(link)
+    assert (link.received, link.sent, link.dropped, link.refused) == (1, 1, 0, 0)
+
+
+def as_the_device_gives_it(link: Link) -> bytes:
+    """A UDP packet of the kernel, unread by the link."""
+    with udp_socket(socket.AF_INET, HOST) as client:
+        client.sendto(b"question", (PEER, 7))
+        assert readable(link)
+        return os.read(link.fileno(), 70_000)
+
+
+def has_checksum(packet: bytes) -> bool:
+    again = IP(packet)
+    del again[UDP].chksum
+    return bytes(again) == packet
+
+
+@isolated
+def test_offload_is_what_the_last_who_attached_wants() -> None:
+    """A persistent device keeps what was asked of it; a link without the header must not get that."""
+    TunLink("xt0", addresses=[f"{HOST}/24"], persist=True, offload=True).close()
+    for offload in (False, True, False):
+        link = TunLink("xt0", offload=offload)
+        frame = as_the_device_gives_it(link)
+        if offload:
+            assert Header.of(frame) == Header(flags=NEEDS_CSUM, csum_start=20, csum_offset=6)
+        assert has_checksum(frame[FORM.size * offload :]) == (not offload)
+        crosses(link)
+        link.close()
+
+
+@isolated
+def test_offload_on_a_device_of_another_kind_is_refused() -> None:
+    ip("tuntap", "add", "dev", "xt0", "mode", "tun", "multi_queue")
+    with pytest.raises(LinkError, match="xt0 exists but is not a plain TUN device"):
+        TunLink("xt0", offload=True)
+    with pytest.raises(ConfigurationError, match="offload: 'yes' is not allowed; give True or False"):
+        TunLink("xt1", offload="yes")  # type: ignore[arg-type]

@@ -44,6 +44,8 @@ def parse(*arguments: str) -> Options:
 def test_options_override_the_configuration(path: str) -> None:
     link = parse("-c", path, "--tun", "xt9", "--namespace", "blue", "--capture", "all.pcapng").settings.link
     assert (link.name, link.namespace, link.capture) == ("xt9", "blue", "all.pcapng")
+    assert not link.offload
+    assert parse("-c", path, "--offload").settings.link.offload
 
 
 def test_set_changes_one_value(path: str) -> None:

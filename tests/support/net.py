@@ -28,6 +28,7 @@ from . import icmp
 from .ladder import Ladder, describe
 from .packets import Segment, read
 from .peer import Client
+from .virtio import Card
 
 V4, V6 = "192.0.2.1", "2001:db8::1"
 PEER_V4, PEER_V6 = "198.51.100.7", "2001:db8:c::7"
@@ -54,8 +55,18 @@ class Net:
 
     #: The latest net of the running test; conftest prints its ladder when it fails.
     running: ClassVar[list[Net]] = []
+    #: Whether links have offload where a test does not say: pytest's option --offload.
+    offload: ClassVar[bool] = False
 
-    def __init__(self, *, mtu: int = 1500, start: float = START, seed: int = 1, **config: Any) -> None:
+    def __init__(
+        self,
+        *,
+        mtu: int = 1500,
+        start: float = START,
+        seed: int = 1,
+        offload: bool | None = None,
+        **config: Any,
+    ) -> None:
         config.setdefault("addresses", (V4, V6))
         config.setdefault("max_connections", 1_024)
         config.setdefault("max_half_open", 1_024)
@@ -65,8 +76,11 @@ class Net:
         config.setdefault("entropy", seeded_entropy(seed))
         self.mtu = mtu
         self.now = start
-        self.link = MemoryLink(mtu=mtu)
-        self.engine = Engine(self.link, EngineConfig(**config))
+        offload = Net.offload if offload is None else offload
+        wire = MemoryLink(mtu=mtu, offload=offload)
+        #: Packets in and out; with offload, a card cuts what the engine sends.
+        self.link: Any = Card(wire) if offload else wire
+        self.engine = Engine(wire, EngineConfig(**config))
         self.ladder = Ladder(start)
         self.events: list[Event] = []
         self.strays: list[Segment] = []

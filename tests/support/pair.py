@@ -20,6 +20,8 @@ from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.link.impair import ImpairedLink
 from xtcp_twisted.link.memory import MemoryLink
 
+from .virtio import Card
+
 NEAR, FAR = "192.0.2.1", "198.51.100.7"
 NEAR_PORT, FAR_PORT = 7, 40_000
 START = 1_000.0
@@ -27,13 +29,19 @@ SPIN_LIMIT = 10_000
 
 
 class Side:
-    """One engine with one connection, and an application that takes and gives bytes."""
+    """One engine with one connection, and an application that takes and gives bytes.
+
+    :param offload: the link leaves segmentation and checksums to a card; not an option of the group.
+    """
 
     def __init__(
         self, address: str, port: int, *, seed: int, impairments: dict[str, Any] | None, **options: Any
     ) -> None:
-        self.wire = MemoryLink(mtu=1500)
-        self.link = ImpairedLink(self.wire, **impairments) if impairments is not None else self.wire
+        offload = options.pop("offload", False)
+        wire = MemoryLink(mtu=1500, offload=offload)
+        #: Packets in and out; with offload, a card cuts what leaves and merges what comes.
+        self.wire: Any = Card(wire, gro=True) if offload else wire
+        self.link = ImpairedLink(wire, **impairments) if impairments is not None else wire
         self.engine = Engine(
             self.link,
             EngineConfig(
@@ -80,6 +88,14 @@ class Side:
     def counters(self) -> dict[str, int]:
         return dict(self.engine.counters())
 
+    def deliver(self, packets: list[bytes]) -> None:
+        """What the other side sent, at once."""
+        if isinstance(self.wire, Card):
+            self.wire.deliver_all(packets)
+            return
+        for packet in packets:
+            self.wire.deliver(packet)
+
     def close(self) -> None:
         self.group.close(abort=True)
         self.pool.close()
@@ -119,12 +135,10 @@ class Pair:
         """Both sides' turns at this instant, until neither has anything to say."""
         for _ in range(SPIN_LIMIT):
             self.near.turn(self.now)
-            for _, raw in self.near.wire.take():
-                self.far.wire.deliver(raw)
+            self.far.deliver([raw for _, raw in self.near.wire.take()])
             moved = self.far.wire.pending
             self.far.turn(self.now)
-            for _, raw in self.far.wire.take():
-                self.near.wire.deliver(raw)
+            self.near.deliver([raw for _, raw in self.far.wire.take()])
             if not moved and not self.near.wire.pending:
                 return
         raise AssertionError(f"the engines talk for ever at {self.now}")

@@ -3,7 +3,6 @@
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
 
-from xtcp_twisted.link.base cimport CHECKSUM_UNKNOWN
 from xtcp_twisted.memory.index cimport VACANT, index_prefetch
 from xtcp_twisted.tcp.connect cimport connect_segment
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
@@ -29,6 +28,7 @@ from xtcp_twisted.tcp.layout cimport (
     REFERENCE_SHIFT,
 )
 from xtcp_twisted.tcp.listen cimport half_open_segment, listen_reopen, listen_segment
+from xtcp_twisted.tcp.offload cimport offload_merged, offload_vouched
 from xtcp_twisted.tcp.timewait cimport time_wait_segment
 from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag
 from xtcp_twisted.wire.segment cimport (
@@ -101,8 +101,8 @@ cdef void _dispatch(
     cdef uint32_t reference = tuple_find(s, seg, tag), row = reference & REFERENCE_ROW
     cdef uint32_t kind = reference >> REFERENCE_SHIFT
     cdef conn_t c
-    s.counters[C_IN_SEGS] += 1
-    s.counters[C_IN_NO_ECT_PKTS + (seg.tos & CE)] += 1
+    s.counters[C_IN_SEGS] += seg.merged
+    s.counters[C_IN_NO_ECT_PKTS + (seg.tos & CE)] += seg.merged
     if seg.bad_options:
         s.counters[C_BAD_OPTIONS] += 1
     # From outside, one of our own addresses is a forged source (attacks: LAND).  Only who connected to
@@ -138,9 +138,10 @@ cdef void take_in(
     cdef int i
     for i in range(count):
         reasons[i] = parse_packet(
-            frames[i].data, frames[i].length, frames[i].checksum_state != CHECKSUM_UNKNOWN, &segments[i]
+            frames[i].data, frames[i].length, offload_vouched(&frames[i]), &segments[i]
         )
         if reasons[i] == PACKET_OK:
+            segments[i].merged = offload_merged(&frames[i], &segments[i])
             tags[i] = tuple_tag(s, &segments[i])
             index_prefetch(&s.index, tags[i])
     for i in range(count):

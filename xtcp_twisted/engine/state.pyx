@@ -11,6 +11,7 @@ from xtcp_twisted.config import SYN_COOKIES
 from xtcp_twisted.engine.demux cimport IN_FRAMES, take_in
 from xtcp_twisted.engine.loop cimport loop_close, loop_divert, loop_open, loop_take
 from xtcp_twisted.errors import ConfigurationError, EngineClosed, LocalError
+from xtcp_twisted.link.base cimport frame_plain
 from xtcp_twisted.memory.arena cimport arena_close, arena_open, arena_t, arena_take
 from xtcp_twisted.memory.index cimport index_open
 from xtcp_twisted.memory.links cimport list_clear
@@ -18,7 +19,7 @@ from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_t
 from xtcp_twisted.memory.wheel cimport wheel_open
 from xtcp_twisted.tcp.bucket cimport bucket_fill
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t, group_return
-from xtcp_twisted.tcp.counters cimport C_LINK_DROPS
+from xtcp_twisted.tcp.counters cimport C_LINK_DROPS, C_LINK_REFUSED
 from xtcp_twisted.tcp.disorder cimport recovery_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.icmp cimport icmp_output
@@ -93,6 +94,7 @@ cdef class State:
         s.limits.mtu = config.mtu or self.link.mtu
         if s.limits.mtu < 576:
             raise ConfigurationError(f"mtu: the link's {s.limits.mtu} is too small; give 576 or more")
+        s.limits.offload = self.link.offload
         s.limits.accept_timeout_ms = config.accept_timeout_ms
         s.limits.syn_ack_tries = config.syn_ack_tries
         s.limits.syn_cookies = SYN_COOKIES.index(config.syn_cookies)
@@ -220,28 +222,32 @@ cdef class State:
             want = limit - taken if limit - taken < IN_FRAMES else IN_FRAMES
             for i in range(want):
                 self.frames_in[i].length = FRAME_ROOM
-                self.frames_in[i].checksum_state = 0
             with nogil:
                 n = self.link.read_frames(self.frames_in, want, self.stack.now_us)
                 take_in(&self.stack, &self.own, self.frames_in, n, False)
             taken += n
             if n < want:
                 break
+        self.stack.counters[C_LINK_REFUSED] = self.link.refused
         return taken
 
     cdef int send_packets(self) except -1:
-        cdef int sent = 0, accepted
+        cdef int sent = 0, accepted, used, i
         cdef uint32_t lost = 0
         cdef bint more = True
         while more:
             with nogil:
                 more = not _fill(&self.stack, &self.out)
+                used = self.out.count
                 if self.own.self_connected:
                     sent += loop_divert(&self.loop, &self.own, &self.out, &lost)
                 accepted = self.link.write_frames(self.out.frames, self.out.count, self.stack.now_us)
             self.stack.counters[C_LINK_DROPS] += self.out.count - accepted
             sent += self.out.count
+            for i in range(used if self.link.offload else 0):
+                frame_plain(&self.out.frames[i])
             self.out.count = 0
+            self.out.bytes = 0
         self.stack.counters[C_LINK_DROPS] += lost
         return sent
 

@@ -202,9 +202,10 @@ class Lab:
             raise subprocess.CalledProcessError(process.returncode, process.args, output, errors)
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
-    def link(self) -> TunLink:
+    def link(self, *, offload: bool = False) -> TunLink:
         """A TUN device in the lab, for an engine in this process; closed with the lab.
 
+        :param offload: as of `TunLink`.
         :raises LinkError: the device cannot be made (its name is taken).
         """
         # Here, because most users of a lab have no engine in their own process.
@@ -212,7 +213,13 @@ class Lab:
 
         if self._namespace is None:
             raise LocalError("this lab is not open; use it as a context manager: with Lab() as lab")
-        link = TunLink(self.device, addresses=self.addresses, mtu=self.mtu, namespace=self._namespace.fd)
+        link = TunLink(
+            self.device,
+            addresses=self.addresses,
+            mtu=self.mtu,
+            namespace=self._namespace.fd,
+            offload=offload,
+        )
         self._links.append(link)
         return link
 

@@ -2,9 +2,11 @@ from collections.abc import Iterable
 
 class Link:
     mtu: int
+    offload: bool
     received: int
     sent: int
     dropped: int
+    refused: int
     def read(self, limit: int, now: float) -> list[bytes]: ...
     def write(self, packets: Iterable[bytes | bytearray | memoryview], now: float) -> int: ...
     def fileno(self) -> int: ...

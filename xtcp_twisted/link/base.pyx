@@ -10,6 +10,8 @@ from libc.math cimport llround
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 
+from xtcp_twisted.wire.segmentation cimport complete_checksum
+
 from xtcp_twisted.errors import LocalError
 
 cdef enum:
@@ -20,9 +22,12 @@ cdef class Link:
     """Moves IP packets between the engine and something else.
 
     :ivar mtu: largest IP packet, bytes.
+    :ivar offload: whether frames may be larger than that: segments that belong together travel as one,
+        and a checksum may be left to the other side.
     :ivar received: packets handed to the engine.
     :ivar sent: packets taken from the engine.
     :ivar dropped: those of them that the other side refused to take.
+    :ivar refused: frames that came with an offload header that contradicts itself.
     """
 
     cdef int read_frames(self, frame_t *frames, int limit, int64_t now_us) except -1 nogil:
@@ -41,7 +46,8 @@ cdef class Link:
 
         :param limit: packets; no more than 1,024 are taken at once.
         :param now: seconds of the clock that drives the link (CLOCK_MONOTONIC).
-        :returns: the packets, in order; an empty list when none waits.
+        :returns: the packets, in order; an empty list when none waits.  From a link with offload they
+            may be longer than the MTU; their checksums are complete.
         :raises LinkError: the link is gone.
         """
         cdef int room = min(limit, <int>READ_AT_ONCE)
@@ -60,6 +66,14 @@ cdef class Link:
                 frames[i].data = data + <size_t>i * LARGEST_PACKET
                 frames[i].length = LARGEST_PACKET
             count = self.read_frames(frames, room, microseconds(now))
+            for i in range(count):
+                if frames[i].checksum_state == CHECKSUM_PARTIAL:
+                    complete_checksum(
+                        frames[i].data,
+                        frames[i].length,
+                        frames[i].checksum_start,
+                        frames[i].checksum_offset,
+                    )
             return [
                 PyBytes_FromStringAndSize(<char *>frames[i].data, frames[i].length)
                 for i in range(count)
@@ -110,10 +124,11 @@ cdef int64_t microseconds(double seconds) noexcept nogil:
     return llround(seconds * 1e6)
 
 
-cdef bytes packet_bytes(packet):
+cdef bytes packet_bytes(packet, Py_ssize_t header=0):
     cdef bytes data = packet if type(packet) is bytes else bytes(memoryview(packet))
-    if len(data) > LARGEST_PACKET:
+    if len(data) > LARGEST_PACKET + header:
         raise LocalError(
-            f"a packet of {len(data):,} bytes is not an IP packet; the largest has {LARGEST_PACKET:,}"
+            f"a packet of {len(data) - header:,} bytes is not an IP packet;"
+            f" the largest has {LARGEST_PACKET:,}"
         )
     return data

@@ -4,16 +4,21 @@ Packets carry the engine's time, moved to the wall clock by a fixed offset.  A
 packet from the engine is written before it is sent on, so what the other side
 refuses is in the file too.  A file that cannot be written to (a full disk) ends
 the capture and never the traffic.
+
+On a link with offload a packet is captured as the engine handles it, as on any host
+with such a card: many segments may be one packet of up to 65,535 bytes.  A checksum
+that was left to the other side is completed in the file.
 """
 
 from os import PathLike, fspath
 from time import monotonic_ns, time_ns
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint32_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from xtcp_twisted.link.base cimport LARGEST_PACKET, Link, frame_t, microseconds
+from xtcp_twisted.link.base cimport CHECKSUM_PARTIAL, LARGEST_PACKET, Link, frame_t, microseconds
 from xtcp_twisted.link.wrapper cimport Wrapper
+from xtcp_twisted.wire.segmentation cimport complete_checksum
 
 from xtcp_twisted.errors import ConfigurationError, LinkError
 from xtcp_twisted.link import pcapng
@@ -77,7 +82,7 @@ cdef class CaptureLink(Wrapper):
         Wrapper.close(self)
 
     cdef int read_frames(self, frame_t *frames, int limit, int64_t now_us) except -1 nogil:
-        cdef int count = self.inner.read_frames(frames, limit, now_us)
+        cdef int count = self.take_over(frames, limit, now_us)
         self.received += count
         if count:
             with gil:
@@ -92,14 +97,12 @@ cdef class CaptureLink(Wrapper):
 
     cdef int _record(self, frame_t *frames, int count, int64_t now_us, int direction) except -1:
         cdef int i
-        cdef uint32_t kept
         if self._writer is None:
             return 0
         time_us = now_us + self._offset_us
         try:
             for i in range(count):
-                kept = min(frames[i].length, self._snaplen)
-                packet = PyBytes_FromStringAndSize(<char *>frames[i].data, kept)
+                packet = captured_bytes(&frames[i], self._snaplen)
                 self._writer.write(packet, frames[i].length, time_us, direction)
                 self.captured += 1
         except (OSError, ValueError) as error:
@@ -116,3 +119,15 @@ cdef class CaptureLink(Wrapper):
             except OSError:
                 # The buffered rest cannot be written either; the first error is the one to tell.
                 pass
+
+
+cdef bytes captured_bytes(const frame_t *frame, uint32_t snaplen):
+    """The packet's first `snaplen` bytes; its checksum, if there is one, is complete."""
+    cdef bytes packet
+    if frame.checksum_state != CHECKSUM_PARTIAL:
+        return PyBytes_FromStringAndSize(<char *>frame.data, min(frame.length, snaplen))
+    packet = PyBytes_FromStringAndSize(<char *>frame.data, frame.length)
+    complete_checksum(
+        <uint8_t *>PyBytes_AS_STRING(packet), frame.length, frame.checksum_start, frame.checksum_offset
+    )
+    return packet[:snaplen]

@@ -38,6 +38,8 @@ cdef class ImpairedLink(Wrapper):
     cdef frame_t *_frames        # room for one batch of the inner link's
     cdef object _buffer
 
+    cdef int _enter(self, Path path, frame_t *frame, int64_t now_us) except -1
+    cdef int _enter_cut(self, Path path, frame_t *frame, int64_t now_us) except -1
     cdef int _take_in(self, int limit, int64_t now_us) except -1
     cdef int _hand_over(self, frame_t *frames, int limit, int64_t now_us) except -1
     cdef int _release(self, int64_t now_us) except -1

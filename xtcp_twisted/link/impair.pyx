@@ -5,6 +5,10 @@ direction is a function of (seed, direction, k) and of the parameters: each
 packet has the same nine random numbers whatever the parameters are, so raising
 the loss from 1 % to 2 % keeps every loss that was there and adds some.
 
+On a link with offload, what travels together is cut into packets and what was left
+of checksums is done before anything happens to a packet: the bad network, like a
+real one, knows packets only.
+
 Order is kept, also under jitter, but for the packets that `reorder` names.  A
 packet that waits here is announced by `next_time`; the descriptor is the inner
 link's.
@@ -18,10 +22,11 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from xtcp_twisted.link.base cimport LARGEST_PACKET, Link, frame_t
+from xtcp_twisted.link.base cimport CHECKSUM_PARTIAL, LARGEST_PACKET, Link, frame_plain, frame_t
 from xtcp_twisted.link.wrapper cimport Wrapper
 from xtcp_twisted.wire.bytes cimport get16, put16
 from xtcp_twisted.wire.segment cimport CE, NOT_ECT
+from xtcp_twisted.wire.segmentation cimport complete_checksum, cut_begin, cut_packet, cut_t
 
 from xtcp_twisted.errors import ConfigurationError
 
@@ -240,12 +245,39 @@ cdef class ImpairedLink(Wrapper):
         self.sent += count
         with gil:
             for i in range(count):
-                self.outbound.enter(frame_bytes(&frames[i]), now_us)
+                self._enter(self.outbound, &frames[i], now_us)
             self._release(now_us)
         return count
 
     cdef int64_t next_time_us(self) noexcept nogil:
         return earlier(self.inner.next_time_us(), earlier(self.inbound.next_us, self.outbound.next_us))
+
+    cdef int _enter(self, Path path, frame_t *frame, int64_t now_us) except -1:
+        """The packets of one frame, each on its way."""
+        if frame.gso_size:
+            return self._enter_cut(path, frame, now_us)
+        packet = frame_bytes(frame)
+        if frame.checksum_state == CHECKSUM_PARTIAL:
+            complete_checksum(
+                <uint8_t *>PyBytes_AS_STRING(packet),
+                frame.length,
+                frame.checksum_start,
+                frame.checksum_offset,
+            )
+        return path.enter(packet, now_us)
+
+    cdef int _enter_cut(self, Path path, frame_t *frame, int64_t now_us) except -1:
+        cdef cut_t cut
+        cdef bytearray room
+        cdef uint32_t k, length
+        if not cut_begin(frame.data, frame.length, frame.gso_size, &cut):
+            self.refused += 1
+            return 0
+        room = bytearray(cut.headers + cut.size)
+        for k in range(cut.count):
+            length = cut_packet(frame.data, frame.length, &cut, k, <uint8_t *>PyByteArray_AS_STRING(room))
+            path.enter(bytes(room[:length]), now_us)
+        return 0
 
     cdef int _take_in(self, int limit, int64_t now_us) except -1:
         """Read at most `limit` packets from the inner link onto their way."""
@@ -256,9 +288,9 @@ cdef class ImpairedLink(Wrapper):
             for i in range(asked):
                 self._frames[i].data = room + <size_t>i * LARGEST_PACKET
                 self._frames[i].length = LARGEST_PACKET
-            count = self.inner.read_frames(self._frames, asked, now_us)
+            count = self.take_over(self._frames, asked, now_us)
             for i in range(count):
-                self.inbound.enter(frame_bytes(&self._frames[i]), now_us)
+                self._enter(self.inbound, &self._frames[i], now_us)
             if count < asked:
                 break
             limit -= count
@@ -275,8 +307,7 @@ cdef class ImpairedLink(Wrapper):
             data = frames[count].data
             length = min(frames[count].length, <uint32_t>len(packet))
             memcpy(data, PyBytes_AS_STRING(packet), length)
-            memset(&frames[count], 0, sizeof(frame_t))
-            frames[count].data = data
+            frame_plain(&frames[count])
             frames[count].length = length
             count += 1
         self.received += count
@@ -292,7 +323,7 @@ cdef class ImpairedLink(Wrapper):
             while count < BATCH and 0 <= self.outbound.next_us <= now_us:
                 packet = self.outbound.leave()
                 held.append(packet)
-                memset(&self._frames[count], 0, sizeof(frame_t))
+                frame_plain(&self._frames[count])
                 self._frames[count].data = <uint8_t *>PyBytes_AS_STRING(packet)
                 self._frames[count].length = len(<bytes>packet)
                 count += 1

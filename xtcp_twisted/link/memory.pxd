@@ -11,4 +11,5 @@ cdef class MemoryLink(Link):
 
     cdef int _signal(self, bint waiting) except -1
     cdef int _hand_over(self, frame_t *frames, int limit) except -1
+    cdef bint _fill(self, bytes packet, frame_t *frame) noexcept
     cdef int _keep(self, frame_t *frames, int count, int64_t now_us) except -1

@@ -1,5 +1,8 @@
 """A link without a device: two lists of packets, for tests and for programs that move packets themselves.
 
+With offload, each packet has the virtio header before it, in both lists, as it is
+read from and written to a TUN device that has this header (`virtio`).
+
 Time is the engine's: each packet that the engine sends is kept with the `now`
 that it was sent at.  The descriptor is a real eventfd, so a reactor can wait
 for this link as it does for a device.
@@ -11,10 +14,11 @@ from os import strerror
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from posix.unistd cimport close, read, write
 
-from xtcp_twisted.link.base cimport LARGEST_PACKET, Link, frame_t, packet_bytes
+from xtcp_twisted.link.base cimport LARGEST_PACKET, Link, frame_plain, frame_t, packet_bytes
+from xtcp_twisted.link.virtio cimport VIRTIO_BYTES, virtio_read, virtio_write
 
 from xtcp_twisted.errors import ConfigurationError, LinkError
 
@@ -30,6 +34,7 @@ cdef class MemoryLink(Link):
     :param mtu: largest IP packet that the engine shall send, bytes (68 to 65,535).
         What is delivered may be longer; of that the engine gets what it has room
         for, as from a device.
+    :param offload: packets come and go with a virtio header of 10 bytes before them.
     :raises ConfigurationError: `mtu` is out of range.
     :raises LinkError: the process may open no more descriptors.
     """
@@ -37,10 +42,11 @@ cdef class MemoryLink(Link):
     def __cinit__(self):
         self._descriptor = -1
 
-    def __init__(self, int mtu=1500):
+    def __init__(self, int mtu=1500, *, bint offload=False):
         if not 68 <= mtu <= LARGEST_PACKET:
             raise ConfigurationError(f"mtu: {mtu!r} is not allowed; give an integer from 68 to 65,535")
         self.mtu = mtu
+        self.offload = offload
         self._arrived = deque()
         self._sent = []
         self._descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
@@ -54,18 +60,21 @@ cdef class MemoryLink(Link):
     def deliver(self, packet):
         """Queue one packet for the engine.
 
-        :param packet: an IP packet, bytes-like; at most 65,535 bytes.
+        :param packet: an IP packet, bytes-like; at most 65,535 bytes.  With offload, behind its header.
         :raises LocalError: it is longer; nothing was queued.
         :raises LinkError: the link is closed.
         """
-        data = packet_bytes(packet)
+        data = packet_bytes(packet, VIRTIO_BYTES if self.offload else 0)
         self._check_open()
         self._arrived.append(data)
         if len(self._arrived) == 1:
             self._signal(True)
 
     def take(self):
-        """What the engine sent since the last call: a list of (time in seconds, packet)."""
+        """What the engine sent since the last call: a list of (time in seconds, packet).
+
+        With offload, the packet is behind its header.
+        """
         taken, self._sent = self._sent, []
         return taken
 
@@ -98,24 +107,35 @@ cdef class MemoryLink(Link):
 
     cdef int _hand_over(self, frame_t *frames, int limit) except -1:
         cdef int count = 0
-        cdef uint32_t size
-        cdef uint8_t *data
         self._check_open()
         while count < limit and self._arrived:
-            packet = self._arrived.popleft()
-            data = frames[count].data
-            size = min(frames[count].length, <uint32_t>len(<bytes>packet))
-            memcpy(data, PyBytes_AS_STRING(packet), size)
-            memset(&frames[count], 0, sizeof(frame_t))
-            frames[count].data = data
-            frames[count].length = size
-            count += 1
+            if self._fill(self._arrived.popleft(), &frames[count]):
+                count += 1
+            else:
+                self.refused += 1
         if count and not self._arrived:
             self._signal(False)
         self.received += count
         return count
 
+    cdef bint _fill(self, bytes packet, frame_t *frame) noexcept:
+        """One delivered packet into the engine's room; false: its header is impossible."""
+        cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(packet)
+        cdef uint32_t header = VIRTIO_BYTES if self.offload else 0, size = <uint32_t>len(packet)
+        cdef uint32_t room = frame.length
+        if size < header:
+            return False
+        frame.length = min(frame.length, size - header)
+        memcpy(frame.data, data + header, frame.length)
+        if header == 0:
+            frame_plain(frame)
+        elif not virtio_read(data, frame):
+            frame.length = room
+            return False
+        return True
+
     cdef int _keep(self, frame_t *frames, int count, int64_t now_us) except -1:
+        cdef uint8_t[VIRTIO_BYTES] header
         cdef int i
         self.sent += count
         if self._descriptor < 0:
@@ -124,6 +144,9 @@ cdef class MemoryLink(Link):
         now = now_us / 1e6
         for i in range(count):
             packet = PyBytes_FromStringAndSize(<char *>frames[i].data, frames[i].length)
+            if self.offload:
+                virtio_write(header, &frames[i])
+                packet = header[:VIRTIO_BYTES] + packet
             self._sent.append((now, packet))
         return count
 

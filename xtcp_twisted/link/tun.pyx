@@ -2,20 +2,29 @@
 
 The packet path is system calls and nothing else; finding, making and
 configuring the device is `xtcp_twisted.link.tunsetup`'s.  One frame is one
-packet with its checksum complete: the device is opened without a packet
-information header and without offloads.
+packet with its checksum complete; with offload, each has a virtio header before it
+(`virtio`), checksums are left to whoever looks at them last, and segments of one
+connection travel together.
 """
 
 from os import strerror
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from posix.unistd cimport close, read, write
 
-from xtcp_twisted.link.base cimport CHECKSUM_UNKNOWN, Link, frame_t
+from xtcp_twisted.link.base cimport Link, frame_plain, frame_t
+from xtcp_twisted.link.virtio cimport VIRTIO_BYTES, virtio_read, virtio_write
 
 from xtcp_twisted.errors import LinkError
 from xtcp_twisted.link import tunsetup
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    ssize_t readv(int fd, const iovec *pieces, int count)
+    ssize_t writev(int fd, const iovec *pieces, int count)
 
 
 cdef class TunLink(Link):
@@ -41,10 +50,11 @@ cdef class TunLink(Link):
     :param queue_length: packets that wait for this process on a new device; in a
         burst of connects, a short queue drops SYNs.
     :param persist: keep a new device when the link is closed.
+    :param offload: leave checksums and segmentation to the kernel, both ways (virtio header).
     :ivar name: of the device.
     :ivar created: whether this link made the device.
     :raises PrivilegeError: a right is missing; the text says what to type.
-    :raises LinkError: no TUN driver, device busy, bad name, unknown namespace or owner.
+    :raises LinkError: no TUN driver, device busy, bad name, unknown namespace or owner, no offload.
     :raises ConfigurationError: an address, the MTU or the queue length is not allowed.
     """
 
@@ -53,10 +63,10 @@ cdef class TunLink(Link):
         self._namespace = -1
 
     def __init__(self, name, *, addresses=(), mtu=1500, namespace=None, owner=None,
-                 queue_length=10_000, persist=False):
+                 queue_length=10_000, persist=False, offload=False):
         request = tunsetup.TunRequest(
             name=name, addresses=addresses, mtu=mtu, namespace=namespace, owner=owner,
-            queue_length=queue_length, persist=persist,
+            queue_length=queue_length, persist=persist, offload=offload,
         )
         device = tunsetup.open_tun(request)
         self._descriptor = device.descriptor
@@ -64,6 +74,7 @@ cdef class TunLink(Link):
         self.name = name
         self.created = device.created
         self.mtu = device.mtu
+        self.offload = offload
 
     def __dealloc__(self):
         self._release()
@@ -98,7 +109,10 @@ cdef class TunLink(Link):
         cdef int count = 0
         cdef ssize_t length
         while count < limit:
-            length = read(self._descriptor, frames[count].data, frames[count].length)
+            if self.offload:
+                length = self._read_frame(&frames[count])
+            else:
+                length = read(self._descriptor, frames[count].data, frames[count].length)
             if length < 0:
                 if errno == EINTR:
                     continue
@@ -108,20 +122,25 @@ cdef class TunLink(Link):
                     # What is there is handed over; the next call meets the error again.
                     break
                 self._gone(errno)
-            frames[count].length = length
-            frames[count].gso_size = 0
-            frames[count].gso_type = 0
-            frames[count].checksum_start = 0
-            frames[count].checksum_offset = 0
-            frames[count].checksum_state = CHECKSUM_UNKNOWN
+            if not self.offload:
+                frames[count].length = length
+                frame_plain(&frames[count])
+            elif length == 0:
+                self.refused += 1
+                continue
             count += 1
         self.received += count
         return count
 
     cdef int write_frames(self, frame_t *frames, int count, int64_t now_us) except -1 nogil:
         cdef int i = 0, taken = 0
+        cdef ssize_t length
         while i < count:
-            if write(self._descriptor, frames[i].data, frames[i].length) >= 0:
+            if self.offload:
+                length = self._write_frame(&frames[i])
+            else:
+                length = write(self._descriptor, frames[i].data, frames[i].length)
+            if length >= 0:
                 taken += 1
             elif errno == EINTR:
                 continue
@@ -130,6 +149,36 @@ cdef class TunLink(Link):
         self.sent += count
         self.dropped += count - taken
         return taken
+
+    cdef ssize_t _read_frame(self, frame_t *frame) noexcept nogil:
+        """One frame with its header; 0: the header is impossible; negative as `readv`."""
+        cdef uint8_t[VIRTIO_BYTES] header
+        cdef iovec[2] pieces
+        cdef ssize_t length
+        cdef uint32_t room
+        pieces[0].iov_base = header
+        pieces[0].iov_len = VIRTIO_BYTES
+        pieces[1].iov_base = frame.data
+        pieces[1].iov_len = frame.length
+        length = readv(self._descriptor, pieces, 2)
+        if length < VIRTIO_BYTES:
+            return length if length < 0 else 0
+        room = frame.length
+        frame.length = length - VIRTIO_BYTES
+        if virtio_read(header, frame):
+            return length
+        frame.length = room
+        return 0
+
+    cdef ssize_t _write_frame(self, const frame_t *frame) noexcept nogil:
+        cdef uint8_t[VIRTIO_BYTES] header
+        cdef iovec[2] pieces
+        virtio_write(header, frame)
+        pieces[0].iov_base = header
+        pieces[0].iov_len = VIRTIO_BYTES
+        pieces[1].iov_base = frame.data
+        pieces[1].iov_len = frame.length
+        return writev(self._descriptor, pieces, 2)
 
     cdef int _gone(self, int code) except -1 nogil:
         with gil:

@@ -40,8 +40,18 @@ NAMESPACES: Final = "/var/run/netns"
 TUNSETIFF: Final = 0x4004_54CA
 TUNSETPERSIST: Final = 0x4004_54CB
 TUNSETOWNER: Final = 0x4004_54CC
+TUNSETOFFLOAD: Final = 0x4004_54D0
+TUNSETVNETHDRSZ: Final = 0x4004_54D8
 IFF_TUN: Final = 0x0001
 IFF_NO_PI: Final = 0x1000
+IFF_VNET_HDR: Final = 0x4000
+TUN_F_CSUM: Final = 0x01
+TUN_F_TSO4: Final = 0x02
+TUN_F_TSO6: Final = 0x04
+TUN_F_TSO_ECN: Final = 0x08
+OFFLOADS: Final = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
+#: Size of the header that the link understands (struct virtio_net_hdr).
+VNET_HEADER: Final = 10
 # linux/if.h, linux/sockios.h
 IFNAMSIZ: Final = 16
 IFF_UP: Final = 0x0001
@@ -79,6 +89,11 @@ def _integer(low: int, high: int) -> Any:
     return check
 
 
+def _boolean(instance: object, attribute: attrs.Attribute[bool], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{attribute.name}: {value!r} is not allowed; give True or False")
+
+
 def _device_name(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str) or not 0 < len(value.encode()) < IFNAMSIZ:
         raise LinkError(f"device name {value!r}: give a name of 1 to {IFNAMSIZ - 1} characters")
@@ -97,6 +112,7 @@ class TunRequest:
     owner: str | int | None = None
     queue_length: int = attrs.field(default=10_000, validator=_integer(1, 10_000_000))
     persist: bool = False
+    offload: bool = attrs.field(default=False, validator=_boolean)
 
 
 @attrs.frozen
@@ -216,6 +232,7 @@ def _open_here(request: TunRequest, owner: int | None, namespace: int) -> TunDev
     descriptor = _open_node()
     try:
         _attach(descriptor, request, existed)
+        _set_offloads(descriptor, request)
         if not existed:
             _configure(request)
             if owner is not None:
@@ -248,8 +265,9 @@ def _open_node() -> int:
 
 def _attach(descriptor: int, request: TunRequest, existed: bool) -> None:
     name = request.name
+    flags = IFF_TUN | IFF_NO_PI | (IFF_VNET_HDR if request.offload else 0)
     try:
-        fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+        fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
     except OSError as error:
         if error.errno in (errno.EPERM, errno.EACCES):
             raise PrivilegeError(_how_to_make(request, existed)) from None
@@ -264,6 +282,19 @@ def _attach(descriptor: int, request: TunRequest, existed: bool) -> None:
                 " give another name"
             ) from None
         raise LinkError(f"{name}: the kernel refuses the device: {error.strerror}") from None
+
+
+def _set_offloads(descriptor: int, request: TunRequest) -> None:
+    """What the kernel may leave to us; a device keeps it from whoever was attached before."""
+    try:
+        if request.offload:
+            fcntl.ioctl(descriptor, TUNSETVNETHDRSZ, struct.pack("i", VNET_HEADER))
+        fcntl.ioctl(descriptor, TUNSETOFFLOAD, OFFLOADS if request.offload else 0)
+    except OSError as error:
+        raise LinkError(
+            f"{request.name}: the kernel refuses to leave checksums and segmentation to this program"
+            f" ({error.strerror}); open the link without offload"
+        ) from None
 
 
 def _how_to_make(request: TunRequest, existed: bool) -> str:

@@ -19,9 +19,10 @@ cdef class Wrapper(Link):
     def __init__(self, Link link not None):
         self.inner = link
         self.mtu = link.mtu
+        self.offload = link.offload
 
     cdef int read_frames(self, frame_t *frames, int limit, int64_t now_us) except -1 nogil:
-        cdef int count = self.inner.read_frames(frames, limit, now_us)
+        cdef int count = self.take_over(frames, limit, now_us)
         self.received += count
         return count
 
@@ -31,6 +32,12 @@ cdef class Wrapper(Link):
 
     cdef int64_t next_time_us(self) noexcept nogil:
         return self.inner.next_time_us()
+
+    cdef int take_over(self, frame_t *frames, int limit, int64_t now_us) except -1 nogil:
+        cdef unsigned long long before = self.inner.refused
+        cdef int count = self.inner.read_frames(frames, limit, now_us)
+        self.refused += self.inner.refused - before
+        return count
 
     cdef int pass_on(self, frame_t *frames, int count, int64_t now_us) except -1 nogil:
         cdef unsigned long long before = self.inner.dropped

@@ -42,7 +42,7 @@ def openLink(settings: LinkSettings, answers: tuple[str, ...]) -> Link:
     if settings.kind == "memory":
         from xtcp_twisted.link.memory import MemoryLink
 
-        return MemoryLink(settings.mtu)
+        return MemoryLink(settings.mtu, offload=settings.offload)
     link = TunLink(
         settings.name,
         addresses=settings.addresses,
@@ -50,6 +50,7 @@ def openLink(settings: LinkSettings, answers: tuple[str, ...]) -> Link:
         namespace=settings.namespace,
         owner=settings.owner,
         queue_length=settings.queue_length,
+        offload=settings.offload,
     )
     _refuseOwnAddresses(link, settings.name, answers)
     if settings.capture:

@@ -101,6 +101,8 @@ class LinkSettings:
     )
     #: Packets that the device holds for the engine.
     queue_length: int = attrs.field(default=10_000, validator=_integer(1, 1_000_000))
+    #: Leave checksums and segmentation to the kernel, both ways: much faster for bulk data.
+    offload: bool = attrs.field(default=False, validator=_BOOLEAN)
     #: File that gets a copy of every packet (pcapng); none without it.
     capture: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
 

@@ -9,8 +9,9 @@ from xtcp_twisted.tcp.connection cimport conn_t
 cdef uint32_t ack_number(const conn_t *c) noexcept nogil
 # The window field for a segment with this acknowledgement; moves rcv_adv, never back.
 cdef uint16_t window_field(conn_t *c, uint32_t ack) noexcept nogil
-# In-order bytes came; `prompt`: out of order, a filled gap or a FIN, to be acknowledged at once.
-cdef void ack_received(conn_t *c, bint prompt) noexcept nogil
+# In-order bytes came, in so many segments; `prompt`: out of order, a filled gap or a FIN, to be acknowledged
+# at once.
+cdef void ack_received(conn_t *c, bint prompt, uint16_t segments) noexcept nogil
 # The application acknowledges `n` bytes; `ride`: a held acknowledgement may go on waiting for an answer.
 cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil
 # A segment with acknowledgement `ack` has left.
@@ -20,7 +21,8 @@ cdef bint ack_paced(conn_t *c) noexcept nogil
 # A challenge ACK (RFC 5961), paced so and counted.
 cdef void ack_challenge(conn_t *c) noexcept nogil
 # RFC 5961 section 3.2 for a reset beyond the window that was shown: it never resets.  Inside of what may be
-# received (RFC 9293 section 3.3.1, RCV.WND), which a header without scaling cannot always show, it is challenged.
+# received (RFC 9293 section 3.3.1, RCV.WND), which a header without scaling cannot always show, it is
+# challenged.
 cdef void ack_distant_reset(conn_t *c, uint32_t seq) noexcept nogil
 # Whether the pressure of the pool keeps the right edge of its window where it is.
 cdef bint window_frozen(const conn_t *c) noexcept nogil

@@ -14,7 +14,7 @@ once that connection may hold what each is guaranteed (and but for the rounding
 of scaled windows, which is always up).
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from xtcp_twisted import config
 from xtcp_twisted.tcp.congestion cimport segment_size
@@ -52,6 +52,7 @@ from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt, seq_max
 cdef uint32_t MAX_ACK_DELAY_MS = config.MAX_ACK_DELAY_MS
 
 cdef enum:
+    MOST_HELD = 255
     PACE_UNITS = 63            # of 8 ms: 500 ms
     LEAST_CHUNKS = 8
     ROOM_ENOUGH = 4            # segments that the peer may still send: it is not held up
@@ -141,13 +142,12 @@ cdef bint _is_withheld(const conn_t *c) noexcept nogil:
     return c.a.flags & ACTIVE_ACK_HELD and earlier(c.s.now_ms + c.g.ack_delay_ms, c.a.acknowledge_at)
 
 
-cdef void ack_received(conn_t *c, bint prompt) noexcept nogil:
+cdef void ack_received(conn_t *c, bint prompt, uint16_t segments) noexcept nogil:
     conn_lease(c)
     if c.r.flags & RECORD_DETACHED:
         conn_ack_now(c)
         return
-    if c.a.held < 255:
-        c.a.held += 1
+    c.a.held = <uint8_t>min(c.a.held + segments, MOST_HELD)
     if _withholding(c) and not prompt:
         c.s.counters[C_ACKS_WITHHELD] += 1
         conn_throttle(c)

@@ -109,6 +109,7 @@ cdef enum:
     C_RESET_LIMITED
     C_STALLED
     C_LINK_DROPS
+    C_LINK_REFUSED
     C_ACKS_WITHHELD            # segments whose acknowledgement waits because of pressure
     C_PRESSURE_SYN_DROPS
     C_PRESSURE_DROP_SEGS       # whose payload was discarded because of pressure

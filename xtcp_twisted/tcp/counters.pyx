@@ -104,6 +104,7 @@ NAMES = (
     "ResetsLimited",
     "Stalled",
     "LinkDrops",
+    "LinkRefused",
     "AcksWithheld",
     "PressureSynDrops",
     "PressureDropSegs",

@@ -56,7 +56,7 @@ from xtcp_twisted.tcp.layout cimport (
     half_open_at,
 )
 from xtcp_twisted.tcp.halfopen cimport half_open_unreachable
-from xtcp_twisted.tcp.output cimport OUT_FRAMES
+from xtcp_twisted.tcp.output cimport out_add, out_full
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_too_big
 from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag
 from xtcp_twisted.wire.icmp cimport (
@@ -149,12 +149,12 @@ cdef bint _put(stack_t *s, const segment_t *ip, const icmp_t *message, int count
 cdef bint icmp_output(stack_t *s, out_t *out) noexcept nogil:
     cdef uint32_t length
     while s.tray_at < s.tray_used:
-        if out.count == OUT_FRAMES:
+        if out_full(out):
             return False
         memcpy(&length, s.tray + s.tray_at, LENGTH_BYTES)
         memcpy(out.frames[out.count].data, s.tray + s.tray_at + LENGTH_BYTES, length)
         out.frames[out.count].length = length
-        out.count += 1
+        out_add(out)
         s.tray_at += LENGTH_BYTES + length
     s.tray_at = s.tray_used = 0
     return True

@@ -8,7 +8,13 @@ from libc.stdint cimport int32_t, uint32_t
 
 from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.memory.slab cimport NONE
-from xtcp_twisted.tcp.acknowledge cimport ack_challenge, ack_distant_reset, ack_number, ack_paced, ack_received
+from xtcp_twisted.tcp.acknowledge cimport (
+    ack_challenge,
+    ack_distant_reset,
+    ack_number,
+    ack_paced,
+    ack_received,
+)
 from xtcp_twisted.tcp.close cimport conn_fail, conn_finished, conn_free
 from xtcp_twisted.tcp.congestion cimport round_trip_sample, segment_size
 from xtcp_twisted.tcp.connection cimport (
@@ -37,7 +43,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_RCV_Q_DROP,
     C_SYN_CHALLENGE,
 )
-from xtcp_twisted.tcp.disorder cimport delivery_t, recovery_of
+from xtcp_twisted.tcp.disorder cimport DUP_THRESH, delivery_t, recovery_of
 from xtcp_twisted.tcp.ecn cimport ecn_acknowledged, ecn_arrives
 from xtcp_twisted.tcp.groups cimport G_DATA_IN, G_IN_BYTES, G_IN_SEGMENTS
 from xtcp_twisted.tcp.layout cimport (
@@ -266,9 +272,10 @@ cdef void _keep_text(conn_t *c, const segment_t *seg) noexcept nogil:
         sack_duplicate(c, twice.start, twice.end)
     if reached != seg.seq:
         sack_keep(c, seg.seq, reached)
-    if c.a.flags & ACTIVE_ACK_NOW and not c.r.flags & RECORD_SACK and ack_number(c) == c.r.rcv_nxt:
+    if not c.r.flags & RECORD_SACK and ack_number(c) == c.r.rcv_nxt:
         # Without SACK the peer counts duplicates: one for each segment, though a batch is answered once.
-        reply_acknowledgement(c.s, c.r)
+        for _ in range(min(seg.merged, DUP_THRESH) - (not c.a.flags & ACTIVE_ACK_NOW)):
+            reply_acknowledgement(c.s, c.r)
     conn_ack_now(c)
 
 
@@ -297,8 +304,8 @@ cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
     conn_lease(c)
     c.g.counters[G_IN_BYTES] += seg.length
     c.s.counters[C_IN_BYTES] += seg.length
-    c.s.counters[C_DATA_SEGS_IN] += 1
-    c.g.counters[G_DATA_IN] += 1
+    c.s.counters[C_DATA_SEGS_IN] += seg.merged
+    c.g.counters[G_DATA_IN] += seg.merged
     if seg.seq != c.r.rcv_nxt:
         _keep_text(c, seg)
         return
@@ -314,7 +321,7 @@ cdef void _take_text(conn_t *c, segment_t *seg) noexcept nogil:
     if c.r.rcv_nxt != before:
         # What was delivered and not acknowledged comes again, with what is new (section 5).
         c.a.read_nxt = c.r.rcv_ackd
-        ack_received(c, prompt or not whole)
+        ack_received(c, prompt or not whole, seg.merged)
     else:
         conn_ack_now(c)
 
@@ -328,7 +335,7 @@ cdef void _take_fin(conn_t *c) noexcept nogil:
     c.r.flags |= RECORD_FIN_RECEIVED
     # Bytes that were offered and not acknowledged are offered once more, with the end of the stream.
     c.a.read_nxt = c.r.rcv_ackd
-    ack_received(c, True)
+    ack_received(c, True, 1)
     if not c.r.flags & RECORD_PAUSED:
         conn_report(c, EVENT_EOF)
     if c.r.state == ESTABLISHED:
@@ -389,7 +396,7 @@ cdef bint _late_data(const conn_t *c, const segment_t *seg) noexcept nogil:
 
 
 cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
-    c.g.counters[G_IN_SEGMENTS] += 1
+    c.g.counters[G_IN_SEGMENTS] += seg.merged
     if not _paws(c, seg):
         conn_settle(c)
         return
@@ -405,7 +412,8 @@ cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
         return
     if not _check_ack(c, seg):
         return
-    # Not before its ACK is known to be possible: a guess must not shut the peer out (attacks: PAWS poisoning).
+    # Not before its ACK is known to be possible: a guess must not shut the peer out (attacks: PAWS
+    # poisoning).
     _update_ts_recent(c, seg)
     if _fin_acknowledged(c):
         return

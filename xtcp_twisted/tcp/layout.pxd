@@ -384,6 +384,7 @@ cdef struct keys_t:
 
 cdef struct limits_t:
     uint32_t mtu
+    bint offload               # the link cuts super-segments and completes checksums
     uint32_t accept_timeout_ms
     uint32_t syn_ack_tries
     uint32_t syn_cookies       # COOKIES_*

@@ -8,10 +8,23 @@ from xtcp_twisted.tcp.layout cimport stack_t
 
 cdef enum:
     OUT_FRAMES = 64
+    OUT_BYTES = 65_536         # after so many the batch leaves, while it is in the processor's cache
 
 cdef struct out_t:
     frame_t frames[64]
     int count
+    uint32_t bytes
+
+
+# A batch that has no room for another frame, or is large enough.
+cdef inline bint out_full(const out_t *out) noexcept nogil:
+    return out.count == OUT_FRAMES or out.bytes >= OUT_BYTES
+
+
+# The next frame is written.
+cdef inline void out_add(out_t *out) noexcept nogil:
+    out.bytes += out.frames[out.count].length
+    out.count += 1
 
 
 # Sends what the connection may send; False when the frames are full and it has more.

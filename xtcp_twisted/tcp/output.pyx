@@ -62,6 +62,7 @@ from xtcp_twisted.tcp.layout cimport (
     local_at,
 )
 from xtcp_twisted.tcp.nagle cimport nagle_sent, nagle_waits, window_is_silly
+from xtcp_twisted.tcp.offload cimport offload_length, offload_segments, offload_write
 from xtcp_twisted.tcp.recovery cimport recovery_sent
 from xtcp_twisted.tcp.reply cimport reply_pop
 from xtcp_twisted.tcp.sackblocks cimport sack_fill, sack_length
@@ -85,6 +86,8 @@ cdef struct plan_t:
     uint32_t seq
     uint32_t length
     uint32_t row               # extent of the first byte
+    uint32_t size              # payload of a full segment; with more than that, it is a super-segment
+    uint32_t segments          # on the wire
     uint8_t flags
     bint fresh                 # data that never left, and no probe of a closed window
 
@@ -148,7 +151,7 @@ cdef bint _plan_lost(conn_t *c, plan_t *plan) noexcept nogil:
     pipe = scoreboard_pipe(c)
     if plan.row != NONE:
         plan.length = seq_min(
-            plan.seq + scoreboard_run(c, plan.row, min(_text_size(c), left)), c.r.snd_nxt
+            plan.seq + scoreboard_run(c, plan.row, min(plan.size, left)), c.r.snd_nxt
         ) - plan.seq
         if plan.length == 0 or pipe and pipe + plan.length > c.r.cwnd:
             return False
@@ -163,7 +166,7 @@ cdef bint _plan_lost(conn_t *c, plan_t *plan) noexcept nogil:
 
 cdef bint _plan_new(conn_t *c, plan_t *plan, bint probe) noexcept nogil:
     """RFC 6675 section 4, NextSeg (2): what was never sent; a loss probe asks no congestion window."""
-    cdef uint32_t mss = _text_size(c), left = _window_left(c, c.r.snd_nxt), pipe, queued
+    cdef uint32_t mss = plan.size, left = _window_left(c, c.r.snd_nxt), pipe, queued
     if c.r.flags & RECORD_FIN_SENT or left == 0:
         return False
     plan.seq = c.r.snd_nxt
@@ -182,6 +185,9 @@ cdef bint _plan_new(conn_t *c, plan_t *plan, bint probe) noexcept nogil:
         return False
     if plan.length:
         nagle_sent(c, plan.length == mss)
+    if plan.length == mss and not probe:
+        # Whole segments only, so that what is short is judged by itself.
+        plan.length = offload_length(c, mss, min(queued, left), c.r.cwnd - pipe if c.r.cwnd > pipe else 0)
     _end_flags(c, plan)
     return True
 
@@ -207,7 +213,7 @@ cdef bint _plan_tail(conn_t *c, plan_t *plan) noexcept nogil:
     plan.flags = 0
     plan.fresh = False
     if plan.row != NONE:
-        plan.length = min(seq_min(c.r.snd_nxt, c.r.snd_lbb) - plan.seq, _text_size(c))
+        plan.length = min(seq_min(c.r.snd_nxt, c.r.snd_lbb) - plan.seq, plan.size)
     if _window_left(c, plan.seq) < max(plan.length, 1):
         # The peer has taken its window back since.
         return False
@@ -245,16 +251,27 @@ cdef void _fill_fields(
 cdef void _emit(conn_t *c, out_t *out, const plan_t *plan) noexcept nogil:
     cdef segment_t fields
     cdef uint64_t total = 0
-    cdef uint8_t *data = out.frames[out.count].data
+    cdef frame_t *frame = &out.frames[out.count]
+    cdef bint partial = c.s.limits.offload and plan.length
     _fill_fields(c, &fields, plan.seq, plan.flags, plan.length)
     if plan.fresh and plan.length and c.r.flags & RECORD_ECN:
         ecn_leaves(c, &fields)
     if plan.length:
-        transmit_copy(c, plan.row, plan.seq, data + headers_length(&fields), plan.length, &total)
-    out.frames[out.count].length = write_headers(data, &fields, total)
-    out.count += 1
-    c.s.counters[C_OUT_SEGS] += 1
-    c.g.counters[G_OUT_SEGMENTS] += 1
+        transmit_copy(
+            c,
+            plan.row,
+            plan.seq,
+            frame.data + headers_length(&fields),
+            plan.length,
+            NULL if partial else &total,
+        )
+    if partial:
+        offload_write(frame, &fields, plan.size)
+    else:
+        frame.length = write_headers(frame.data, &fields, total)
+    out_add(out)
+    c.s.counters[C_OUT_SEGS] += plan.segments
+    c.g.counters[G_OUT_SEGMENTS] += plan.segments
     ack_sent(c, fields.ack, plan.length != 0 or plan.flags & FIN)
 
 
@@ -265,9 +282,9 @@ cdef void _count(conn_t *c, const plan_t *plan, bint again) noexcept nogil:
         c.s.counters[C_OUT_SEGS] -= 1
         c.g.counters[G_RESENDS] += 1
     if plan.length:
-        c.s.counters[C_DATA_SEGS_OUT] += 1
+        c.s.counters[C_DATA_SEGS_OUT] += plan.segments
         c.s.counters[C_OUT_BYTES] += plan.length
-        c.g.counters[G_DATA_OUT] += 1
+        c.g.counters[G_DATA_OUT] += plan.segments
         c.g.counters[G_OUT_BYTES] += plan.length
 
 
@@ -277,7 +294,7 @@ cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
     cdef bint again = seq_lt(plan.seq, c.r.snd_nxt)
     _count(c, plan, again)
     if plan.length:
-        transmit_sent(c, plan.row, plan.seq, plan.length)
+        transmit_sent(c, plan.row, plan.seq, plan.length, plan.size)
         recovery_sent(c, plan.length, again)
         c.r.last_sent = <uint16_t>(c.s.now_ms >> 3)
         if c.r.last_sent == 0:
@@ -312,7 +329,7 @@ cdef void _wait_for_window(conn_t *c) noexcept nogil:
         c.a.transmit_at = c.s.now_ms + _patience(c)
 
 
-cdef bint _plan(conn_t *c, plan_t *plan) noexcept nogil:
+cdef bint _choose(conn_t *c, plan_t *plan) noexcept nogil:
     """The next segment that may leave, or none."""
     cdef recovery_t *x
     if _plan_probe(c, plan) or _plan_tail(c, plan):
@@ -324,6 +341,15 @@ cdef bint _plan(conn_t *c, plan_t *plan) noexcept nogil:
         if frto_waits(c, x):
             return False
     return _plan_lost(c, plan) or _plan_new(c, plan, False)
+
+
+cdef bint _plan(conn_t *c, plan_t *plan) noexcept nogil:
+    """The next frame that may leave, or none."""
+    plan.size = _text_size(c)
+    if not _choose(c, plan):
+        return False
+    plan.segments = offload_segments(plan.length, plan.size)
+    return True
 
 
 cdef void _note_limit(conn_t *c, uint32_t before) noexcept nogil:
@@ -340,7 +366,7 @@ cdef void _emit_syn(conn_t *c, out_t *out) noexcept nogil:
     cdef segment_t fields
     connect_syn(c, &fields)
     out.frames[out.count].length = write_headers(out.frames[out.count].data, &fields, 0)
-    out.count += 1
+    out_add(out)
     c.s.counters[C_OUT_SEGS] += 1
     c.g.counters[G_OUT_SEGMENTS] += 1
 
@@ -349,13 +375,13 @@ cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
     cdef plan_t plan
     cdef uint32_t before = c.r.snd_nxt
     if c.a.flags & ACTIVE_SYN_NOW:
-        if out.count == OUT_FRAMES:
+        if out_full(out):
             return False
         _emit_syn(c, out)
     if c.r.snd_una == c.r.snd_nxt and c.r.snd_nxt != c.r.snd_lbb:
         control_restart(c)
     while c.r.state >= ESTABLISHED and not c.r.flags & RECORD_ENDED:
-        if out.count == OUT_FRAMES:
+        if out_full(out):
             return False
         if not _plan(c, &plan):
             break
@@ -365,7 +391,7 @@ cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
         _account(c, &plan)
     if not c.r.flags & RECORD_ENDED:
         if c.a.flags & ACTIVE_ACK_NOW:
-            plan = plan_t(c.r.snd_nxt, 0, 0, 0, False)
+            plan = plan_t(c.r.snd_nxt, 0, 0, 0, 1, 0, False)
             _emit(c, out, &plan)
         if c.r.snd_nxt != before:
             _note_limit(c, before)
@@ -382,10 +408,10 @@ cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
 cdef bint output_replies(stack_t *s, out_t *out) noexcept nogil:
     cdef segment_t *reply
     while s.reply_count:
-        if out.count == OUT_FRAMES:
+        if out_full(out):
             return False
         reply = reply_pop(s)
         out.frames[out.count].length = write_headers(out.frames[out.count].data, reply, 0)
-        out.count += 1
+        out_add(out)
         s.counters[C_OUT_SEGS] += 1
     return True

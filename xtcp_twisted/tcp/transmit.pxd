@@ -20,10 +20,12 @@ cdef void payload_drop(stack_t *s, uint32_t payload) noexcept nogil
 cdef int transmit_queue(conn_t *c, uint32_t payload, uint32_t length) noexcept nogil
 # Frees what `seg` acknowledges in order, and tells what it was.
 cdef void transmit_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) noexcept nogil
-# Copies queued bytes into a frame, from `seq` on, which lies in extent `row`; adds their checksum.
+# Copies queued bytes into a frame, from `seq` on, which lies in extent `row`; adds their checksum, unless
+# `sum` is NULL.
 cdef void transmit_copy(
     const conn_t *c, uint32_t row, uint32_t seq, uint8_t *out, uint32_t length, uint64_t *sum
 ) noexcept nogil
-# These bytes of extent `row` and those behind it have left: from here on they are extents of their own.
-cdef void transmit_sent(conn_t *c, uint32_t row, uint32_t seq, uint32_t length) noexcept nogil
+# These bytes of extent `row` and those behind it have left, in segments of `size`: from here on those are
+# extents of their own.
+cdef void transmit_sent(conn_t *c, uint32_t row, uint32_t seq, uint32_t length, uint32_t size) noexcept nogil
 cdef void transmit_clear(conn_t *c) noexcept nogil

@@ -204,17 +204,19 @@ cdef void _note_sent(conn_t *c, recovery_t *x, extent_t *extent) noexcept nogil:
     extent.sent_at = <uint32_t>c.s.now_us
 
 
-cdef void transmit_sent(conn_t *c, uint32_t row, uint32_t seq, uint32_t length) noexcept nogil:
+cdef void transmit_sent(conn_t *c, uint32_t row, uint32_t seq, uint32_t length, uint32_t size) noexcept nogil:
     cdef recovery_t *x = recovery_of(c)
-    cdef uint32_t end = seq + length, fresh = seq_max(seq, c.r.snd_nxt)
+    cdef uint32_t end = seq + length, cut = seq_min(seq + size, end), fresh = seq_max(seq, c.r.snd_nxt)
     cdef extent_t *extent
     if seq_gt(end, fresh):
         c.s.queued_bytes -= end - fresh
         c.s.unacked_bytes += end - fresh
     while row != NONE and seq_lt(extent_at(c.s, row).seq, end):
         extent = extent_at(c.s, row)
-        if seq_gt(extent.seq + extent.length, end):
-            _split(c, row, end - extent.seq)
+        while seq_le(cut, extent.seq):
+            cut = seq_min(cut + size, end)
+        if seq_gt(extent.seq + extent.length, cut):
+            _split(c, row, cut - extent.seq)
         _note_sent(c, x, extent)
         # An extent that could not be split has more to send.
         if row == c.a.tx_next and seq_le(extent.seq + extent.length, end):
@@ -302,11 +304,12 @@ cdef void _copy_extent(
         if n > length:
             n = length
         memcpy(out + done, chunk.data + offset, n)
-        part = checksum_add(chunk.data + offset, n, 0)
-        if done & 1:
-            part = (part & 0xFFFFFFFFU) + (part >> 32)
-            part <<= 8
-        sum[0] += (part & 0xFFFFFFFFU) + (part >> 32)
+        if sum != NULL:
+            part = checksum_add(chunk.data + offset, n, 0)
+            if done & 1:
+                part = (part & 0xFFFFFFFFU) + (part >> 32)
+                part <<= 8
+            sum[0] += (part & 0xFFFFFFFFU) + (part >> 32)
         done += n
         length -= n
         offset = 0

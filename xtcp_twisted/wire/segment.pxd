@@ -66,6 +66,7 @@ cdef struct segment_t:
     uint16_t problem           # refused for what it asks: offset of the field that asks it; 0: not to be told
     uint8_t sacks              # blocks in `sack`, with HAS_SACK
     uint32_t sack[8]           # left and right edges; four blocks fit into 40 bytes of options
+    uint16_t merged            # segments of the wire that it stands for; 1 but for a super-segment
     uint32_t length            # payload bytes
     const uint8_t *payload
 

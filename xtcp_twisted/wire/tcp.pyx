@@ -76,7 +76,7 @@ cdef void _parse_options(const uint8_t *option, int size, segment_t *out) noexce
         i += option[i + 1]
 
 
-cdef int parse_packet(const uint8_t *data, uint32_t size, bint verified, segment_t *out) noexcept nogil:
+cdef int parse_packet(const uint8_t *data, uint32_t size, uint32_t vouched, segment_t *out) noexcept nogil:
     cdef const uint8_t *tcp
     cdef uint32_t header
     cdef int reason = parse_ip(data, size, out)
@@ -88,8 +88,9 @@ cdef int parse_packet(const uint8_t *data, uint32_t size, bint verified, segment
     header = (tcp[12] >> 4) * 4
     if header < 20 or header > out.length:
         return PACKET_TCP_HEADER
-    if not verified and checksum_fold(checksum_add(tcp, out.length, _pseudo_sum(out, out.length))):
-        return PACKET_TCP_CHECKSUM
+    if vouched != VERIFIED and vouched != <uint32_t>(tcp - data) + TCP_CHECKSUM:
+        if checksum_fold(checksum_add(tcp, out.length, _pseudo_sum(out, out.length))):
+            return PACKET_TCP_CHECKSUM
     out.remote_port = get16(tcp)
     out.local_port = get16(tcp + 2)
     out.seq = get32(tcp + 4)
@@ -99,6 +100,7 @@ cdef int parse_packet(const uint8_t *data, uint32_t size, bint verified, segment
     out.urgent = get16(tcp + 18)
     out.has = 0
     out.bad_options = 0
+    out.merged = 1
     if header > 20:
         _parse_options(tcp + 20, header - 20, out)
     out.payload = tcp + header
@@ -165,12 +167,10 @@ cdef void _write_options(uint8_t *option, const segment_t *fields) noexcept nogi
             put32(option + 4 + 4 * i, fields.sack[i])
 
 
-cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t payload_sum) noexcept nogil:
-    cdef uint32_t header = 20 + _options_length(fields)
-    cdef uint32_t size = header + fields.length
-    cdef int ip = write_ip(data, fields, PROTOCOL_TCP, size, fields.tos, fields.ttl)
+cdef uint32_t _write_fields(uint8_t *data, const segment_t *fields, uint32_t header) noexcept nogil:
+    """All but the checksum; returns the length of the IP header."""
+    cdef int ip = write_ip(data, fields, PROTOCOL_TCP, header + fields.length, fields.tos, fields.ttl)
     cdef uint8_t *tcp = data + ip
-    cdef uint64_t total
     put16(tcp, fields.local_port)
     put16(tcp + 2, fields.remote_port)
     put32(tcp + 4, fields.seq)
@@ -178,9 +178,21 @@ cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t pay
     tcp[12] = <uint8_t>(header << 2)
     tcp[13] = fields.flags
     put16(tcp + 14, fields.window)
-    put16(tcp + 16, 0)
+    put16(tcp + TCP_CHECKSUM, 0)
     put16(tcp + 18, fields.urgent)
     _write_options(tcp + 20, fields)
-    total = checksum_add(tcp, header, payload_sum + _pseudo_sum(fields, size))
-    put16(tcp + 16, checksum_fold(total))
-    return ip + size
+    return ip
+
+
+cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t payload_sum) noexcept nogil:
+    cdef uint32_t header = 20 + _options_length(fields), ip = _write_fields(data, fields, header)
+    cdef uint64_t total = payload_sum + _pseudo_sum(fields, header + fields.length)
+    put16(data + ip + TCP_CHECKSUM, checksum_fold(checksum_add(data + ip, header, total)))
+    return ip + header + fields.length
+
+
+cdef uint32_t write_headers_partial(uint8_t *data, const segment_t *fields) noexcept nogil:
+    cdef uint32_t header = 20 + _options_length(fields), ip = _write_fields(data, fields, header)
+    # Not inverted: whoever completes it adds it to the rest.
+    put16(data + ip + TCP_CHECKSUM, ~checksum_fold(_pseudo_sum(fields, header + fields.length)))
+    return ip + header + fields.length
