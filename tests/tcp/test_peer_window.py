@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 from support.net import Net
-from support.peer import ANY
+from support.peer import ANY, Client
 
+from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 
 pytestmark = pytest.mark.feature("P19")
@@ -228,3 +229,50 @@ def test_windows_that_flap(net: Net) -> None:
         net.advance(0.3)
     assert client.received == text[:written]
     assert net.transmit_used == 0
+
+
+@pytest.mark.requirement("RFC 9293 MUST-1", "RFC 9293 REC-1")
+class TestAGigabyte:
+    """65,535 << 14: the largest window that a peer can offer is an ordinary number of 32 bits."""
+
+    LARGEST = 65_535 << 14
+
+    def largest(self, net: Net, group: Group) -> Client:
+        client = net.client(group, wscale=14, window=self.LARGEST).established()
+        client.exchange(b"q", b"a")
+        client.ack()
+        net.turn()
+        assert group.info(client.cd).snd_wnd == self.LARGEST
+        return client
+
+    @pytest.mark.parametrize("beyond", [0, 1])
+    def test_how_old_an_acknowledgement_may_be(self, net: Net, beyond: int) -> None:
+        """RFC 5961 section 5: SND.UNA - MAX.SND.WND, and not a byte older."""
+        group = net.group(7)
+        client = self.largest(net, group)
+        client.send(b"data", ack=2 - self.LARGEST - beyond)
+        net.turn()
+        got = group.recv(10)
+        assert got == (None if beyond else (client.cd, b"data"))
+        if beyond:
+            client.seq -= 4
+            client.expect("A", ack=client.seq)
+
+    def test_it_closes_and_opens_with_data_in_flight(self, net: Net) -> None:
+        group = net.group(7)
+        client = self.largest(net, group)
+        text = bytes(i % 251 for i in range(60_000))
+        assert group.send(client.cd, text) == len(text)
+        net.flush()
+        for window in (0, 16_384, self.LARGEST, 0, self.LARGEST):
+            client.inbox.clear()
+            client.window = window
+            client.ack()
+            net.turn()
+            net.advance(1.0)
+        while len(client.received) < 1 + len(text):
+            client.ack()
+            net.turn()
+            net.advance(0.3)
+        client.take()
+        assert client.received[1:] == text

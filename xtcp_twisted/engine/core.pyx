@@ -15,7 +15,7 @@ from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.members cimport group_sweep
 from xtcp_twisted.engine.pool cimport Pool
-from xtcp_twisted.engine.report cimport all_counters, engine_snapshot
+from xtcp_twisted.engine.report cimport all_counters, all_transitions, engine_snapshot
 from xtcp_twisted.engine.state cimport State
 from xtcp_twisted.engine.waiting cimport Waiting
 from xtcp_twisted.errors import GroupClosed, LocalError, PoolExhausted
@@ -247,6 +247,11 @@ cdef class Engine:
         """The engine's counters by name, as of the TCP-MIB and Linux' TcpExt."""
         self.state.check_open()
         return all_counters(self.state)
+
+    def transitions(self):
+        """How often one state has followed another: {("ESTABLISHED", "CLOSE_WAIT"): 7}."""
+        self.state.check_open()
+        return all_transitions(self.state)
 
     def snapshot(self):
         """A frozen view of the whole engine; its cost does not depend on the number of connections."""

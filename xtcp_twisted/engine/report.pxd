@@ -8,3 +8,5 @@ cdef tuple host_and_port(const uint8_t *address, int port)
 cdef object connection_info(const conn_t *c)
 cdef dict all_counters(State state)
 cdef object engine_snapshot(State state, object config, list pools)
+# {(state, the one after it): how often}, of those that have happened.
+cdef dict all_transitions(State state)

@@ -31,6 +31,7 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.pressure cimport pressure_seen, pressure_t
 from xtcp_twisted.tcp.receive cimport receive_out_of_order
+from xtcp_twisted.tcp.states cimport STATES
 from xtcp_twisted.tcp.urgent cimport urgent_left
 from xtcp_twisted.tcp.counters import GROUP_NAMES, NAMES as COUNTER_NAMES
 from xtcp_twisted.tcp.pressure import NAMES as PRESSURE_NAMES
@@ -150,6 +151,16 @@ cdef object _pool_snapshot(State state, pool):
 cdef dict all_counters(State state):
     cdef int i
     return {name: state.stack.counters[i] for i, name in enumerate(COUNTER_NAMES)}
+
+
+cdef dict all_transitions(State state):
+    cdef int i, j
+    return {
+        (STATE_NAMES[i], STATE_NAMES[j]): state.stack.transitions[i * STATES + j]
+        for i in range(STATES)
+        for j in range(STATES)
+        if state.stack.transitions[i * STATES + j]
+    }
 
 
 cdef uint64_t _connection_bytes(const stack_t *s) noexcept:

@@ -74,7 +74,8 @@ cdef void conn_free(conn_t *c) noexcept nogil:
     receive_clear(c)
     transmit_clear(c)
     conn_release(c)
-    set_state(c.s, c.r, CLOSED)
+    if c.r.state != CLOSED:
+        set_state(c.s, c.r, CLOSED)
     c.s.state_counts[CLOSED] -= 1
     c.g.connections -= 1
     c.g.references -= 1

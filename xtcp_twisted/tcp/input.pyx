@@ -245,9 +245,14 @@ cdef bint _check_ack(conn_t *c, const segment_t *seg) noexcept nogil:
     return True
 
 
+cdef bint _is_acknowledged(const conn_t *c) noexcept nogil:
+    """Whether our FIN is."""
+    return c.r.flags & RECORD_FIN_SENT and c.r.snd_una == c.r.snd_lbb + 1
+
+
 cdef bint _fin_acknowledged(conn_t *c) noexcept nogil:
     """Our FIN is acknowledged: the states that leave by it.  True: the connection is over."""
-    if not c.r.flags & RECORD_FIN_SENT or c.r.snd_una != c.r.snd_lbb + 1:
+    if not _is_acknowledged(c):
         return False
     if c.r.state == FIN_WAIT_1:
         set_state(c.s, c.r, FIN_WAIT_2)
@@ -340,7 +345,7 @@ cdef void _take_fin(conn_t *c) noexcept nogil:
         conn_report(c, EVENT_EOF)
     if c.r.state == ESTABLISHED:
         set_state(c.s, c.r, CLOSE_WAIT)
-    elif c.r.state == FIN_WAIT_1:
+    elif c.r.state == FIN_WAIT_1 and not _is_acknowledged(c):
         set_state(c.s, c.r, CLOSING)
     elif c.r.state == FIN_WAIT_2:
         conn_ack_now(c)
@@ -415,7 +420,8 @@ cdef void segment_arrives(conn_t *c, segment_t *seg) noexcept nogil:
     # Not before its ACK is known to be possible: a guess must not shut the peer out (attacks: PAWS
     # poisoning).
     _update_ts_recent(c, seg)
-    if _fin_acknowledged(c):
+    # FIN-WAIT-1 with a FIN: it may lead straight to TIME-WAIT (Figure 5, note 2), see segment_text.
+    if not (seg.flags & FIN and c.r.state == FIN_WAIT_1) and _fin_acknowledged(c):
         return
     if _late_data(c, seg):
         # SEQ=SEG.ACK is what the peer expects next, also when our FIN has not come to it yet (RFC 5961 3.2).
@@ -435,13 +441,13 @@ cdef void segment_text(conn_t *c, segment_t *seg) noexcept nogil:
         throttle_discard(c, seg)
     if seg.length or seg.flags & FIN:
         _text_and_fin(c, seg)
-        if c.r.state == FIN_WAIT_2 and c.r.flags & RECORD_FIN_RECEIVED:
+        if c.r.flags & RECORD_FIN_RECEIVED and (c.r.state == FIN_WAIT_1 or c.r.state == FIN_WAIT_2):
             # The peer's FIN came last; TIME-WAIT keeps no record, so its acknowledgement goes by itself.
             reply_acknowledgement(c.s, c.r)
             conn_finished(c, True)
             return
-        if c.r.state == CLOSING and _fin_acknowledged(c):
-            return
+    if _fin_acknowledged(c):
+        return
     if c.a != NULL:
         conn_arm(c)
         conn_settle(c)

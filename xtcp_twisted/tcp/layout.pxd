@@ -454,6 +454,7 @@ cdef struct stack_t:
     uint32_t to_wake           # records that this walk has still to visit
 
     uint32_t state_counts[11]
+    uint64_t transitions[121]  # how often one state has followed another (states.pxd): from * 11 + to
     uint64_t counters[160]
 
 

@@ -39,7 +39,7 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_begin
 from xtcp_twisted.tcp.reply cimport reply_new, reply_of_group
-from xtcp_twisted.tcp.states cimport ESTABLISHED, SYN_RECEIVED, set_state
+from xtcp_twisted.tcp.states cimport ESTABLISHED, LISTEN, SYN_RECEIVED, set_state
 from xtcp_twisted.tcp.synoptions cimport own_mss
 from xtcp_twisted.tcp.tuples cimport timestamp_offset
 from xtcp_twisted.wire.segment cimport (
@@ -107,7 +107,11 @@ cdef uint32_t passive_record(stack_t *s, const half_open_t *h, uint32_t group_ro
     pathmtu_begin(s, slot)
     r.flags |= conn_options(&s.groups[group_row])
     s.groups[group_row].references += 1
-    r.state = SYN_RECEIVED
+    # A request counts as nobody's connection until its handshake is complete.
+    r.state = LISTEN
+    s.state_counts[LISTEN] += 1
+    set_state(s, r, SYN_RECEIVED)
+    s.state_counts[SYN_RECEIVED] -= 1
     return slot
 
 

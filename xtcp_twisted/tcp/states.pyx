@@ -24,13 +24,11 @@ NAMES = (
     "TIME_WAIT",
 )
 
-#: From each state, what may follow and why.  CLOSED may follow every state (reset, abort, timeout).
+#: From each state, what may follow and why.  CLOSED may follow every other state (reset, abort, timeout).
+#: To listen is a matter of groups: a connection begins with the request that one of them takes.
 TRANSITIONS = {
-    "CLOSED": {
-        "SYN_SENT": "connect, snd SYN",
-        "SYN_RECEIVED": "accept",
-        "ESTABLISHED": "handshake of an accepted request completes",
-    },
+    "CLOSED": {"SYN_SENT": "connect, snd SYN"},
+    "LISTEN": {"SYN_RECEIVED": "rcv SYN and accept, snd SYN,ACK"},
     "SYN_SENT": {
         "ESTABLISHED": "rcv SYN,ACK, snd ACK",
         "SYN_RECEIVED": "rcv SYN, snd SYN,ACK",
@@ -51,8 +49,8 @@ TRANSITIONS = {
     "FIN_WAIT_2": {"TIME_WAIT": "rcv FIN"},
     "CLOSE_WAIT": {"LAST_ACK": "close, snd FIN"},
     "CLOSING": {"TIME_WAIT": "rcv ACK of FIN"},
-    "LAST_ACK": {},
-    "TIME_WAIT": {},
+    "LAST_ACK": {"CLOSED": "rcv ACK of FIN"},
+    "TIME_WAIT": {"CLOSED": "2 MSL over"},
 }
 
 cdef uint16_t _allowed[11]
@@ -62,7 +60,7 @@ cdef int _load() except -1:
     """The table as bit masks, for the compiled check."""
     cdef int i
     for i in range(STATES):
-        _allowed[i] = 1 << CLOSED
+        _allowed[i] = 0 if i == CLOSED else 1 << CLOSED
         for name in TRANSITIONS.get(NAMES[i], ()):
             _allowed[i] |= <uint16_t>(1 << NAMES.index(name))
     return 0
@@ -76,6 +74,7 @@ cdef void set_state(stack_t *s, record_t *r, uint8_t state) noexcept nogil:
         s.counters[C_INVALID_TRANSITIONS] += 1
         if XTCP_DEBUG:
             abort()
+    s.transitions[r.state * STATES + state] += 1
     s.state_counts[r.state] -= 1
     s.state_counts[state] += 1
     r.state = state
