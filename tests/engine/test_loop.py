@@ -246,7 +246,7 @@ class TestFromOutside:
 class TestBounds:
     def test_others_do_not_wait(self, make_net: MakeNet) -> None:
         """A poll takes at most half of its packets from the engine itself."""
-        net = make_net(packets_per_poll=8)
+        net = make_net(packets_per_poll=8, offload=False)
         listening, connecting = groups(net)
         near, far = connected(net, listening, connecting)
         client = net.client(listening).established()
