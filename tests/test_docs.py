@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from tools.docs import pages, requirements
+from tools.docs import pages, requirements, states
 from tools.docs.markers import Marked, MarkerError, marked
 from tools.docs.sources import defining_file
 
@@ -173,3 +173,16 @@ def test_a_marker_that_says_nothing_is_an_error(project: Make, text: str) -> Non
 )
 def test_a_name_is_found_where_it_is_defined(name: str, file: str | None) -> None:
     assert defining_file(ROOT, name) == file
+
+
+def test_an_edge_that_nobody_has_routed_is_drawn_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = states.picture(ROOT)
+    monkeypatch.setitem(states.TRANSITIONS, "SYN_SENT", {"CLOSE_WAIT": "magic, snd FIN & RST"})
+    drawn = states.picture(ROOT)
+    assert drawn.count('class="edge"') == before.count('class="edge"') - 1
+    assert ">magic</text>" in drawn
+    assert ">snd FIN &amp; RST</text>" in drawn
+
+
+def test_every_routed_edge_is_there() -> None:
+    assert set(states.ROUTES) == {(state, after) for state, after, _ in states.edges()}

@@ -12,8 +12,8 @@ its section, with a letter or a word behind it if a section has several::
     status = "met"
     code = ["tcp.tuples.initial_sequence"]
 
-`status` is ``met``, ``deviation``, ``not applicable`` or ``missing``; all but
-the first say `why`, and ``met`` may.  `code` names functions of the package.
+`status` is ``met``, ``deviation`` or ``not applicable``; all but the first say
+`why`, and ``met`` may.  `code` names functions of the package.
 Tests name the rule: ``@pytest.mark.requirement("RFC 9293 MUST-8")``.
 """
 
@@ -30,7 +30,7 @@ from tools.docs.sources import defining_file, namesakes
 
 FOLDER = "docs/requirements"
 MARKER = "requirement"
-STATUSES = ("met", "deviation", "not applicable", "missing")
+STATUSES = ("met", "deviation", "not applicable")
 #: The RFC that all others amend comes first.
 FIRST = 9293
 
@@ -123,7 +123,7 @@ def _of_rule(root: Path, rule: Rule, tested: bool) -> Iterator[str]:
         yield f"{rule.id} is said to be met, and no function is named"
     if rule.status != "met" and not rule.why:
         yield f"{rule.id} is {rule.status}, and nothing says why"
-    if rule.status in {"not applicable", "missing"} and tested:
+    if rule.status == "not applicable" and tested:
         yield f"{rule.id} is {rule.status}, and a test carries its marker"
     if not rule.section:
         yield f"{rule.id} names no section"

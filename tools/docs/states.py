@@ -56,18 +56,12 @@ class Route:
 
 
 ROUTES = {
-    ("CLOSED", "LISTEN"): Route(("bottom", -20), ("top", -20), (440, 122), "end"),
     ("CLOSED", "SYN_SENT"): Route(("right", 0), ("top", 20), (820, 150)),
-    ("CLOSED", "SYN_RECEIVED"): Route(("left", 0), ("top", -20), (120, 150), "end"),
-    ("CLOSED", "ESTABLISHED"): Route(("bottom", 50), ("top", 50), (532, 250)),
-    ("LISTEN", "CLOSED"): Route(("top", 20), ("bottom", 20), (500, 122)),
     ("LISTEN", "SYN_RECEIVED"): Route(("left", 0), ("top", 20), (283, 163), "middle"),
-    ("LISTEN", "SYN_SENT"): Route(("right", 0), ("top", -20), (657, 163), "middle"),
     ("SYN_SENT", "SYN_RECEIVED"): Route(("left", -6), ("right", -6), (MIDDLE, 287), "middle"),
     ("SYN_SENT", "ESTABLISHED"): Route(("bottom", 0), ("right", 0), (780, 396), "end"),
     ("SYN_RECEIVED", "ESTABLISHED"): Route(("bottom", 20), ("left", 0), (180, 396)),
     ("SYN_RECEIVED", "FIN_WAIT_1"): Route(("bottom", -30), ("top", -30), (110, 440), "end"),
-    ("SYN_RECEIVED", "CLOSE_WAIT"): Route(("right", 12), ("top", -30), (MIDDLE, 350), "middle"),
     ("ESTABLISHED", "FIN_WAIT_1"): Route(("bottom", -20), ("right", -12), (440, 512), "end"),
     ("ESTABLISHED", "CLOSE_WAIT"): Route(("bottom", 20), ("left", 0), (500, 512)),
     ("FIN_WAIT_1", "FIN_WAIT_2"): Route(("bottom", 0), ("top", 0), (140, 642), "end"),
@@ -87,7 +81,6 @@ text { font: 13px Inter, "Helvetica Neue", Arial, sans-serif; fill: #1f2328;
 .does { fill: #57606a }
 .page { fill: #ffffff }
 .box { fill: #eef4ff; stroke: #3b6fd4; stroke-width: 1.5 }
-.aside { fill: none; stroke-dasharray: 4 3 }
 .edge { fill: none; stroke: #6e7781; stroke-width: 1.5; marker-end: url(#tip) }
 #tip path { fill: #6e7781 }
 @media (prefers-color-scheme: dark) {
@@ -96,7 +89,6 @@ text { font: 13px Inter, "Helvetica Neue", Arial, sans-serif; fill: #1f2328;
   .does { fill: #9da7b3 }
   .page { fill: #0d1117 }
   .box { fill: #16233c; stroke: #6f9ef0 }
-  .aside { fill: none }
   .edge { stroke: #8b949e }
   #tip path { fill: #8b949e }
 }"""
@@ -186,12 +178,11 @@ def _edge(state: str, after: str, why: str) -> list[str]:
     return drawn
 
 
-def _box(state: str, place: tuple[int, int], *, aside: bool) -> list[str]:
+def _box(state: str, place: tuple[int, int]) -> list[str]:
     x, y = place
-    kind = "box aside" if aside else "box"
     at = f'x="{x - BOX_WIDTH // 2}" y="{y - BOX_HEIGHT // 2}"'
     return [
-        f'<rect class="{kind}" {at} width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="7"/>',
+        f'<rect class="box" {at} width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="7"/>',
         f'<text class="name" x="{x}" y="{y + 5}">{shown(state)}</text>',
     ]
 
@@ -199,7 +190,6 @@ def _box(state: str, place: tuple[int, int], *, aside: bool) -> list[str]:
 def picture(_root: Path) -> str:
     """The text of docs/images/states.svg."""
     changes = edges()
-    known = {name for change in changes for name in change[:2]}
     drawn = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">',
         "<title>The states of a connection, after RFC 9293, Figure 5</title>",
@@ -210,9 +200,9 @@ def picture(_root: Path) -> str:
     for change in changes:
         drawn += _edge(*change)
     for state in NAMES:
-        drawn += _box(state, PLACES[state], aside=state not in known)
+        drawn += _box(state, PLACES[state])
     if any(after == "CLOSED" and state in {"LAST_ACK", "TIME_WAIT"} for state, after, _ in changes):
-        drawn += _box("CLOSED", END, aside=False)
+        drawn += _box("CLOSED", END)
     return "\n".join([*drawn, "</svg>", ""])
 
 
