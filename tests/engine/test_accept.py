@@ -8,7 +8,7 @@ from support.packets import build
 
 from xtcp_twisted.config import UNLIMITED
 from xtcp_twisted.engine.kinds import EventKind
-from xtcp_twisted.errors import NothingPending, StaleConnection, StalePending
+from xtcp_twisted.errors import ConfigurationError, NothingPending, StaleConnection, StalePending
 
 pytestmark = pytest.mark.feature("P08")
 
@@ -477,6 +477,12 @@ def test_every_address_of_a_prefix_answers(make_net: MakeNet) -> None:
     for server in ("192.0.2.3", "192.0.2.200"):
         client = net.client(group, server=server).established()
         assert tuple(group.local(client.cd)) == (server, 7)
+
+
+@pytest.mark.parametrize("prefix", ["::/0", "::/64", "::ffff:0:0/96"])
+def test_a_prefix_of_ipv6_that_would_take_all_of_ipv4_is_refused(make_net: MakeNet, prefix: str) -> None:
+    with pytest.raises(ConfigurationError, match="holds all of IPv4"):
+        make_net(addresses=(prefix,))
 
 
 def test_a_packet_for_a_foreign_address_is_not_ours(net: Net) -> None:

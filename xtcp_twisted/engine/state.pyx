@@ -53,6 +53,9 @@ cdef enum:
 
 cdef int64_t A_DAY_US = 86_400_000_000
 
+# How an address of IPv4 stands in a record (RFC 4291 section 2.5.5.2).
+_IPV4_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
+
 
 cdef uint32_t _power_of_two(unsigned long long n) noexcept:
     cdef unsigned long long power = 16
@@ -127,6 +130,10 @@ cdef class State:
                     f"addresses: {text!r} is neither an IP address nor a prefix ({error});"
                     " give for example '192.0.2.1' or '2001:db8::/64'"
                 ) from None
+            if network.version == 6 and network.supernet_of(_IPV4_MAPPED):
+                raise ConfigurationError(
+                    f"addresses: {text!r} holds all of IPv4 as well (::ffff:0:0/96); give a prefix of hosts"
+                )
             packed = pack_address(str(network.network_address))
             memcpy(self.own.prefixes[i].address, <const uint8_t *>packed, 16)
             self.own.prefixes[i].bits = network.prefixlen + (96 if network.version == 4 else 0)
