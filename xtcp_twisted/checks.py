@@ -28,17 +28,22 @@ def is_number(value: Any, low: float, high: float) -> bool:
     return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
 
 
-def integer(low: int, high: int) -> Any:
+def is_integer(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and is_number(value, low, high)
+
+
+def integer(low: int, high: int, *, zero: str = "") -> Any:
+    extra = f", or 0 {zero}" if zero else ""
     return check(
-        f"an integer from {low:,} to {high:,}",
-        lambda v: isinstance(v, int) and is_number(v, low, high),
+        f"an integer from {low:,} to {high:,}{extra}",
+        lambda v: is_integer(v, low, high) or (bool(zero) and is_integer(v, 0, 0)),
     )
 
 
 def seconds(low: float, high: float, *, zero: str = "") -> Any:
     extra = f", or 0 {zero}" if zero else ""
     return check(
-        f"a number of seconds from {low:g} to {high:g}{extra}",
+        f"a number of seconds from {low:g} to {high:,}{extra}",
         lambda v: is_number(v, low, high) or (bool(zero) and is_number(v, 0, 0)),
     )
 

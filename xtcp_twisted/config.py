@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import attrs
 
-from xtcp_twisted.checks import FLAG, SHARE, check, integer, is_number, one_of, seconds
+from xtcp_twisted.checks import FLAG, SHARE, check, integer, is_integer, is_number, one_of, seconds
 from xtcp_twisted.errors import ConfigurationError
 
 KiB: Final = 1024
@@ -154,7 +154,7 @@ def _pair(value: Any) -> Any:
 
 def _port_range(value: Any) -> bool:
     first, last = value if isinstance(value, tuple) and len(value) == 2 else (0, 0)
-    return isinstance(first, int) and isinstance(last, int) and 1 <= first <= last <= 65_535
+    return is_integer(first, 1, 65_535) and is_integer(last, first, 65_535)
 
 
 @attrs.frozen(kw_only=True)
@@ -238,13 +238,7 @@ class EngineConfig:
     #: Packets taken in by one `poll`, so that one turn of a reactor is bounded.
     packets_per_poll: int = attrs.field(default=512, validator=integer(1, 1_000_000))
     #: Largest packet; 0 takes the link's MTU.
-    mtu: int = attrs.field(
-        default=0,
-        validator=check(
-            "an integer from 576 to 65,535, or 0 for the link's MTU",
-            lambda v: isinstance(v, int) and (v == 0 or is_number(v, 576, 65_535)),
-        ),
-    )
+    mtu: int = attrs.field(default=0, validator=integer(576, 65_535, zero="for the link's MTU"))
     #: Source of the keys for ISNs, hashing and timestamps: `f(n) -> n bytes`.
     entropy: Callable[[int], bytes] = attrs.field(
         default=os.urandom, validator=check("a callable", callable), repr=False, eq=False
@@ -299,13 +293,7 @@ class GroupOptions:
         default=None, validator=check("true or false", lambda v: v is None or isinstance(v, bool))
     )
     #: Upper bound of the MSS that is announced and used; 0 takes the MTU's.
-    mss: int = attrs.field(
-        default=0,
-        validator=check(
-            "an integer from 216 to 65,495, or 0 for the MTU's",
-            lambda v: isinstance(v, int) and (v == 0 or is_number(v, MIN_SEND_MSS, 65_495)),
-        ),
-    )
+    mss: int = attrs.field(default=0, validator=integer(MIN_SEND_MSS, 65_495, zero="for the MTU's"))
     #: Order of throttling: from frozen on, a pool seems one pressure state further to `low`, one less to
     #: `high`; a withholding transmit buffer takes nothing of `low` (P30).
     priority: str = attrs.field(default="normal", validator=one_of(*PRIORITIES))

@@ -157,6 +157,25 @@ def test_build_refuses_a_factory_that_makes_something_else() -> None:
             "engine.ephemeral_ports: (50000,) is not allowed; give two ports from 1 to 65,535, the lower one",
         ),
         ("engine.ephemeral_ports", 5, "engine.ephemeral_ports: 5 is not allowed; give two ports"),
+        ("engine.ephemeral_ports", [True, 9], "engine.ephemeral_ports: (True, 9) is not allowed; give two"),
+        (
+            "engine.mtu",
+            False,
+            "engine.mtu: False is not allowed; give an integer from 576 to 65,535, or 0 for the link's MTU",
+        ),
+        (
+            "group.0.options.mss",
+            False,
+            "group[0].options.mss: False is not allowed; give an integer from 216 to 65,495, or 0 for the",
+        ),
+        (
+            "group.0.options.user_timeout_s",
+            "long",
+            (
+                "group[0].options.user_timeout_s: 'long' is not allowed;"
+                " give a number of seconds from 1 to 1,000,000, or 0 for no limit"
+            ),
+        ),
         ("engine.adresses", ["10.0.0.1"], "engine.adresses: is not known; did you mean 'addresses'?"),
         (
             "group.0.options.ack_polcy",
