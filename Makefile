@@ -6,7 +6,7 @@
 #   make test [TESTS=tests/tcp] [PYTEST_ARGS=]   the test suite
 #   make packet-scripts [ROOT=folder LIST=file] [JSON=file]   scripts of others
 #   make debug-test                              the suite on the debug build
-#   make docs                                    docs/compliance.md, docs/states.md and its picture
+#   make docs                                    the pages of docs/ that are made from code and tests
 #   make screenshots                             the pictures of the console in docs/images
 #   make lint | bench | develop | wheel | clean
 #

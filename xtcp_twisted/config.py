@@ -218,7 +218,7 @@ class EngineConfig:
     )
     #: Connections in TIME-WAIT; when full, the oldest leaves first.
     max_time_wait: int = attrs.field(default=MAX_TIME_WAIT, validator=integer(16, 1 << 22))
-    #: A request that the application has not accepted after this time is answered by RST.
+    #: A request that the application has not accepted after this time is refused.
     accept_timeout_ms: int = attrs.field(default=ACCEPT_TIMEOUT_MS, validator=integer(1, 60_000))
     #: SYN-ACKs sent before a handshake is given up.
     syn_ack_tries: int = attrs.field(default=SYN_ACK_TRIES, validator=integer(1, 10))
@@ -256,7 +256,7 @@ class EngineConfig:
 class GroupOptions:
     """Preferences that the connections of one group share (P05)."""
 
-    #: When the acknowledgement of a request leaves (architecture section 5):
+    #: When the acknowledgement of a request leaves:
     #: `bounded` holds it for the answer, at most `ack_delay_ms`; `application`
     #: holds it until the application acknowledges; `immediate` is classic TCP.
     ack_policy: str = attrs.field(default="bounded", validator=one_of(*ACK_POLICIES))
@@ -277,8 +277,9 @@ class GroupOptions:
     syn_cookies: bool = attrs.field(default=True, validator=FLAG)
     #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-25).
     keepalive_s: float = attrs.field(default=0.0, validator=seconds(1, 1_000_000, zero="for no keepalive"))
-    #: Time between probes, and how many go unanswered before the connection is down.
+    #: Time between keepalive probes.
     keepalive_interval_s: float = attrs.field(default=KEEPALIVE_INTERVAL_S, validator=seconds(1, 100_000))
+    #: Probes that go unanswered before the connection is down.
     keepalive_probes: int = attrs.field(default=KEEPALIVE_PROBES, validator=integer(1, 100))
     #: Unacknowledged data for this long marks the connection down (RFC 9293 MUST-21).
     user_timeout_s: float = attrs.field(
@@ -286,9 +287,9 @@ class GroupOptions:
     )
     #: A connection that `connect` began and nobody has answered for this long is given up (MUST-23).
     connect_timeout_s: float = attrs.field(default=CONNECT_TIMEOUT_S, validator=seconds(0.001, 1_000_000))
-    #: Whether short segments wait for acknowledgements (Nagle, RFC 9293 SHLD-7).  None: for ordinary Twisted
-    #: protocols they do, until `setTcpNoDelay` (MUST-17); for group protocols, who answer by whole messages,
-    #: they do not.  Answers never wait, and what one turn writes is joined in any case.
+    #: Whether short segments wait for acknowledgements (Nagle, RFC 9293 SHLD-7).  Not given: for ordinary
+    #: Twisted protocols they do, until `setTcpNoDelay` (MUST-17); for group protocols, who answer by whole
+    #: messages, they do not.  Answers never wait, and what one turn writes is joined in any case.
     nagle: bool | None = attrs.field(
         default=None, validator=check("true or false", lambda v: v is None or isinstance(v, bool))
     )
@@ -299,8 +300,9 @@ class GroupOptions:
     priority: str = attrs.field(default="normal", validator=one_of(*PRIORITIES))
     #: Share of the pool's receive buffer that one connection may hold.
     weight: int = attrs.field(default=1, validator=integer(1, 64))
-    #: Offer window scaling, timestamps (RFC 7323).
+    #: Offer window scaling (RFC 7323 section 2).
     window_scaling: bool = attrs.field(default=True, validator=FLAG)
+    #: Offer timestamps (RFC 7323 section 3).
     timestamps: bool = attrs.field(default=True, validator=FLAG)
     #: Offer selective acknowledgement (RFC 2018); RACK-TLP (RFC 8985) comes with it.
     sack: bool = attrs.field(default=True, validator=FLAG)

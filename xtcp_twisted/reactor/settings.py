@@ -111,8 +111,9 @@ class LinkSettings:
 class PoolSettings:
     """``[[pool]]``: a connection pool and its receive buffer (P01)."""
 
+    #: What groups call it.
     name: str = attrs.field(validator=_NAME)
-    #: Bytes, or a text such as "64 MiB".
+    #: Its size in bytes, or a text such as "64 MiB".
     receive_buffer: int = attrs.field(
         default=64 << 20, validator=_check("a size of at least 64 KiB", lambda v: v >= 64 << 10)
     )
@@ -124,7 +125,9 @@ class PoolSettings:
 class GroupSettings:
     """``[[group]]``: a port and who serves it (P03)."""
 
+    #: What snapshots, the console and errors call it.
     name: str = attrs.field(validator=_NAME)
+    #: Where it listens.
     port: int = attrs.field(validator=_integer(1, 65_535))
     #: The pool's name; the first pool without it.
     pool: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
@@ -136,7 +139,7 @@ class GroupSettings:
             lambda v: v == "" or bool(ipaddress.ip_address(str(v))),
         ),
     )
-    #: Let other groups that say so too have the same port (P06).
+    #: Let other groups that say so too have the same port (P06).  Comes with a later version of the engine.
     share: bool = attrs.field(default=False, validator=_BOOLEAN)
     #: Dotted name of a callable that makes an `IProtocolFactory` or an `IGroupProtocol`.
     factory: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
@@ -227,7 +230,8 @@ class ConsoleSettings:
     )
     #: 0 takes any free one; the log says which.
     port: int = attrs.field(default=8088, validator=_integer(0, 65_535))
-    #: File with the token that opens the console, made if there is none; `token_path` without it.
+    #: File with the token that opens the console, made if there is none;
+    #: ~/.local/state/xtcp/console-token without it.
     token_file: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
     #: Further names under which browsers may ask for it, as through a tunnel: "name" or "name:port".
     hosts: tuple[str, ...] = attrs.field(

@@ -1,0 +1,113 @@
+"""docs/options.md: every key of the configuration file, with its default, what is allowed, and what it does.
+
+Names and defaults are those of the classes; what is allowed is what their errors
+say; what a key does is the comment (``#:``) above its field.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from xtcp_twisted.config import EngineConfig, GiB, GroupOptions, MiB, PressureThresholds
+from xtcp_twisted.errors import ConfigurationError
+from xtcp_twisted.reactor.settings import ConsoleSettings, GroupSettings, LinkSettings, PoolSettings
+
+PAGE: Final = "docs/options.md"
+
+TABLES: Final[tuple[tuple[str, str, type], ...]] = (
+    ("[link]", "Where packets come from and go to.", LinkSettings),
+    ("[engine]", "What all pools share; in Python, `EngineConfig(...)`.", EngineConfig),
+    ("[[pool]]", "A connection pool and its receive buffer; any number of them.", PoolSettings),
+    ("[engine.pressure] and [pool.pressure]", "Shares of a buffer; see architecture.md.", PressureThresholds),
+    ("[[group]]", "A port and who serves it; any number of them.", GroupSettings),
+    ("[group.options]", "What a group's connections share; in Python, `GroupOptions(...)`.", GroupOptions),
+    ("[console]", "The pages that show the engine in a browser; none without this table.", ConsoleSettings),
+)
+
+HEAD: Final = """\
+# Options
+
+Every key of the configuration of `twistd xtcp`, which is TOML; [examples/xtcp.toml](../examples/xtcp.toml) is
+a file to start from. `twistd xtcp --config FILE --check-config` says what is wrong with a file,
+`--set KEY=VALUE` replaces a value for once. Sizes may be written as "64 MiB".
+
+`make docs` writes this page from the classes that check the configuration.
+"""
+
+#: Cannot be given in a file.
+_CODE_ONLY: Final = {"entropy"}
+_TABLES: Final = {"pressure", "options"}
+_PATENT: Final = re.compile(r" \(P\d+(?: to P\d+)?\)")
+
+
+def page(_root: Path) -> str:
+    parts = [HEAD]
+    for name, what, made in TABLES:
+        parts += [
+            f"\n## {name}\n\n{what}\n",
+            "\n| key | default | allowed | what it does |\n|---|---|---|---|\n",
+        ]
+        parts += _rows(made)
+    return "".join(parts)
+
+
+def _rows(made: type) -> list[str]:
+    said = _comments(made)
+    rows = []
+    for field in attrs.fields(made):
+        if field.name in _CODE_ONLY or field.name in _TABLES:
+            continue
+        cells = (f"`{field.name}`", _default(field), _allowed(field), said[field.name])
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
+    return rows
+
+
+def _default(field: attrs.Attribute[Any]) -> str:
+    """As the file would have it; nothing where there is none."""
+    value = field.default
+    if value is attrs.NOTHING:
+        return "required"
+    if value is None or value in ((), "") or not isinstance(value, bool | int | float | str | tuple):
+        return ""
+    if isinstance(value, int) and value >= MiB:
+        return f'`"{value // GiB} GiB"`' if value % GiB == 0 else f'`"{value // MiB} MiB"`'
+    if isinstance(value, int) and value >= 10_000:
+        return f"`{value:_}`"
+    return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"
+
+
+def _allowed(field: attrs.Attribute[Any]) -> str:
+    """What the error of a value that cannot be right tells to give instead."""
+    if field.validator is None:
+        return ""
+    try:
+        field.validator(None, field, object())
+    except ConfigurationError as error:
+        return str(error).partition("; give ")[2].partition(": ")[0]
+    raise ValueError(f"{field.name} takes anything")
+
+
+def _comments(made: type) -> dict[str, str]:
+    """The ``#:`` lines above each field; a field without any shares those of the one before."""
+    lines = Path(os.fspath(inspect.getsourcefile(made) or "")).read_text("utf-8").splitlines()
+    tree = ast.parse("\n".join(lines))
+    (body,) = (n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == made.__name__)
+    said: dict[str, str] = {}
+    last = ""
+    for node in body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            above = node.lineno - 1
+            while lines[above - 1].lstrip().startswith("#:"):
+                above -= 1
+            texts = [line.strip().removeprefix("#:").strip() for line in lines[above : node.lineno - 1]]
+            last = _PATENT.sub("", " ".join(" ".join(texts).split())).replace("``", "`") or last
+            said[node.target.id] = last
+    return said
