@@ -35,7 +35,7 @@ TRANSITIONS = {
     },
     "SYN_RECEIVED": {
         "ESTABLISHED": "rcv ACK of SYN",
-        "FIN_WAIT_1": "close",
+        "FIN_WAIT_1": "close, snd FIN",
     },
     "ESTABLISHED": {
         "FIN_WAIT_1": "close, snd FIN",
