@@ -105,8 +105,8 @@ HEAD = f"""\
 Drawn by `make docs` from `TRANSITIONS` of [xtcp_twisted/tcp/states.pyx](../xtcp_twisted/tcp/states.pyx), the
 table that the engine looks every change of state up in: one that is not in it is counted
 (`InvalidTransitions`), and ends the debug build. From every state a reset, an abort or a timeout leads to
-CLOSED as well. A FIN of the peer is acknowledged with the last byte before it, when the group's policy says so:
-that is why no edge shows this ACK.
+CLOSED as well. A FIN of the peer is acknowledged with the last byte before it, when the policy of the group
+says so: no edge shows that ACK.
 
 ![The states of a connection, after RFC 9293, Figure 5]({PICTURE.removeprefix("docs/")})
 
