@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from tools.docs import pages, requirements, states
+from tools.docs import options, pages, requirements, states
 from tools.docs.markers import Marked, MarkerError, marked
 from tools.docs.sources import defining_file
+from xtcp_twisted.config import EngineConfig, GroupOptions
+from xtcp_twisted.reactor.loading import structure
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -18,6 +22,25 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.mark.parametrize("name", pages.PAGES)
 def test_a_page_is_fresh(name: str) -> None:
     assert (ROOT / name).read_text() == pages.PAGES[name](ROOT), "stale: run `make docs`"
+
+
+def test_the_defaults_of_the_options_can_be_typed() -> None:
+    """As the page has them, in a file: they change nothing."""
+    tables: dict[str, dict[str, object]] = {}
+    for line in (ROOT / options.PAGE).read_text().splitlines():
+        if line.startswith("## "):
+            table = tables.setdefault(line.removeprefix("## "), {})
+        if row := re.match(r"\| `(\w+)` \| `(.+?)` \|", line):
+            table[row[1]] = tomllib.loads(f"value = {row[2]}")["value"]
+    engine = {"addresses": ["192.0.2.1"], **tables["[engine]"]}
+    engine["pressure"] = tables["[engine.pressure] and [pool.pressure]"]
+    group = {"name": "g", "port": 7, "protocol": "tests.reactor.servers.Plain", **tables["[[group]]"]}
+    group["options"] = tables["[group.options]"]
+    pool = {"name": "p", **tables["[[pool]]"]}
+    rest = {name.strip("[]"): tables[name] for name in ("[link]", "[console]")}
+    made = structure({"engine": engine, "pool": [pool], "group": [group], **rest})
+    assert made.engine == EngineConfig(addresses=("192.0.2.1",))
+    assert made.group[0].options == GroupOptions()
 
 
 def test_the_list_of_requirements_is_right() -> None:
