@@ -43,6 +43,19 @@ def test_descriptor_is_readable_exactly_while_packets_wait(steps: list[str]) -> 
     link.close()
 
 
+def test_descriptor_is_quiet_when_all_that_waited_was_refused() -> None:
+    """Else whoever waits for it is woken for ever."""
+    link = MemoryLink(offload=True)
+    link.deliver(b"shorter than its header")
+    link.deliver(b"short")
+    link.read(1, 0.0)
+    assert link.read(1, 0.0) == [] and link.refused >= 1
+    assert link.pending == 0 and not readable(link)
+    link.deliver(b"short")
+    assert readable(link)
+    link.close()
+
+
 def test_sent_packets_are_taken_once_with_their_times() -> None:
     link = MemoryLink()
     assert link.write([b"one", bytearray(b"two")], 1.25) == 2

@@ -107,13 +107,14 @@ cdef class MemoryLink(Link):
 
     cdef int _hand_over(self, frame_t *frames, int limit) except -1:
         cdef int count = 0
+        cdef bint waited = len(self._arrived) > 0
         self._check_open()
         while count < limit and self._arrived:
             if self._fill(self._arrived.popleft(), &frames[count]):
                 count += 1
             else:
                 self.refused += 1
-        if count and not self._arrived:
+        if waited and not self._arrived:
             self._signal(False)
         self.received += count
         return count
