@@ -218,3 +218,22 @@ def test_each_new_entry_ends_two_old_ones(make_net: MakeNet) -> None:
     net.poll()
     assert net.counters()["TCPTimeWaitOverflow"] == 0
     net.flush()
+
+
+@pytest.mark.requirement("RFC 9293 MUST-13")
+def test_one_that_was_opened_again_delays_no_other(make_net: MakeNet) -> None:
+    """Each ends after its own two MSL, although the next one in the ring is dead."""
+    net = make_net(time_wait_s=10.0)
+    group = net.group(7)
+    ends = []
+    for _ in range(8):
+        net.client(group).time_wait()
+        ends.append(net.now + 10)
+        net.advance(0.5)
+    del ends[1]
+    second = sorted(net.clients.values(), key=lambda client: client.sport)[1]
+    newcomer(net, second, 1_000, 1_000).syn_received()
+    while net.now < ends[-1]:
+        net.advance(0.25)
+        # The clock hand comes by twice in a second.
+        assert net.engine.snapshot().time_wait <= sum(end > net.now - 0.5 for end in ends)

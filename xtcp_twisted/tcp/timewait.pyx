@@ -85,32 +85,35 @@ cdef bint _in_order(const stack_t *s) noexcept nogil:
     cdef const time_wait_t *following = &s.time_waits[(s.time_wait_head + 1) % s.time_wait_capacity]
     if s.time_wait_count == 1 or s.time_wait_count == s.time_wait_capacity:
         return True
-    return following.local_row != NO_LOCAL and not earlier(following.expires, head.expires)
+    return not earlier(following.expires, head.expires)
 
 
-cdef void _move_to_the_end(stack_t *s) noexcept nogil:
-    """The head of the ring, whose time was restarted."""
-    cdef uint32_t row = s.time_wait_head, tail = _new_tail(s)
+cdef void _move_head(stack_t *s, uint32_t to) noexcept nogil:
+    cdef uint32_t row = s.time_wait_head
     cdef time_wait_t *w = &s.time_waits[row]
-    s.time_waits[tail] = w[0]
-    index_replace(&s.index, _tag(s, w), _reference(row), _reference(tail))
+    s.time_waits[to] = w[0]
+    index_replace(&s.index, _tag(s, w), _reference(row), _reference(to))
     w.local_row = NO_LOCAL
     _drop_head(s)
 
 
 cdef void _end_expired(stack_t *s, uint32_t most) noexcept nogil:
-    cdef uint32_t _
+    cdef uint32_t _, following
     cdef const time_wait_t *head
     if most > s.time_wait_count:
         most = s.time_wait_count
     for _ in range(most):
         head = &s.time_waits[s.time_wait_head]
+        following = (s.time_wait_head + 1) % s.time_wait_capacity
         if head.local_row == NO_LOCAL or not earlier(s.now_ms, head.expires):
             _drop_head(s)
+        elif s.time_wait_count > 1 and s.time_waits[following].local_row == NO_LOCAL:
+            # Of a dead one the time is of no use: take its place, so that the order stays.
+            _move_head(s, following)
         elif _in_order(s):
             return
         else:
-            _move_to_the_end(s)
+            _move_head(s, _new_tail(s))
 
 
 cdef void time_wait_enter(conn_t *c) noexcept nogil:
