@@ -8,7 +8,7 @@ import pytest
 from support.net import MakeNet, Net
 from support.peer import Client
 
-from xtcp_twisted.config import R1_RETRANSMISSIONS
+from xtcp_twisted.config import ALL, R1_RETRANSMISSIONS
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.errors import LocalError
 
@@ -47,6 +47,28 @@ def test_the_application_is_told_at_r1(net: Net) -> None:
     net.advance(60)
     assert net.take_events() == []
     client.take()
+
+
+@pytest.mark.requirement("RFC 9293 SHLD-9")
+def test_an_answer_that_a_repeated_request_brings_counts_as_well(net: Net) -> None:
+    """Whichever retransmission is the third."""
+    group = net.group(7)
+    client = net.client(group).established()
+    client.request(b"request")
+    with client.losing():
+        group.send(client.cd, b"answer", ackd=ALL)
+        net.flush()
+        net.take_events()
+        while net.counters()["TCPTimeouts"] < R1_RETRANSMISSIONS - 1:
+            net.advance(0.05)
+        assert net.take_events() == []
+        net.advance(0.1)
+        client.send(b"request", seq=1)
+        net.turn()
+        assert net.counters()["AnswersReplayed"] == 1
+        assert net.kinds() == [EventKind.SOFT_ERROR]
+        net.advance(60)
+    assert net.take_events() == []
 
 
 @pytest.mark.requirement("RFC 9293 SHLD-9")

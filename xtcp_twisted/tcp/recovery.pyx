@@ -14,7 +14,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from xtcp_twisted import config
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout, segment_size
-from xtcp_twisted.tcp.connection cimport conn_queue_output
+from xtcp_twisted.tcp.connection cimport conn_queue_output, conn_soft_error
 from xtcp_twisted.tcp.control cimport control_acknowledged, control_reduce
 from xtcp_twisted.tcp.counters cimport C_RENO_RECOVERY, C_SACK_RECOVERY, C_SACK_RENEGING
 from xtcp_twisted.tcp.disorder cimport (
@@ -36,6 +36,7 @@ from xtcp_twisted.tcp.frto cimport frto_begin, frto_spurious
 from xtcp_twisted.tcp.layout cimport (
     ACTIVE_LIMITED,
     ACTIVE_REORDER,
+    ACTIVE_SYN,
     ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
     EXTENT_SACKED,
@@ -61,9 +62,11 @@ from xtcp_twisted.tcp.undo cimport undo_begin, undo_resent, undo_restore, undo_s
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt
 
 cdef uint32_t MAX_RTO_MS = config.MAX_RTO_MS
+cdef int R1_RETRANSMISSIONS = config.R1_RETRANSMISSIONS
 
 cdef enum:
     MAX_BACKOFF = 16
+    ETIMEDOUT = 110
 
 
 cdef void _enter(conn_t *c, recovery_t *x) noexcept nogil:
@@ -276,6 +279,9 @@ cdef void recovery_back_off(conn_t *c) noexcept nogil:
         c.a.backoff += 1
     rto = <unsigned long long>retransmission_timeout(c.r) << c.a.backoff
     c.a.transmit_at = c.s.now_ms + <uint32_t>(rto if rto < MAX_RTO_MS else MAX_RTO_MS)
+    if c.r.resends == R1_RETRANSMISSIONS and not c.a.flags & ACTIVE_SYN:
+        # RFC 9293 section 3.8.3, R1: the application is told (SHLD-9); there is but one way to blame.
+        conn_soft_error(c, ETIMEDOUT)
 
 
 cdef void recovery_reordering_over(conn_t *c) noexcept nogil:

@@ -23,7 +23,6 @@ from xtcp_twisted.tcp.connection cimport (
     conn_queue_output,
     conn_report,
     conn_settle,
-    conn_soft_error,
     conn_times_out,
     conn_user_timeout,
 )
@@ -60,7 +59,6 @@ from xtcp_twisted.tcp.tailprobe cimport tailprobe_fire
 from xtcp_twisted.tcp.timewait cimport time_wait_age
 from xtcp_twisted.tcp.transmit cimport transmit_room
 
-cdef int R1_RETRANSMISSIONS = config.R1_RETRANSMISSIONS
 cdef uint32_t SWEEP_MS = int(config.SWEEP_S * 1000)
 
 cdef enum:
@@ -90,9 +88,6 @@ cdef void _retransmit(conn_t *c) noexcept nogil:
         recovery_timeout(c)
         pathmtu_timeout(c)
     recovery_back_off(c)
-    if c.r.resends == R1_RETRANSMISSIONS and not c.a.flags & ACTIVE_SYN:
-        # Section 3.8.3, R1: the application is told (SHLD-9); there is but one way to the peer to blame.
-        conn_soft_error(c, ETIMEDOUT)
     conn_queue_output(c)
 
 
