@@ -492,6 +492,34 @@ class TestSending:
         assert client.group.info(client.cd).ssthresh == 5 * MSS
         assert net.counters()["TCPEcnReductions"] == 0
 
+    @pytest.mark.requirement("RFC 3168 6.1.2 once", "RFC 4015 3.2 (7) ECE")
+    @pytest.mark.parametrize("told", ["before", "with it", "not"])
+    def test_undone_is_only_what_was_for_no_mark(self, net: Net, told: str) -> None:
+        """A timeout proves needless, by the echoed timestamp, but meanwhile the peer told of congestion."""
+        client = sending(net, 10, timestamps=True, sack=False, mss=MSS + 12)
+        late = client.ts_recent
+        net.advance(0.4)
+        assert cwnd(client) == 1
+        client.take()
+        client.ts_recent = late
+        if told == "before":
+            client.send(b"", "AE", ack=1)
+            net.turn()
+        client.send(b"", "AE" if told == "with it" else "A", ack=upto(1))
+        net.turn()
+        assert net.counters()["TCPSpuriousRTOs"] == 1
+        assert client.group is not None
+        ssthresh = client.group.info(client.cd).ssthresh
+        if told == "not":
+            assert ssthresh >= 10 * MSS and cwnd(client) >= 10
+        else:
+            assert ssthresh == 5 * MSS and cwnd(client) <= 5
+        if told == "with it":
+            client.send(b"", "AE", ack=upto(2))
+            net.turn()
+            assert client.group.info(client.cd).ssthresh == 5 * MSS, "once in a window of data"
+        client.take()
+
     @pytest.mark.requirement("RFC 3168 6.1.2 CWR")
     @pytest.mark.parametrize("how", ["recovery", "timeout"])
     def test_a_loss_is_told_by_cwr_as_well(self, net: Net, how: str) -> None:

@@ -126,6 +126,7 @@ cdef enum:
     RECOVERY_REPLAYED = 4096   # replayed_at holds
     RECOVERY_FRTO = 8192       # F-RTO has not decided yet about a timeout
     RECOVERY_FRTO_NEW = 16384  # and waits for what new data brings
+    RECOVERY_MARKED = 32768    # the peer has told of congestion since this recovery began
 
     DUP_THRESH = 3
 

@@ -9,6 +9,7 @@ from xtcp_twisted.tcp.counters cimport C_ECN_FALLBACKS, C_ECN_REDUCTIONS
 from xtcp_twisted.tcp.disorder cimport (
     PHASE_OPEN,
     RECOVERY_ECN,
+    RECOVERY_MARKED,
     recovery_lease,
     recovery_of,
     recovery_t,
@@ -53,6 +54,7 @@ cdef void ecn_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) noexc
     if x == NULL:
         x = recovery_lease(c)
     elif x.phase != PHASE_OPEN:
+        x.flags |= RECOVERY_MARKED
         return
     elif x.flags & RECOVERY_ECN and seq_le(seg.ack, x.reduced):
         # ECE is repeated until the peer has seen CWR, which is in what follows `reduced`.
@@ -61,5 +63,5 @@ cdef void ecn_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) noexc
     c.s.counters[C_ECN_REDUCTIONS] += 1
     control_reduce(c)
     c.r.cwnd = c.r.ssthresh
-    x.flags |= RECOVERY_ECN
+    x.flags |= RECOVERY_ECN | RECOVERY_MARKED
     x.reduced = c.r.snd_nxt

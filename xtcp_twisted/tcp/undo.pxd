@@ -15,5 +15,5 @@ cdef void undo_resent(const conn_t *c, recovery_t *x, uint32_t length) noexcept 
 cdef void undo_duplicate(const conn_t *c, recovery_t *x, uint32_t start, uint32_t end) noexcept nogil
 # Whether this acknowledgement shows that nothing had been lost.
 cdef bint undo_spurious(conn_t *c, recovery_t *x, const segment_t *seg, const delivery_t *d) noexcept nogil
-# Gives the congestion window back.
+# Gives the congestion window back, unless the peer has told of congestion meanwhile.
 cdef void undo_restore(conn_t *c, recovery_t *x, uint32_t acked) noexcept nogil

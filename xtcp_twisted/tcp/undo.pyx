@@ -14,8 +14,10 @@ from xtcp_twisted.tcp.counters cimport C_DSACK_UNDO, C_FULL_UNDO, C_SPURIOUS_RTO
 from xtcp_twisted.tcp.disorder cimport (
     PHASE_LOSS,
     PHASE_OPEN,
+    RECOVERY_ECN,
     RECOVERY_EIFEL,
     RECOVERY_EPOCH,
+    RECOVERY_MARKED,
     RECOVERY_RESENT,
 )
 from xtcp_twisted.tcp.layout cimport RECORD_TIMESTAMPS
@@ -24,7 +26,7 @@ from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt
 
 
 cdef void undo_begin(const conn_t *c, recovery_t *x) noexcept nogil:
-    x.flags &= ~(RECOVERY_RESENT | RECOVERY_EIFEL)
+    x.flags &= ~(RECOVERY_RESENT | RECOVERY_EIFEL | RECOVERY_MARKED)
     x.undo_from = c.r.snd_una
     x.undo_bytes = 0
 
@@ -61,10 +63,16 @@ cdef bint undo_spurious(conn_t *c, recovery_t *x, const segment_t *seg, const de
 cdef void undo_restore(conn_t *c, recovery_t *x, uint32_t acked) noexcept nogil:
     """RFC 4015 section 3.2, (5) to (7): slow start resumes where the window was, without a burst."""
     cdef uint32_t most = initial_window(c.r), cwnd = c.r.snd_nxt - c.r.snd_una
+    x.flags &= ~(RECOVERY_RESENT | RECOVERY_EIFEL)
+    if x.flags & RECOVERY_MARKED:
+        # (7) with ECE: the window stays; as for any mark, once in a window of data (RFC 3168 section 6.1.2).
+        x.flags |= RECOVERY_ECN
+        x.reduced = c.r.snd_nxt
+        return
     cwnd += acked if acked < most else most
     if cwnd > x.prior_cwnd:
         cwnd = x.prior_cwnd
     if c.r.cwnd < cwnd:
         c.r.cwnd = cwnd
     c.r.ssthresh = x.prior_ssthresh if x.prior_ssthresh > x.prior_cwnd else x.prior_cwnd
-    x.flags &= ~(RECOVERY_RESENT | RECOVERY_EIFEL | RECOVERY_EPOCH)
+    x.flags &= ~RECOVERY_EPOCH
