@@ -96,6 +96,14 @@ def test_a_challenge_has_them(net: Net) -> None:
     assert fields(client.expect("A")) == (EF, 99)
 
 
+def test_an_acknowledgement_in_time_wait_has_them(net: Net) -> None:
+    """Else a peer that takes no packet from farther away (RFC 5082) would never hear it."""
+    client = net.client(net.group(7, dscp=EF, hop_limit=255)).time_wait()
+    client.send(b"", "FA", seq=1)
+    net.turn()
+    assert fields(client.expect("A", seq=2, ack=2)) == (EF, 255)
+
+
 @both
 def test_the_ecn_field_is_left_alone(net: Net, v6: bool) -> None:
     group = net.group(7, v6=v6, dscp=EF)

@@ -26,7 +26,7 @@ from xtcp_twisted.tcp.layout cimport (
     local_at,
     time_wait_t,
 )
-from xtcp_twisted.tcp.reply cimport reply_to
+from xtcp_twisted.tcp.reply cimport reply_of_group, reply_to
 from xtcp_twisted.tcp.tuples cimport (
     initial_sequence,
     listener_of,
@@ -171,8 +171,12 @@ cdef bint _paced(stack_t *s, time_wait_t *w) noexcept nogil:
 
 cdef void _acknowledge(stack_t *s, const time_wait_t *w, const segment_t *seg) noexcept nogil:
     cdef segment_t *reply = reply_to(s, seg, ACK, w.snd_nxt, w.rcv_nxt)
+    cdef uint32_t group_row = listener_of(s, seg)
     if reply == NULL:
         return
+    # The entry has no room for its group; that of a connection which we opened is not known any more.
+    if group_row != MAX_GROUPS:
+        reply_of_group(reply, &s.groups[group_row])
     # The peer has sent its FIN; the window says only that nothing was taken back.
     reply.window = 65_535
     if w.expires & 1:
