@@ -108,7 +108,7 @@ def tampered(change: Callable[[bytes], bytes | None]) -> Mismatch:
     class Tampering(Player):
         def open_sockets(self) -> Sockets:
             sockets = super().open_sockets()
-            sockets.net.link = TamperedLink(sockets.net.link, change)  # type: ignore[assignment]
+            sockets.net.link = TamperedLink(sockets.net.link, change)
             return sockets
 
     with pytest.raises(Mismatch) as failure:
@@ -150,7 +150,7 @@ def test_a_closed_window_fails() -> None:
     class Closing(Player):
         def open_sockets(self) -> Sockets:
             sockets = super().open_sockets()
-            sockets.net.link = TamperedLink(sockets.net.link, closed)  # type: ignore[assignment]
+            sockets.net.link = TamperedLink(sockets.net.link, closed)
             return sockets
 
     with pytest.raises(Mismatch, match="window: expected 999, got 0"):
