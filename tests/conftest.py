@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 if TYPE_CHECKING:
     from support.net import Net
+
+    from xtcp_twisted.lab import Lab
 
 _COMMON: dict[str, Any] = {
     "deadline": None,
@@ -89,3 +92,17 @@ def make_net() -> Iterator[Callable[..., Net]]:
 def net(make_net: Callable[..., Net]) -> Net:
     """The usual net: 192.0.2.1 and 2001:db8::1, MTU 1500."""
     return make_net()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """An open lab; the test is skipped where the rights for one are missing."""
+    from xtcp_twisted.errors import ResourceError
+    from xtcp_twisted.lab import Lab
+
+    with ExitStack() as open_lab:
+        try:
+            made = open_lab.enter_context(Lab())
+        except ResourceError as error:
+            pytest.skip(str(error))
+        yield made

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab import Lab
 from xtcp_twisted.lab.server import Server
 
@@ -98,14 +96,9 @@ class Served:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    """A server of all test groups; the test is skipped where the rights for a lab are missing."""
-    with ExitStack() as stack:
-        try:
-            lab = stack.enter_context(Lab())
-        except ResourceError as error:
-            pytest.skip(str(error))
-        yield Served(lab, tmp_path)
+def served(lab: Lab, tmp_path: Path) -> Served:
+    """A server of all test groups."""
+    return Served(lab, tmp_path)
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ import pytest
 from xtcp_twisted.config import ALL, UNLIMITED, EngineConfig, GroupOptions, MiB
 from xtcp_twisted.engine import Engine
 from xtcp_twisted.engine.kinds import ENDS, EventKind
-from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab import Lab
 from xtcp_twisted.link import ImpairedLink
 
@@ -154,24 +153,17 @@ def opener(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=ENGINE, ids=lambda family: socket.AddressFamily(family).name)
-def line(opener: str, request: pytest.FixtureRequest) -> Iterator[Make]:
-    """Makes a line; the test is skipped where the rights for a lab are missing."""
-    try:
-        lab = Lab().__enter__()
-    except ResourceError as error:
-        pytest.skip(str(error))
+def line(lab: Lab, opener: str, request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Makes a line, which is closed at the end."""
     lines: list[Line] = []
 
     def make(**impairment: Any) -> Line:
         lines.append(Line(lab, opener, request.param, **impairment))
         return lines[-1]
 
-    try:
-        yield make
-    finally:
-        for made in lines:
-            made.close()
-        lab.__exit__(None, None, None)
+    yield make
+    for made in lines:
+        made.close()
 
 
 def stream(size: int, seed: int) -> bytes:

@@ -16,7 +16,6 @@ import pytest
 from xtcp_twisted.config import ALL, EngineConfig, GroupOptions, MiB
 from xtcp_twisted.engine import Engine
 from xtcp_twisted.engine.kinds import EventKind
-from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab import Lab
 from xtcp_twisted.link.tun import TunLink
 
@@ -78,12 +77,8 @@ class Caller:
 
 
 @pytest.fixture
-def caller() -> Iterator[Caller]:
+def caller(lab: Lab) -> Iterator[Caller]:
     with ExitStack() as stack:
-        try:
-            lab = stack.enter_context(Lab())
-        except ResourceError as error:
-            pytest.skip(str(error))
         caller = Caller(lab, stack.enter_context(closing(lab.link())))
         stack.enter_context(caller.engine)
         yield caller

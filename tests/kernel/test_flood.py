@@ -6,8 +6,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +15,6 @@ from support.capture import WRONG, tshark
 from support.crafted import Strangers
 
 from tests.kernel.conftest import V4, V6, Served
-from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab import Lab
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -63,14 +61,9 @@ class Flood:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def served(lab: Lab, tmp_path: Path) -> Served:
     """A server whose table of half-open entries is small, so that a flood fills it at once."""
-    with ExitStack() as stack:
-        try:
-            lab = stack.enter_context(Lab())
-        except ResourceError as error:
-            pytest.skip(str(error))
-        yield Served(lab, tmp_path, engine=f"max_half_open = {HALF_OPEN}")
+    return Served(lab, tmp_path, engine=f"max_half_open = {HALF_OPEN}")
 
 
 def talk(connection: socket.socket) -> None:

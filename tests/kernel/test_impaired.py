@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,12 +24,6 @@ from xtcp_twisted.link import ImpairedLink
 
 PORT = 7
 HOSTS = {socket.AF_INET: "10.77.0.2", socket.AF_INET6: "fd77::2"}
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
 
 
 class EchoServer:

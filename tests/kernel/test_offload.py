@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,20 +12,14 @@ from support.capture import WRONG, segments, tshark
 
 from tests.kernel.conftest import V4, V6, Served
 from tests.kernel.test_clients import read_all
-from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab import Lab
 
 SIZE = 10_000_000
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with ExitStack() as stack:
-        try:
-            lab = stack.enter_context(Lab())
-        except ResourceError as error:
-            pytest.skip(str(error))
-        yield Served(lab, tmp_path, link="offload = true")
+def served(lab: Lab, tmp_path: Path) -> Served:
+    return Served(lab, tmp_path, link="offload = true")
 
 
 def kernel_counts(served: Served) -> dict[str, int]:

@@ -6,29 +6,18 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from xtcp_twisted.config import ALL, UNLIMITED, EngineConfig, GroupOptions, MiB
 from xtcp_twisted.engine import Engine
 from xtcp_twisted.engine.kinds import EventKind
-from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab import Lab
 from xtcp_twisted.link import ImpairedLink
 
 PORT = 7
 HOSTS = {socket.AF_INET: "10.77.0.2", socket.AF_INET6: "fd77::2"}
 REQUEST, ANSWER = b"who is there?", b"nobody but us"
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    try:
-        with Lab() as lab:
-            yield lab
-    except ResourceError as error:
-        pytest.skip(str(error))
 
 
 class Server:

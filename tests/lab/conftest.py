@@ -6,28 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import xtcp_twisted
-from xtcp_twisted.errors import ResourceError
-from xtcp_twisted.lab import Lab
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(xtcp_twisted.__file__).parents[1])}
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    """An open lab; the test is skipped where the rights for one are missing."""
-    with ExitStack() as open_lab:
-        try:
-            made = open_lab.enter_context(Lab())
-        except ResourceError as error:
-            pytest.skip(str(error))
-        yield made
 
 
 Start = Callable[..., "subprocess.Popen[str]"]
