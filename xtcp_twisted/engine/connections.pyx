@@ -1,0 +1,322 @@
+"""The connections of a group, each by its id: receiving, answering, closing, asking (P10 to P18).
+
+Every call checks the connection id first: slot, in use, generation, group.  An
+id that fails any of these is stale, whatever the reason, and nothing changes.
+Calls only queue; packets leave with the next `flush`.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from xtcp_twisted.config import ALL
+from xtcp_twisted.engine.ids cimport make_id
+from xtcp_twisted.engine.members cimport group_members, promise_refused
+from xtcp_twisted.engine.preferences cimport prefer_keepalive, prefer_user_timeout
+from xtcp_twisted.engine.report cimport connection_info, host_and_port
+from xtcp_twisted.engine.transfer cimport (
+    answer_queue,
+    payloads_drop,
+    payloads_share,
+    payloads_store,
+    take_data,
+)
+from xtcp_twisted.errors import (
+    GroupClosed,
+    LocalError,
+    NotAcknowledgeable,
+    StaleConnection,
+    WriteClosed,
+)
+from xtcp_twisted.tcp.acknowledge cimport ack_application
+from xtcp_twisted.tcp.close cimport conn_abort, conn_finish, conn_shutdown
+from xtcp_twisted.tcp.connection cimport (
+    EVENT_EOF,
+    conn_lease,
+    conn_load,
+    conn_report,
+    conn_settle,
+    conn_update_ready,
+)
+from xtcp_twisted.tcp.layout cimport (
+    RECORD_DETACHED,
+    RECORD_ENDED,
+    RECORD_EOF_TAKEN,
+    RECORD_FIN_QUEUED,
+    RECORD_FIN_RECEIVED,
+    RECORD_PAUSED,
+    active_at,
+    local_at,
+    record_at,
+    record_t,
+)
+from xtcp_twisted.tcp.nagle cimport nagle_set
+from xtcp_twisted.tcp.receive cimport receive_quota
+
+cdef uint32_t EVERYTHING = ALL
+
+cdef enum:
+    MOST_AT_ONCE = 262_144     # bytes of one connection in one recv_batch: a turn costs as much as 20 KB
+
+
+cdef class Connections:
+    """What a `Group` does with its connections."""
+
+    cdef group_row_t *_open_row(self) except NULL:
+        if self.closed:
+            raise GroupClosed(f"group {self.name!r} is closed")
+        self.state.check_open()
+        return &self.state.stack.groups[self.row]
+
+    cdef int _find(self, object cd, conn_t *c) except -1:
+        cdef uint64_t value
+        cdef uint32_t slot
+        cdef record_t *r
+        self._open_row()
+        if not isinstance(cd, int) or cd < 0 or cd >> 63:
+            raise StaleConnection(f"{cd!r} is no connection id")
+        value = cd
+        slot = <uint32_t>value
+        if slot < self.state.stack.records.fresh:
+            r = record_at(&self.state.stack, slot)
+            if r.generation == value >> 32 and r.generation & 1 and r.group_row == self.row:
+                if not r.flags & RECORD_DETACHED:
+                    conn_load(c, &self.state.stack, slot)
+                    return 0
+        raise StaleConnection(f"connection {cd} is not (or no longer) one of group {self.name!r}")
+
+    # --- receiving (P13) -----------------------------------------------------
+
+    def recv(self, max_bytes):
+        """Take the next readable connection of the group (P13); never blocks.
+
+        :param max_bytes: the most bytes to return, at least 1.
+        :returns: (cd, bytes), (cd, b"") once at the end of its stream, or None when no
+            connection has anything.  The bytes stay held until they are acknowledged.
+        """
+        cdef group_row_t *g = self._open_row()
+        cdef conn_t c
+        if not isinstance(max_bytes, int) or max_bytes < 1:
+            raise LocalError(f"max_bytes: {max_bytes!r} is not allowed; give an integer from 1")
+        if g.ready.count == 0:
+            return None
+        conn_load(&c, &self.state.stack, active_at(&self.state.stack, g.ready.head).slot)
+        cd = make_id(c.r.generation, c.slot)
+        data = take_data(&c, min(max_bytes, 0x7FFFFFFF))
+        self.state.note_work()
+        return cd, data
+
+    def recv_batch(self, int limit):
+        """Take up to `limit` readable connections, each once and at most 262,144 bytes of it."""
+        cdef group_row_t *g = self._open_row()
+        cdef conn_t c
+        cdef list found = []
+        cdef uint32_t left = min(g.ready.count, max(limit, 0))
+        for _ in range(left):
+            conn_load(&c, &self.state.stack, active_at(&self.state.stack, g.ready.head).slot)
+            cd = make_id(c.r.generation, c.slot)
+            found.append((cd, take_data(&c, MOST_AT_ONCE)))
+        if found:
+            self.state.note_work()
+        return found
+
+    def need(self, cd, n):
+        """Offer a connection again, from its first unacknowledged byte, when `n` bytes are there.
+
+        Or at the end of its stream.  It holds for the next offer only.  Under the `application`
+        policy it also says that the request is incomplete, so that what arrives may be
+        acknowledged every second segment.
+        """
+        cdef conn_t c
+        self._find(cd, &c)
+        if not isinstance(n, int) or n < 0 or n > receive_quota(&c):
+            raise LocalError(
+                f"need: {n!r} is not allowed; give an integer from 0 to what one connection of pool"
+                f" {self.pool.name!r} may hold now, {receive_quota(&c):,} bytes"
+            )
+        conn_lease(&c).need = n
+        c.a.read_nxt = c.r.rcv_ackd
+        conn_update_ready(&c)
+        conn_settle(&c)
+
+    # --- answering (P15 to P18) ----------------------------------------------
+
+    def send(self, cd, data, ackd=0):
+        """Queue an answer and the acknowledgement of what it answers (Fig. 6g).
+
+        :param data: bytes to send; b"" acknowledges without data.
+        :param ackd: bytes that the application has processed, of those last delivered; `ALL`
+            for all of them.  The acknowledgement leaves even if no data could be queued.
+        :returns: bytes taken; WRITABLE follows when fewer than given.
+        :raises NotAcknowledgeable: `ackd` is more than was delivered; nothing is done.
+        :raises WriteClosed: data after `shutdown`, or after the end; nothing is done.
+        """
+        cdef conn_t c
+        cdef uint32_t deliverable, taken
+        cdef bytes payload = data if type(data) is bytes else bytes(data)
+        self._find(cd, &c)
+        deliverable = c.a.delivered - c.r.rcv_ackd if c.a != NULL else 0
+        if ackd != EVERYTHING:
+            if not isinstance(ackd, int) or ackd < 0 or ackd > deliverable:
+                raise NotAcknowledgeable(
+                    f"ackd: {ackd!r} is not allowed; {deliverable} bytes were delivered and not acknowledged"
+                )
+            deliverable = ackd
+        if payload and c.r.flags & (RECORD_FIN_QUEUED | RECORD_ENDED):
+            raise WriteClosed(f"connection {cd} sends no more: it was shut down, or has ended")
+        if deliverable:
+            ack_application(&c, deliverable, False)
+        taken = answer_queue(&c, payload) if payload else 0
+        conn_settle(&c)
+        self.state.note_work()
+        return taken
+
+    def done(self, messages):
+        """The application is done with all that was delivered of these connections.
+
+        As `send(cd, b"", ALL)` for each, except that an acknowledgement which the `bounded`
+        policy holds goes on waiting for an answer to ride on.
+
+        :param messages: (cd, bytes) pairs as of `recv_batch`; stale ids are passed over.
+        """
+        cdef conn_t c
+        self._open_row()
+        for cd, _ in messages:
+            try:
+                self._find(cd, &c)
+            except StaleConnection:
+                continue
+            if c.a != NULL and c.a.delivered != c.r.rcv_ackd:
+                ack_application(&c, c.a.delivered - c.r.rcv_ackd, True)
+                conn_settle(&c)
+        self.state.note_work()
+
+    def broadcast(self, bytes data not None, cds=None):
+        """Send the same bytes to many connections; they are stored once (P19).
+
+        :param cds: connection ids; None is every connection of the group.  Ids that are stale or
+            of another group are passed over.
+        :returns: connections that took it.  One that could not gets STALLED, and WRITABLE later.
+        """
+        cdef list payloads
+        cdef int reached = 0
+        cdef conn_t c
+        self._open_row()
+        payloads = payloads_store(&self.state.stack, data)
+        for cd in group_members(&self.state.stack, self.row) if cds is None else cds:
+            try:
+                self._find(cd, &c)
+            except StaleConnection:
+                continue
+            reached += payloads_share(&c, payloads, <uint32_t>len(data))
+        payloads_drop(&self.state.stack, payloads)
+        self.state.note_work()
+        return reached
+
+    # --- closing (P07, P11) --------------------------------------------------
+
+    def shutdown(self, cd):
+        """Close our sending side: FIN after what is queued; receiving goes on.
+
+        Before the handshake there is nothing to close in order: the id is stale then.
+        """
+        cdef conn_t c
+        self._find(cd, &c)
+        if not promise_refused(&c):
+            conn_shutdown(&c)
+        self.state.note_work()
+
+    def finish(self, cd):
+        """Acknowledge what was delivered and close in order; the id is stale from now on.
+
+        Bytes that were never delivered make it a reset (RFC 9293 SHLD-3).
+        """
+        cdef conn_t c
+        self._find(cd, &c)
+        if not promise_refused(&c):
+            conn_finish(&c)
+        self.state.note_work()
+
+    def abort(self, cd):
+        """Reset the connection (RFC 9293 section 3.10.5); the id is stale from now on."""
+        cdef conn_t c
+        self._find(cd, &c)
+        if not promise_refused(&c):
+            conn_abort(&c)
+        self.state.note_work()
+
+    def pause(self, cd):
+        """Offer nothing of this connection; its window closes as its share of the buffer fills."""
+        cdef conn_t c
+        self._find(cd, &c)
+        c.r.flags |= RECORD_PAUSED
+        conn_update_ready(&c)
+
+    def resume(self, cd):
+        """Undo `pause`."""
+        cdef conn_t c
+        self._find(cd, &c)
+        c.r.flags &= ~<uint32_t>RECORD_PAUSED
+        conn_update_ready(&c)
+        if c.r.flags & RECORD_FIN_RECEIVED and not c.r.flags & RECORD_EOF_TAKEN:
+            conn_report(&c, EVENT_EOF)
+        self.state.note_work()
+
+    # --- preferring otherwise than the group's options -------------------------
+
+    def set_nodelay(self, cd, on):
+        """Short segments of this connection leave at once, or wait as Nagle's algorithm says (MUST-17)."""
+        cdef conn_t c
+        self._find(cd, &c)
+        nagle_set(&c, not on)
+        self.state.note_work()
+
+    def set_keepalive(self, cd, on):
+        """Probe this connection while it is idle, or not; in a group without probes, after two hours."""
+        cdef conn_t c
+        self._find(cd, &c)
+        prefer_keepalive(&c, on)
+
+    def set_user_timeout(self, cd, timeout_s):
+        """Nothing acknowledged for so long marks this connection down (RFC 9293 MUST-21).
+
+        :param timeout_s: seconds from 1 on, 0 for no limit, None for the group's `user_timeout_s`.
+        """
+        cdef conn_t c
+        self._find(cd, &c)
+        prefer_user_timeout(&c, timeout_s)
+        self.state.note_work()
+
+    # --- asking --------------------------------------------------------------
+
+    def set_user(self, cd, value):
+        """Keep a 32-bit cookie with the connection."""
+        cdef conn_t c
+        self._find(cd, &c)
+        if not isinstance(value, int) or not 0 <= value <= 0xFFFFFFFF:
+            raise LocalError(f"value: {value!r} is not allowed; give an integer of 32 bits")
+        c.r.user = value
+
+    def user(self, cd):
+        """The cookie that `set_user` kept; 0 at first."""
+        cdef conn_t c
+        self._find(cd, &c)
+        return c.r.user
+
+    def peer(self, cd):
+        """(host, port) of the other end (P10)."""
+        cdef conn_t c
+        self._find(cd, &c)
+        return host_and_port(c.r.remote, c.r.remote_port)
+
+    def local(self, cd):
+        """(host, port) of this end (P10)."""
+        cdef conn_t c
+        self._find(cd, &c)
+        if c.r.flags & RECORD_ENDED:
+            return (self.address or "", c.r.local_port)
+        return host_and_port(local_at(c.s, c.r.local_row).address, c.r.local_port)
+
+    def info(self, cd):
+        """Everything about one connection, as a `ConnectionInfo`."""
+        cdef conn_t c
+        self._find(cd, &c)
+        return connection_info(&c)
