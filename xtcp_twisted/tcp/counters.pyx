@@ -1,4 +1,4 @@
-"""The names of the counters, in the order of counters.pxd and of G_* in layout.pxd."""
+"""The names of the counters, in the order of counters.pxd and of G_* in groups.pxd."""
 
 #: Names of the TCP-MIB, the IP-MIB and Linux' TcpExt where the field has one.
 NAMES = (
