@@ -15,10 +15,9 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from xtcp_twisted import config
 from xtcp_twisted.errors import LocalError
+from xtcp_twisted.tcp.flags cimport RECORD_ENDED, RECORD_PROMISED
 from xtcp_twisted.tcp.layout cimport (
     NO_LOCAL,
-    RECORD_ENDED,
-    RECORD_PROMISED,
     half_open_at,
     half_open_t,
     record_at,

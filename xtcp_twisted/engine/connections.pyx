@@ -36,18 +36,15 @@ from xtcp_twisted.tcp.connection cimport (
     conn_settle,
     conn_update_ready,
 )
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_EOF_TAKEN,
     RECORD_FIN_QUEUED,
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
-    active_at,
-    local_at,
-    record_at,
-    record_t,
 )
+from xtcp_twisted.tcp.layout cimport active_at, local_at, record_at, record_t
 from xtcp_twisted.tcp.nagle cimport nagle_set
 from xtcp_twisted.tcp.receive cimport receive_quota
 

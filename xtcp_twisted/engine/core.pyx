@@ -24,7 +24,8 @@ from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.tcp.close cimport conn_free
 from xtcp_twisted.tcp.connection cimport conn_load, conn_reported, conn_settle, conn_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_POOLS, group_row_t
-from xtcp_twisted.tcp.layout cimport HALF_REPORTED, XTCP_DEBUG, active_at, active_t, half_open_at, half_open_t
+from xtcp_twisted.tcp.flags cimport HALF_REPORTED
+from xtcp_twisted.tcp.layout cimport XTCP_DEBUG, active_at, active_t, half_open_at, half_open_t
 from xtcp_twisted.engine.invariants cimport check_invariants
 from xtcp_twisted.tcp.throttle cimport throttle_release
 from xtcp_twisted.tcp.timers cimport timers_fire

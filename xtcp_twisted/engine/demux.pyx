@@ -20,7 +20,7 @@ from xtcp_twisted.tcp.counters cimport (
 )
 from xtcp_twisted.tcp.icmp cimport icmp_arrives, icmp_refuse
 from xtcp_twisted.tcp.input cimport segment_arrives
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_SYN,
     REFERENCE_HALF_OPEN,
     REFERENCE_RECORD,

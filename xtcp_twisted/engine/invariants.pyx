@@ -7,7 +7,7 @@ from xtcp_twisted.memory.slab cimport NONE, slab_t
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
 from xtcp_twisted.tcp.counters cimport C_ACTIVE_OPENS, C_ENDED, C_PASSIVE_OPENS
 from xtcp_twisted.tcp.disorder cimport recovery_of, recovery_t
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_SYN,
     ACTIVE_TRANSMIT,
     EXTENT_AGAIN,
@@ -20,12 +20,8 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_ENDED,
     RECORD_PROMISED,
     RECORD_SACK,
-    extent_at,
-    extent_t,
-    record_at,
-    record_t,
-    stack_t,
 )
+from xtcp_twisted.tcp.layout cimport extent_at, extent_t, record_at, record_t, stack_t
 from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, pressure_t
 from xtcp_twisted.tcp.states cimport FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
 from xtcp_twisted.wire.sequence cimport seq_le, seq_lt, seq_min

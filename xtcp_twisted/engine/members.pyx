@@ -6,7 +6,8 @@ from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.tcp.close cimport conn_abort, conn_finish
 from xtcp_twisted.tcp.connection cimport conn_load
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, GROUP_SWEEP_ABORT, group_row_t
-from xtcp_twisted.tcp.layout cimport RECORD_DETACHED, RECORD_PROMISED, record_at, record_t
+from xtcp_twisted.tcp.flags cimport RECORD_DETACHED, RECORD_PROMISED
+from xtcp_twisted.tcp.layout cimport record_at, record_t
 from xtcp_twisted.tcp.halfopen cimport half_open_of, half_open_refuse
 
 

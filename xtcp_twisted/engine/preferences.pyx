@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t
 
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.tcp.connection cimport conn_arm
-from xtcp_twisted.tcp.layout cimport RECORD_KEEPALIVE, RECORD_OWN_TIMEOUT
+from xtcp_twisted.tcp.flags cimport RECORD_KEEPALIVE, RECORD_OWN_TIMEOUT
 
 cdef enum:
     LONGEST_S = 1_000_000

@@ -15,7 +15,7 @@ from xtcp_twisted.memory.index cimport slot_t
 from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout
 from xtcp_twisted.tcp.groups cimport GROUP_COUNTERS, group_row_t, pool_row_t
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     RECORD_ECN,
     RECORD_ENDED,
     RECORD_FIN_RECEIVED,
@@ -23,12 +23,8 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_NAGLE,
     RECORD_SCALING,
     RECORD_TIMESTAMPS,
-    active_t,
-    local_at,
-    record_t,
-    stack_t,
-    time_wait_t,
 )
+from xtcp_twisted.tcp.layout cimport active_t, local_at, record_t, stack_t, time_wait_t
 from xtcp_twisted.tcp.pressure cimport pressure_seen, pressure_t
 from xtcp_twisted.tcp.receive cimport receive_out_of_order
 from xtcp_twisted.tcp.states cimport STATES

@@ -14,7 +14,7 @@ from xtcp_twisted.tcp.connection cimport (
     conn_update_ready,
 )
 from xtcp_twisted.tcp.counters cimport C_STALLED
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     RECORD_ENDED,
     RECORD_EOF_TAKEN,
     RECORD_FIN_QUEUED,

@@ -35,16 +35,15 @@ from xtcp_twisted.tcp.counters cimport (
     C_WINDOW_UPDATES,
 )
 from xtcp_twisted.tcp.groups cimport G_PIGGYBACKED, G_PURE_ACKS, POLICY_APPLICATION, POLICY_IMMEDIATE
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_ACK_NOW,
-    CHUNK_BYTES,
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_FIN_RECEIVED,
     RECORD_SCALING,
-    earlier,
 )
+from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, earlier
 from xtcp_twisted.tcp.pressure cimport PRESSURE_FROZEN, PRESSURE_WITHHOLDING
 from xtcp_twisted.tcp.receive cimport receive_drop, receive_quota, receive_room
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt, seq_max

@@ -23,7 +23,7 @@ from xtcp_twisted.tcp.connection cimport (
 )
 from xtcp_twisted.tcp.counters cimport C_ABORT_ON_DATA, C_ATTEMPT_FAILS, C_ENDED
 from xtcp_twisted.tcp.groups cimport G_ENDED
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_CLOSE_DUE,
     ACTIVE_LINGER,
     ACTIVE_URGENT,

@@ -6,7 +6,7 @@ The values of config.py are compiled in at import.
 from libc.stdint cimport uint32_t
 
 from xtcp_twisted import config
-from xtcp_twisted.tcp.layout cimport RECORD_TIMESTAMPS
+from xtcp_twisted.tcp.flags cimport RECORD_TIMESTAMPS
 
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
 cdef uint32_t MIN_RTO_MS = config.MIN_RTO_MS

@@ -57,7 +57,7 @@ from xtcp_twisted.tcp.counters cimport (
 from xtcp_twisted.tcp.ecn cimport ecn_answered, ecn_fall_back
 from xtcp_twisted.tcp.groups cimport G_IN_SEGMENTS, G_RESENDS, GROUP_ECN_ASKS, group_row_t
 from xtcp_twisted.tcp.input cimport segment_arrives, segment_text
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_LINGER,
     ACTIVE_SYN,
     ACTIVE_SYN_NOW,
@@ -68,12 +68,8 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_SACK,
     RECORD_SCALING,
     RECORD_TIMESTAMPS,
-    earlier,
-    half_open_t,
-    local_at,
-    record_at,
-    record_t,
 )
+from xtcp_twisted.tcp.layout cimport earlier, half_open_t, local_at, record_at, record_t
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_begin
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
 from xtcp_twisted.tcp.states cimport (

@@ -9,14 +9,8 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.tcp.groups cimport GROUP_KEEPALIVE, GROUP_NAGLE, group_row_t, pool_row_t
-from xtcp_twisted.tcp.layout cimport (
-    RECORD_KEEPALIVE,
-    RECORD_NAGLE,
-    RECORD_OWN_TIMEOUT,
-    active_t,
-    record_t,
-    stack_t,
-)
+from xtcp_twisted.tcp.flags cimport RECORD_KEEPALIVE, RECORD_NAGLE, RECORD_OWN_TIMEOUT
+from xtcp_twisted.tcp.layout cimport active_t, record_t, stack_t
 from xtcp_twisted.tcp.pressure cimport pressure_seen
 
 cdef struct conn_t:

@@ -7,7 +7,7 @@ from xtcp_twisted.memory.links cimport UNLINKED, list_append, list_remove
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.memory.wheel cimport wheel_arm, wheel_disarm
 from xtcp_twisted.tcp.groups cimport GROUP_SIGNALLED
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_ACK_NOW,
     ACTIVE_CLOSE_DUE,
@@ -22,11 +22,8 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_EOF_TAKEN,
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
-    active_at,
-    active_t,
-    earlier,
-    record_at,
 )
+from xtcp_twisted.tcp.layout cimport active_at, active_t, earlier, record_at
 
 
 # The links of the lists that an active block may be in, as of row 0 (links.pxd).

@@ -15,7 +15,7 @@ from xtcp_twisted.tcp.disorder cimport (
     recovery_t,
 )
 from xtcp_twisted.tcp.groups cimport GROUP_CUBIC
-from xtcp_twisted.tcp.layout cimport ACTIVE_LIMITED, RECORD_CWR, RECORD_ECN
+from xtcp_twisted.tcp.flags cimport ACTIVE_LIMITED, RECORD_CWR, RECORD_ECN
 from xtcp_twisted.tcp.reno cimport reno_acknowledged, reno_reduced
 from xtcp_twisted.wire.sequence cimport seq_lt
 

@@ -15,7 +15,7 @@ from libc.stdint cimport uint32_t
 from xtcp_twisted.tcp.connection cimport conn_t
 from xtcp_twisted.tcp.disorder cimport delivery_t
 from xtcp_twisted.tcp.groups cimport GROUP_ECN, group_row_t
-from xtcp_twisted.tcp.layout cimport RECORD_ECN
+from xtcp_twisted.tcp.flags cimport RECORD_ECN
 from xtcp_twisted.wire.segment cimport ACK, CWR, ECE, NOT_ECT, CE, segment_t
 
 

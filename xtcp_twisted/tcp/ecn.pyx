@@ -14,7 +14,7 @@ from xtcp_twisted.tcp.disorder cimport (
     recovery_of,
     recovery_t,
 )
-from xtcp_twisted.tcp.layout cimport RECORD_CWR, RECORD_ECE
+from xtcp_twisted.tcp.flags cimport RECORD_CWR, RECORD_ECE
 from xtcp_twisted.tcp.states cimport SYN_SENT
 from xtcp_twisted.wire.segment cimport ECT_0
 from xtcp_twisted.wire.sequence cimport seq_le

@@ -17,7 +17,8 @@ from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.congestion cimport segment_size
 from xtcp_twisted.tcp.counters cimport C_SPURIOUS_RTOS
 from xtcp_twisted.tcp.disorder cimport PHASE_OPEN, RECOVERY_FRTO, RECOVERY_FRTO_NEW
-from xtcp_twisted.tcp.layout cimport EXTENT_AGAIN, RECORD_SACK, extent_at
+from xtcp_twisted.tcp.flags cimport EXTENT_AGAIN, RECORD_SACK
+from xtcp_twisted.tcp.layout cimport extent_at
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt
 
 cdef enum:

@@ -28,18 +28,14 @@ from xtcp_twisted.tcp.counters cimport (
 )
 from xtcp_twisted.tcp.credits cimport UNLIMITED, credit_give_back, credit_take, credit_wait_ms
 from xtcp_twisted.tcp.groups cimport G_ACCEPTED, G_REFUSED, GROUP_OPEN, GROUP_SILENT, group_row_t
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     HALF_CREDIT,
     HALF_REPORTED,
     RECORD_PROMISED,
     REFERENCE_HALF_OPEN,
     REFERENCE_SHIFT,
-    earlier,
-    half_open_at,
-    half_open_t,
-    local_at,
-    record_at,
 )
+from xtcp_twisted.tcp.layout cimport earlier, half_open_at, half_open_t, local_at, record_at
 from xtcp_twisted.tcp.passive cimport passive_identify, passive_record, passive_syn_ack
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
 from xtcp_twisted.tcp.synoptions cimport syn_options_agree

@@ -46,15 +46,14 @@ from xtcp_twisted.tcp.counters cimport (
     C_OUT_OF_WINDOW_ICMPS,
     C_SOFT_ERRORS,
 )
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_SYN,
     REFERENCE_HALF_OPEN,
     REFERENCE_RECORD,
     REFERENCE_ROW,
     REFERENCE_SHIFT,
-    TRAY_BYTES,
-    half_open_at,
 )
+from xtcp_twisted.tcp.layout cimport TRAY_BYTES, half_open_at
 from xtcp_twisted.tcp.halfopen cimport half_open_unreachable
 from xtcp_twisted.tcp.output cimport out_add, out_full
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_too_big

@@ -46,7 +46,7 @@ from xtcp_twisted.tcp.counters cimport (
 from xtcp_twisted.tcp.disorder cimport DUP_THRESH, delivery_t, recovery_of
 from xtcp_twisted.tcp.ecn cimport ecn_acknowledged, ecn_arrives
 from xtcp_twisted.tcp.groups cimport G_DATA_IN, G_IN_BYTES, G_IN_SEGMENTS
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_NOW,
     ACTIVE_FIN_PENDING,
     ACTIVE_LINGER,

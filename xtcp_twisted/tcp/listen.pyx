@@ -29,7 +29,8 @@ from xtcp_twisted.tcp.halfopen cimport (
     half_open_make_room,
     half_open_new,
 )
-from xtcp_twisted.tcp.layout cimport HALF_AGAIN, HALF_ECN, earlier, half_open_at, half_open_t
+from xtcp_twisted.tcp.flags cimport HALF_AGAIN, HALF_ECN
+from xtcp_twisted.tcp.layout cimport earlier, half_open_at, half_open_t
 from xtcp_twisted.tcp.passive cimport passive_establish, passive_record
 from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING, pressure_seen
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset, reply_to

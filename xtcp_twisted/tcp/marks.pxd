@@ -5,13 +5,8 @@ from libc.stdint cimport uint32_t
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.connection cimport conn_t
 from xtcp_twisted.tcp.disorder cimport recovery_t
-from xtcp_twisted.tcp.layout cimport (
-    EXTENT_AGAIN,
-    EXTENT_LOST,
-    EXTENT_SACKED,
-    extent_at,
-    extent_t,
-)
+from xtcp_twisted.tcp.flags cimport EXTENT_AGAIN, EXTENT_LOST, EXTENT_SACKED
+from xtcp_twisted.tcp.layout cimport extent_at, extent_t
 from xtcp_twisted.wire.sequence cimport seq_lt
 
 

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t
 
 from xtcp_twisted.tcp.connection cimport conn_queue_output, conn_settle
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_ACK_NOW,
     RECORD_FIN_QUEUED,

@@ -44,7 +44,7 @@ from xtcp_twisted.tcp.disorder cimport (
 from xtcp_twisted.tcp.ecn cimport ecn_leaves
 from xtcp_twisted.tcp.frto cimport frto_holds_back, frto_waits, frto_wants_new
 from xtcp_twisted.tcp.groups cimport G_DATA_OUT, G_OUT_BYTES, G_OUT_SEGMENTS, G_RESENDS
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_NOW,
     ACTIVE_LIMITED,
     ACTIVE_PROBE,
@@ -58,9 +58,8 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_FIN_QUEUED,
     RECORD_FIN_SENT,
     RECORD_TIMESTAMPS,
-    extent_at,
-    local_at,
 )
+from xtcp_twisted.tcp.layout cimport extent_at, local_at
 from xtcp_twisted.tcp.nagle cimport nagle_sent, nagle_waits, window_is_silly
 from xtcp_twisted.tcp.offload cimport offload_length, offload_segments, offload_write
 from xtcp_twisted.tcp.recovery cimport recovery_sent

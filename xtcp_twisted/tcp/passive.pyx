@@ -21,7 +21,7 @@ from xtcp_twisted.tcp.connection cimport (
 )
 from xtcp_twisted.tcp.counters cimport C_ECN_AGREED, C_PASSIVE_OPENS
 from xtcp_twisted.tcp.groups cimport group_row_t
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     HALF_AGAIN,
     HALF_ECN,
     RECORD_ECN,
@@ -34,9 +34,8 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_SCALING,
     RECORD_SHORT,
     RECORD_TIMESTAMPS,
-    record_at,
-    record_t,
 )
+from xtcp_twisted.tcp.layout cimport record_at, record_t
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_begin
 from xtcp_twisted.tcp.reply cimport reply_new, reply_of_group
 from xtcp_twisted.tcp.states cimport ESTABLISHED, LISTEN, SYN_RECEIVED, set_state

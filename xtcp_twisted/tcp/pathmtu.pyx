@@ -34,15 +34,14 @@ from xtcp_twisted.tcp.counters cimport (
     C_PATH_NARROWED,
     C_PATH_WIDENED,
 )
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_REORDER,
     ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
     RECORD_FULL_ACKED,
     RECORD_NARROWED,
-    record_at,
-    record_t,
 )
+from xtcp_twisted.tcp.layout cimport record_at, record_t
 from xtcp_twisted.tcp.paths cimport NARROWED, PATH_WAYS, PATHS, narrowed_t, path_t
 from xtcp_twisted.tcp.recovery cimport recovery_window_opened
 from xtcp_twisted.wire.segment cimport is_mapped

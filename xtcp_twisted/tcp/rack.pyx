@@ -18,15 +18,15 @@ from xtcp_twisted.tcp.disorder cimport (
     RECOVERY_RACK,
     RECOVERY_REORDERED,
 )
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     EXTENT_AGAIN,
     EXTENT_LOST,
     EXTENT_RESENT,
     EXTENT_SACKED,
     EXTENT_SENT,
     RECORD_TIMESTAMPS,
-    extent_at,
 )
+from xtcp_twisted.tcp.layout cimport extent_at
 from xtcp_twisted.tcp.marks cimport mark_lost
 from xtcp_twisted.wire.segment cimport HAS_TIMESTAMPS
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt

@@ -33,7 +33,7 @@ from xtcp_twisted.tcp.disorder cimport (
     recovery_t,
 )
 from xtcp_twisted.tcp.frto cimport frto_begin, frto_spurious
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_LIMITED,
     ACTIVE_REORDER,
     ACTIVE_SYN,
@@ -42,8 +42,8 @@ from xtcp_twisted.tcp.layout cimport (
     EXTENT_SACKED,
     RECORD_FIN_SENT,
     RECORD_SACK,
-    extent_at,
 )
+from xtcp_twisted.tcp.layout cimport extent_at
 from xtcp_twisted.tcp.rack cimport (
     rack_adapt,
     rack_detect_loss,

@@ -21,15 +21,14 @@ from xtcp_twisted.tcp.congestion cimport retransmission_timeout
 from xtcp_twisted.tcp.connection cimport conn_queue_output
 from xtcp_twisted.tcp.counters cimport C_ANSWERS_REPLAYED, C_REPLAYS_LIMITED, C_REPLAYS_REFUSED
 from xtcp_twisted.tcp.disorder cimport RECOVERY_REPLAYED, recovery_lease, recovery_of, recovery_t
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_REORDER,
     ACTIVE_TAIL,
     ACTIVE_TRANSMIT,
     EXTENT_SENT,
     RECORD_TIMESTAMPS,
-    earlier,
-    extent_at,
 )
+from xtcp_twisted.tcp.layout cimport earlier, extent_at
 from xtcp_twisted.tcp.recovery cimport recovery_back_off, recovery_timeout
 from xtcp_twisted.tcp.sackblocks cimport sack_duplicate
 from xtcp_twisted.wire.segment cimport ACK

@@ -5,7 +5,8 @@ from libc.string cimport memcpy, memset
 
 from xtcp_twisted.tcp.bucket cimport bucket_take
 from xtcp_twisted.tcp.counters cimport C_OUT_RSTS, C_REPLY_DROPS, C_RESET_LIMITED
-from xtcp_twisted.tcp.layout cimport RECORD_ECE, RECORD_SCALING, RECORD_TIMESTAMPS, REPLIES, local_at
+from xtcp_twisted.tcp.flags cimport RECORD_ECE, RECORD_SCALING, RECORD_TIMESTAMPS
+from xtcp_twisted.tcp.layout cimport REPLIES, local_at
 from xtcp_twisted.wire.segment cimport ACK, ECE, FIN, HAS_TIMESTAMPS, RST, SYN
 
 

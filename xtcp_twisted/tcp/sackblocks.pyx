@@ -14,7 +14,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.counters cimport C_DSACK_OLD_SENT, C_DSACK_OFO_SENT
 from xtcp_twisted.tcp.disorder cimport RECOVERY_DUPLICATE, recovery_lease, recovery_of, recovery_t
-from xtcp_twisted.tcp.layout cimport RECORD_SACK, RECORD_TIMESTAMPS
+from xtcp_twisted.tcp.flags cimport RECORD_SACK, RECORD_TIMESTAMPS
 from xtcp_twisted.wire.segment cimport HAS_SACK
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_le, seq_lt, seq_max, seq_min
 

@@ -13,15 +13,8 @@ from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.congestion cimport segment_size
 from xtcp_twisted.tcp.counters cimport C_DSACK_RECV, C_SACK_DISCARD
 from xtcp_twisted.tcp.disorder cimport recovery_lease, recovery_of
-from xtcp_twisted.tcp.layout cimport (
-    EXTENT_AGAIN,
-    EXTENT_LOST,
-    EXTENT_RESENT,
-    EXTENT_SACKED,
-    EXTENT_SENT,
-    extent_at,
-    extent_t,
-)
+from xtcp_twisted.tcp.flags cimport EXTENT_AGAIN, EXTENT_LOST, EXTENT_RESENT, EXTENT_SACKED, EXTENT_SENT
+from xtcp_twisted.tcp.layout cimport extent_at, extent_t
 from xtcp_twisted.tcp.marks cimport mark_lost, mark_sacked
 from xtcp_twisted.tcp.rack cimport rack_delivered
 from xtcp_twisted.tcp.undo cimport undo_duplicate

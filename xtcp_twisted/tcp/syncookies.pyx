@@ -49,7 +49,8 @@ from xtcp_twisted.tcp.groups cimport (
     GROUP_TIMESTAMPS,
 )
 from xtcp_twisted.tcp.halfopen cimport half_open_crowded
-from xtcp_twisted.tcp.layout cimport COOKIES_ALWAYS, COOKIES_OFF, HALF_ECN, half_open_t
+from xtcp_twisted.tcp.flags cimport COOKIES_ALWAYS, COOKIES_OFF, HALF_ECN
+from xtcp_twisted.tcp.layout cimport half_open_t
 from xtcp_twisted.tcp.passive cimport (
     passive_establish,
     passive_identify,

@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from xtcp_twisted import config
 from xtcp_twisted.tcp.ecn cimport ecn_agrees
 from xtcp_twisted.tcp.groups cimport GROUP_SACK, GROUP_SCALING, GROUP_TIMESTAMPS
-from xtcp_twisted.tcp.layout cimport HALF_ECN
+from xtcp_twisted.tcp.flags cimport HALF_ECN
 from xtcp_twisted.wire.segment cimport HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, is_mapped
 
 cdef uint32_t DEFAULT_MSS_V4 = config.DEFAULT_MSS_V4

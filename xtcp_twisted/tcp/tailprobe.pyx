@@ -20,14 +20,8 @@ from xtcp_twisted.tcp.disorder cimport (
     recovery_lease,
     recovery_of,
 )
-from xtcp_twisted.tcp.layout cimport (
-    ACTIVE_REORDER,
-    ACTIVE_TAIL,
-    ACTIVE_TRANSMIT,
-    RECORD_SACK,
-    earlier,
-    extent_at,
-)
+from xtcp_twisted.tcp.flags cimport ACTIVE_REORDER, ACTIVE_TAIL, ACTIVE_TRANSMIT, RECORD_SACK
+from xtcp_twisted.tcp.layout cimport earlier, extent_at
 from xtcp_twisted.wire.segment cimport HAS_SACK
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt
 

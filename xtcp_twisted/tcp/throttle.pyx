@@ -28,7 +28,8 @@ from xtcp_twisted.tcp.connection cimport (
 )
 from xtcp_twisted.tcp.counters cimport C_PRESSURE_DROP_BYTES, C_PRESSURE_DROP_SEGS, C_WINDOW_UPDATES
 from xtcp_twisted.tcp.groups cimport pool_row_t
-from xtcp_twisted.tcp.layout cimport ACTIVE_ACK_HELD, ACTIVE_DISCARDED, RECORD_ENDED, active_at
+from xtcp_twisted.tcp.flags cimport ACTIVE_ACK_HELD, ACTIVE_DISCARDED, RECORD_ENDED
+from xtcp_twisted.tcp.layout cimport active_at
 from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, PRESSURE_WITHHOLDING
 from xtcp_twisted.wire.segment cimport FIN
 from xtcp_twisted.wire.sequence cimport seq_le

@@ -32,7 +32,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_KEEPALIVE_PROBES,
     C_TCP_TIMEOUTS,
 )
-from xtcp_twisted.tcp.layout cimport (
+from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_LINGER,
     ACTIVE_PROBE,
@@ -46,11 +46,8 @@ from xtcp_twisted.tcp.layout cimport (
     RECORD_SHORT,
     RECORD_TIMESTAMPS,
     RECORD_TS_STALE,
-    active_at,
-    earlier,
-    record_at,
-    record_t,
 )
+from xtcp_twisted.tcp.layout cimport active_at, earlier, record_at, record_t
 from xtcp_twisted.tcp.halfopen cimport half_open_due, half_open_timers
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_age, pathmtu_timeout
 from xtcp_twisted.tcp.recovery cimport recovery_back_off, recovery_reordering_over, recovery_timeout

@@ -17,15 +17,8 @@ from xtcp_twisted.tcp.counters cimport (
     C_TIME_WAIT_RECYCLED,
 )
 from xtcp_twisted.tcp.groups cimport GROUP_TIMESTAMPS, MAX_GROUPS
-from xtcp_twisted.tcp.layout cimport (
-    NO_LOCAL,
-    RECORD_TIMESTAMPS,
-    REFERENCE_SHIFT,
-    REFERENCE_TIME_WAIT,
-    earlier,
-    local_at,
-    time_wait_t,
-)
+from xtcp_twisted.tcp.flags cimport RECORD_TIMESTAMPS, REFERENCE_SHIFT, REFERENCE_TIME_WAIT
+from xtcp_twisted.tcp.layout cimport NO_LOCAL, earlier, local_at, time_wait_t
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_to
 from xtcp_twisted.tcp.tuples cimport (
     initial_sequence,

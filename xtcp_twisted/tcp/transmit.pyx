@@ -30,19 +30,8 @@ from xtcp_twisted.memory.slab cimport (
 )
 from xtcp_twisted.tcp.connection cimport conn_lease
 from xtcp_twisted.tcp.disorder cimport recovery_of, recovery_t
-from xtcp_twisted.tcp.layout cimport (
-    CHUNK_BYTES,
-    EXTENT_AGAIN,
-    EXTENT_CHUNKS,
-    EXTENT_LOST,
-    EXTENT_RESENT,
-    EXTENT_SACKED,
-    EXTENT_SENT,
-    chunk_t,
-    extent_at,
-    extent_t,
-    payload_at,
-)
+from xtcp_twisted.tcp.flags cimport EXTENT_AGAIN, EXTENT_LOST, EXTENT_RESENT, EXTENT_SACKED, EXTENT_SENT
+from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, EXTENT_CHUNKS, chunk_t, extent_at, extent_t, payload_at
 from xtcp_twisted.tcp.pressure cimport (
     PRESSURE_DISCARDING,
     PRESSURE_FROZEN,

@@ -12,11 +12,8 @@ from xtcp_twisted.memory.index cimport VACANT, index_insert, index_next, index_r
 from xtcp_twisted.memory.siphash cimport siphash_1_3, siphash_2_4
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.tcp.groups cimport GROUP_ANY_ADDRESS, GROUP_V4, GROUP_V6, MAX_GROUPS, group_row_t
+from xtcp_twisted.tcp.flags cimport REFERENCE_HALF_OPEN, REFERENCE_RECORD, REFERENCE_ROW, REFERENCE_SHIFT
 from xtcp_twisted.tcp.layout cimport (
-    REFERENCE_HALF_OPEN,
-    REFERENCE_RECORD,
-    REFERENCE_ROW,
-    REFERENCE_SHIFT,
     half_open_t,
     half_open_at,
     local_at,

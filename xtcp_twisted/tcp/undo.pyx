@@ -20,7 +20,7 @@ from xtcp_twisted.tcp.disorder cimport (
     RECOVERY_MARKED,
     RECOVERY_RESENT,
 )
-from xtcp_twisted.tcp.layout cimport RECORD_TIMESTAMPS
+from xtcp_twisted.tcp.flags cimport RECORD_TIMESTAMPS
 from xtcp_twisted.wire.segment cimport HAS_TIMESTAMPS
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt
 

@@ -3,12 +3,7 @@
 from libc.stdint cimport uint32_t
 
 from xtcp_twisted.tcp.connection cimport EVENT_URGENT, conn_lease, conn_report
-from xtcp_twisted.tcp.layout cimport (
-    ACTIVE_URGENT,
-    RECORD_DETACHED,
-    RECORD_EOF_TAKEN,
-    RECORD_FIN_RECEIVED,
-)
+from xtcp_twisted.tcp.flags cimport ACTIVE_URGENT, RECORD_DETACHED, RECORD_EOF_TAKEN, RECORD_FIN_RECEIVED
 from xtcp_twisted.wire.segment cimport URG
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_le
 
