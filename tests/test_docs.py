@@ -1,7 +1,8 @@
-"""Generated pages are fresh, and the list of requirements is right about code and tests."""
+"""Generated pages are fresh, and the lists of requirements and features are right about code and tests."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from tools.docs import options, pages, requirements, states
+from tools.docs import features, options, pages, requirements, states
 from tools.docs.markers import Marked, MarkerError, marked
 from tools.docs.sources import defining_file
 from xtcp_twisted.config import EngineConfig, GroupOptions
@@ -56,19 +57,24 @@ def test_every_numbered_requirement_has_its_row() -> None:
     assert wanted <= {rule.key for rule in numbered.rules}
 
 
-def test_pytest_sees_the_same_markers(request: pytest.FixtureRequest) -> None:
+def test_the_list_of_features_is_right() -> None:
+    assert features.findings(ROOT) == []
+
+
+@pytest.mark.parametrize("marker", [requirements.MARKER, features.MARKER])
+def test_pytest_sees_the_same_markers(marker: str, request: pytest.FixtureRequest) -> None:
     """Of what this run has collected; in a run of the whole suite that is all."""
-    read = marked(ROOT, requirements.MARKER)
+    read = marked(ROOT, marker)
     for item in request.session.items:
         name = item.nodeid.split("[")[0].partition("::")[2].replace("::", ".")
         path = str(item.path.relative_to(ROOT))
-        seen = {argument for marker in item.iter_markers(requirements.MARKER) for argument in marker.args}
-        found = {rule for rule, places in read.items() if any(place.covers(path, name) for place in places)}
+        seen = {argument for mark in item.iter_markers(marker) for argument in mark.args}
+        found = {row for row, places in read.items() if any(place.covers(path, name) for place in places)}
         one_of_several = "[" in item.nodeid
         assert seen == found or (one_of_several and seen < found), item.nodeid
 
 
-# --- Each finding can come about ----------------------------------------------
+# --- Each finding can come about: requirements --------------------------------
 
 MET = """\
 title = "A protocol"
@@ -143,6 +149,102 @@ def test_a_row_of_another_form_is_refused(project: Make, rules: str) -> None:
         requirements.load(project(rules))
 
 
+# --- Each finding can come about: features ------------------------------------
+
+
+def matrix(**change: dict[str, object]) -> str:
+    """A list of features that is right, but for `change`: by row, its keys."""
+    text = '[A]\ntitle = "All"\n'
+    for number in range(1, features.ROWS + 1):
+        row: dict[str, object] = {"title": "It", "text": "It works.", "code": ["tcp.input.do_it"]}
+        if number == 1:
+            row["claims"] = list(range(1, features.CLAIMS + 1))
+        row |= change.get(f"P{number:02}", {})
+        text += f"[A.{row.pop('id', f'P{number:02}')}]\n"
+        text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in row.items())
+    return text
+
+
+PROVEN = "import pytest\n\n" + "".join(
+    f'@pytest.mark.feature("P{number:02}")\ndef test_{number}() -> None: ...\n'
+    for number in range(1, features.ROWS + 1)
+)
+
+
+@pytest.fixture
+def featured(project: Make) -> Make:
+    def make(rows: str = "", test: str = PROVEN, code: str = CODE) -> Path:
+        root = project(code=code, test=test)
+        (root / features.DATA).write_text(rows or matrix())
+        return root
+
+    return make
+
+
+def test_a_right_matrix_has_no_findings(featured: Make) -> None:
+    assert features.findings(featured()) == []
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"rows": matrix(P07={"code": []})}, "P07 names no code"),
+        ({"test": PROVEN.replace('"P07"', '"P08"')}, "P07 has no test"),
+        (
+            {"test": PROVEN.replace('"P07"', '"P07", "P39"')},
+            "test_7 names 'P39', which is not in",
+        ),
+        (
+            {"code": "cdef int do_that(stack_t *s) noexcept nogil:\n"},
+            "P01 names tcp.input.do_it, which is not",
+        ),
+        ({"rows": matrix(P07={"id": "P70"})}, "they should be P01 to P38, in order"),
+        ({"rows": matrix(P01={"claims": list(range(2, 45))})}, "claim 1 belongs to no row"),
+        ({"rows": matrix(P07={"claims": [45]})}, "P07 names claim 45; there are 44"),
+        ({"rows": matrix(P07={"figures": ["5e"]})}, "P07 names Fig. 5e, which is not there"),
+    ],
+)
+def test_what_is_wrong_with_the_matrix_is_found(featured: Make, change: dict[str, str], said: str) -> None:
+    found = features.findings(featured(**change))
+    assert any(said in finding for finding in found), found
+
+
+@pytest.mark.parametrize("rows", [matrix(P07={"tests": ["x"]}), matrix().replace("title", "name")])
+def test_a_row_of_the_matrix_of_another_form_is_refused(featured: Make, rows: str) -> None:
+    with pytest.raises(ValueError, match="it needs title and text"):
+        features.load(featured(rows=rows.replace("[A]\nname", "[A]\ntitle")))
+
+
+def test_a_row_shows_its_code_and_its_tests(featured: Make) -> None:
+    """Files in the table, functions and tests in its section."""
+    change = {"title": "A thing", "figures": ["6a"], "claims": [7, 22], "measured": "`make bench` does."}
+    text = features.page(featured(rows=matrix(P07=change)))
+    file, test = "[tcp/input.pyx](../xtcp_twisted/tcp/input.pyx)", "[test_it.py](../tests/test_it.py)"
+    assert f"| P07 | [A thing](#p07-a-thing) | {file} | {test} (1) |\n" in text
+    assert (
+        dedent(f"""
+        ## P07: A thing
+
+        It works. *Claims 7, 22; Fig. 6a.*
+
+        `make bench` does.
+
+        - [`tcp.input.do_it`](../xtcp_twisted/tcp/input.pyx)
+        - {test}: `test_7`
+        """)
+        in text
+    )
+
+
+def test_a_whole_module_that_is_marked_has_no_number(featured: Make) -> None:
+    whole = 'pytestmark = pytest.mark.feature("P07")'
+    text = features.page(featured(test=PROVEN.replace("pytest\n", f"pytest\n{whole}\n", 1)))
+    assert text.count("[test_it.py](../tests/test_it.py) |\n") == 1
+
+
+# --- Markers and sources ------------------------------------------------------
+
+
 def test_where_a_marker_may_stand(project: Make) -> None:
     root = project(
         test="""\
@@ -190,6 +292,7 @@ def test_a_marker_that_says_nothing_is_an_error(project: Make, text: str) -> Non
         ("tcp.input.segment_arrives", "xtcp_twisted/tcp/input.pyx"),
         ("config.GroupOptions.sack", "xtcp_twisted/config.py"),
         ("tcp.states.TRANSITIONS", "xtcp_twisted/tcp/states.pyx"),
+        ("examples.plain_echo.PlainEcho", "examples/plain_echo.py"),
         ("tcp.input.nothing", None),
         ("nowhere.at_all", None),
     ],

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools.docs import pages, requirements
+from tools.docs import features, pages, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
-    wrong = requirements.findings(ROOT)
+    wrong = requirements.findings(ROOT) + features.findings(ROOT)
     if wrong:
         print(*wrong, sep="\n", file=sys.stderr)
         return 1

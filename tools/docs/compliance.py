@@ -65,14 +65,9 @@ def _row(root: Path, rule: Rule, tests: list[Marked]) -> str:
     section = "" if rule.section == rule.key else rule.section
     status = rule.status + (f". {rule.why}" if rule.why else "")
     code = [f"[{name}](../{defining_file(root, name)})" for name in rule.code]
-    shown = [f"[{_shown(test)}](../{test.path})" for test in tests]
+    shown = [f"[{test.shown}](../{test.path})" for test in tests]
     cells = [rule.key, section, rule.text, status, "<br>".join(code), "<br>".join(shown)]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _shown(test: Marked) -> str:
-    file = posixpath.basename(test.path).removesuffix(".py")
-    return f"{file}.{test.name}" if test.name else file
 
 
 def _anchor(document: Document) -> str:

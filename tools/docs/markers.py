@@ -10,6 +10,7 @@ pytest itself has collected.
 from __future__ import annotations
 
 import ast
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,12 @@ class Marked:
     def covers(self, path: str, name: str) -> bool:
         """Whether the test `name` of the file `path` is meant."""
         return self.path == path and (not self.name or f"{name}.".startswith(f"{self.name}."))
+
+    @property
+    def shown(self) -> str:
+        """Its file and what is marked there, as a page shows it: ``test_input.TestClass.test_x``."""
+        file = posixpath.basename(self.path).removesuffix(".py")
+        return f"{file}.{self.name}" if self.name else file
 
 
 class MarkerError(Exception):

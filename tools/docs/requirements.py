@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.docs.markers import Marked, marked
-from tools.docs.sources import defining_file, namesakes
+from tools.docs.sources import unknown
 
 FOLDER = "docs/requirements"
 MARKER = "requirement"
@@ -107,9 +107,9 @@ def findings(root: Path) -> list[str]:
     rules = {rule.id: rule for document in load(root) for rule in document.rules}
     tests = tests_by_rule(root)
     strangers = [
-        f"{place.path}: {place.name or 'pytestmark'} names {unknown!r}, which is not in {FOLDER}"
-        for unknown in sorted(set(tests) - set(rules))
-        for place in tests[unknown]
+        f"{place.path}: {place.name or 'pytestmark'} names {stranger!r}, which is not in {FOLDER}"
+        for stranger in sorted(set(tests) - set(rules))
+        for place in tests[stranger]
     ]
     return strangers + [
         finding for rule in rules.values() for finding in _of_rule(root, rule, rule.id in tests)
@@ -127,7 +127,5 @@ def _of_rule(root: Path, rule: Rule, tested: bool) -> Iterator[str]:
         yield f"{rule.id} is {rule.status}, and a test carries its marker"
     if not rule.section:
         yield f"{rule.id} names no section"
-    for name in rule.code:
-        if defining_file(root, name) is None:
-            others = " or ".join(namesakes(root, name)) or "nothing"
-            yield f"{rule.id} names {name}, which is not in the package; {others} is called like it"
+    for what in unknown(root, rule.code):
+        yield f"{rule.id} names {what}"

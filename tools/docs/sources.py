@@ -1,12 +1,14 @@
 """Where a name of the package is defined, found by reading its files as text.
 
 ``tcp.input.segment_arrives`` is a function of ``xtcp_twisted/tcp/input.pyx``;
-``config.GroupOptions.sack`` a field of a class.
+``config.GroupOptions.sack`` a field of a class.  What is not in the package is
+looked for beside it: ``examples.echo.Echo``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -17,12 +19,21 @@ SUFFIXES = (".pyx", ".pxd", ".py")
 def defining_file(root: Path, name: str) -> str | None:
     """The file, relative to `root`, that defines `name` (without the package's own); None if none does."""
     parts = name.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        stem = root.joinpath(PACKAGE, *parts[:length])
-        for candidate in [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]:
-            if candidate.is_file() and _defines(candidate, tuple(parts[length:])):
-                return str(candidate.relative_to(root))
+    for folder in (root / PACKAGE, root):
+        for length in range(len(parts) - 1, 0, -1):
+            stem = folder.joinpath(*parts[:length])
+            for candidate in [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]:
+                if candidate.is_file() and _defines(candidate, tuple(parts[length:])):
+                    return str(candidate.relative_to(root))
     return None
+
+
+def unknown(root: Path, names: Iterable[str]) -> Iterator[str]:
+    """For each of `names` that nothing defines, that it is so, and what is called like it."""
+    for name in names:
+        if defining_file(root, name) is None:
+            others = " or ".join(namesakes(root, name)) or "nothing"
+            yield f"{name}, which is not in the package; {others} is called like it"
 
 
 def namesakes(root: Path, name: str) -> list[str]:
