@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pytest
 from scapy.utils import RawPcapNgReader
@@ -55,10 +55,10 @@ def tshark(path: Path, chosen: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def segments(path: Path) -> Iterator[Segment]:
+def segments(source: Path | BinaryIO) -> Iterator[Segment]:
     """The TCP segments of a capture, in order; a malformed one is an AssertionError."""
     # scapy's annotations know nothing of this reader's metadata.
-    reader: Any = RawPcapNgReader(str(path))
+    reader: Any = RawPcapNgReader(str(source) if isinstance(source, Path) else source)
     with reader:
         for raw, meta in reader:
             if _protocol(raw) == _TCP:

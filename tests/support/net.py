@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 from xtcp_twisted.config import EngineConfig, GroupOptions, MiB
 from xtcp_twisted.engine import Engine, Group, Pool
 from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.link import Link
 from xtcp_twisted.link.memory import MemoryLink
 
 from . import icmp
@@ -65,6 +66,7 @@ class Net:
         start: float = START,
         seed: int = 1,
         offload: bool | None = None,
+        around: Callable[[Link], Link] | None = None,
         **config: Any,
     ) -> None:
         config.setdefault("addresses", (V4, V6))
@@ -80,7 +82,8 @@ class Net:
         wire = MemoryLink(mtu=mtu, offload=offload)
         #: Packets in and out; with offload, a card cuts what the engine sends.
         self.link: Any = Card(wire) if offload else wire
-        self.engine = Engine(wire, EngineConfig(**config))
+        #: `around` puts wrappers between the engine and its link.
+        self.engine = Engine(around(wire) if around is not None else wire, EngineConfig(**config))
         self.ladder = Ladder(start)
         self.events: list[Event] = []
         self.strays: list[Segment] = []
