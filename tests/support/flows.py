@@ -41,7 +41,7 @@ REQUESTS: Final = (
 ANSWERS: Final = (Message("Ans1", "m", b"Helsinki"), Message("Ans2", "n", b"Tallinn, of course"))
 
 PORT: Final = 7
-HOSTS: Final = {socket.AF_INET: "10.77.0.2", socket.AF_INET6: "fd77::2"}
+HOSTS: Final[dict[int, str]] = {socket.AF_INET: "10.77.0.2", socket.AF_INET6: "fd77::2"}
 #: An answer that is lost has left so long after its request that the client's timer comes before XTCP's.
 THINKING_S: Final = 0.03
 #: How much later the kernel's ACK of the handshake comes, which makes XTCP's first resend timer longer.
