@@ -251,6 +251,7 @@ def test_the_compiler_asserts_the_size_of_each_struct() -> None:
     assert STRUCT_SIZES.items() <= architecture.asserted_sizes(text).items()
 
 
+@pytest.mark.feature("P34")
 def test_the_structs_have_their_sizes() -> None:
     assert STRUCT_SIZES.items() <= layout.sizes().items()
 

@@ -26,6 +26,7 @@ def leave(net: Net) -> None:
     net.link.take()
 
 
+@pytest.mark.feature("P19")
 @pytest.mark.parametrize("window", [0, 5])
 def test_rows_10_and_11_who_does_not_read(make_net: MakeNet, window: int) -> None:
     """Sockstress and slow reading: each asks for a megabyte and shows hardly a window.  The transmit buffer
@@ -67,6 +68,7 @@ def test_rows_10_and_11_who_does_not_read(make_net: MakeNet, window: int) -> Non
     leave(net)
 
 
+@pytest.mark.feature("P12")
 def test_row_22_one_hog_among_many(make_net: MakeNet) -> None:
     """It holds no more than its quota, and each of the others' requests is served."""
     net = make_net()
@@ -97,6 +99,7 @@ def test_row_22_one_hog_among_many(make_net: MakeNet) -> None:
     leave(net)
 
 
+@pytest.mark.feature("P12")
 def test_row_24_an_application_that_acknowledges_nothing(make_net: MakeNet) -> None:
     """Its connections hold no more than the pool has, and are told that there is no room."""
     net = make_net()

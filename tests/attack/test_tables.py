@@ -106,6 +106,7 @@ def test_row_31_stale_ids(make_net: MakeNet) -> None:
     witness.is_alive()
 
 
+@pytest.mark.feature("P34")
 def test_row_38_idle_connections_have_no_timers(make_net: MakeNet) -> None:
     """10^6 idle connections: no wake-up but the clock hand's, no slice of it longer than a millisecond."""
     count = 20_000

@@ -24,6 +24,7 @@ def test_an_engine_without_connections_takes_nothing(net: Net) -> None:
     assert taken(net) == 0
 
 
+@pytest.mark.feature("P34")
 def test_an_idle_connection_is_a_record_and_its_index_entry(net: Net) -> None:
     group = net.group(7, accept_credits=UNLIMITED)
     for n in range(1, 6):
@@ -44,6 +45,7 @@ def test_a_request_for_a_connection(net: Net) -> None:
     assert taken(net) == RECORD + ENTRY + ADDRESS
 
 
+@pytest.mark.feature("P34")
 def test_what_is_pending_takes_more_and_gives_it_back(net: Net) -> None:
     group = net.group(7)
     client = net.client(group).established()

@@ -265,7 +265,6 @@ def test_abort_gives_the_right_sequence_number(net: Net) -> None:
     assert net.transmit_used == 0
 
 
-@pytest.mark.feature("P05")
 def test_user_cookie(net: Net) -> None:
     group = net.group(7)
     first, second = net.client(group).established(), net.client(group).established()
@@ -280,7 +279,6 @@ def test_user_cookie(net: Net) -> None:
     assert group.user(first.cd) == 0xFFFF_FFFF
 
 
-@pytest.mark.feature("P05")
 def test_a_new_connection_does_not_inherit_the_cookie(make_net: MakeNet) -> None:
     net = make_net(max_connections=16)
     group = net.group(7)

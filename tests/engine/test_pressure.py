@@ -109,6 +109,7 @@ def test_a_state_begins_at_its_threshold_and_ends_five_percent_below(
     assert (holder.used, holder.pressure.state) == (ends - 1, calmer)
 
 
+@pytest.mark.feature("P27")
 def test_entries_and_durations_are_counted(make_net: MakeNet) -> None:
     holder = Holder(make_net())
     begun = holder.pressure.since
@@ -131,6 +132,7 @@ def test_entries_and_durations_are_counted(make_net: MakeNet) -> None:
     )
 
 
+@pytest.mark.feature("P27")
 def test_around_a_threshold_it_does_not_flap(make_net: MakeNet) -> None:
     holder = Holder(make_net())
     holder.fill(128)
@@ -148,6 +150,7 @@ def test_a_reset_gives_everything_back_at_once(make_net: MakeNet) -> None:
     assert (holder.used, holder.pressure.state) == (0, "open")
 
 
+@pytest.mark.feature("P27")
 def test_data_behind_a_gap_counts(make_net: MakeNet) -> None:
     holder = Holder(make_net(), PressureThresholds(frozen=0.01, hysteresis=0))
     holder.client.send(b"g" * CHUNK * AT_ONCE, seq=1_001)
@@ -176,6 +179,7 @@ def test_priority_moves_what_a_group_sees_by_one(
     assert (high.pressure, normal.pressure, low.pressure) == seen
 
 
+@pytest.mark.feature("P27")
 def test_the_pools_of_an_engine_do_not_share_their_states(make_net: MakeNet) -> None:
     holder = Holder(make_net())
     holder.net.engine.create_pool(64 * KiB, name="other", thresholds=PressureThresholds(frozen=0.2))

@@ -15,6 +15,8 @@ from xtcp_twisted.config import ALL
 from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import EventKind
 
+pytestmark = pytest.mark.feature("P08")
+
 CALLS: dict[str, Callable[[Group, int], object]] = {
     "send": lambda group, cd: group.send(cd, b"early"),
     "acknowledge": lambda group, cd: group.send(cd, b"", ackd=ALL),

@@ -278,6 +278,7 @@ class TestAcknowledgement:
         net.close()
 
 
+@pytest.mark.feature("P18")
 class TestNeed:
     """`need` declares a request incomplete: offer again when so many bytes are there."""
 

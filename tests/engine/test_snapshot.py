@@ -70,6 +70,7 @@ def test_a_row_used_anew_has_another_serial(net: Net) -> None:
     assert len({old_pool.serial, old_group.serial, new_pool.serial, new_group.serial}) == 4
 
 
+@pytest.mark.feature("P05")
 def test_a_group_counts_its_data_segments_apart(net: Net) -> None:
     one, two = net.group(7, ack_policy="immediate"), net.group(8)
     net.client(two).established()
@@ -129,6 +130,7 @@ def test_counters_only_grow_and_count_segments(net: Net) -> None:
     client.take()
 
 
+@pytest.mark.feature("P12", "P19")
 def test_buffers_are_accounted_back_to_zero(net: Net) -> None:
     """Twenty conversations, in all their parts, leave nothing behind but their records."""
     group = net.group(7, accept_credits=UNLIMITED)

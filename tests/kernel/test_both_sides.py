@@ -192,6 +192,7 @@ def test_half_a_megabyte_both_ways_over_a_bad_network(line: Make, impairment: di
     both.until(lambda: both.kernel_eof)
 
 
+@pytest.mark.feature("P11")
 def test_the_kernel_half_closes(line: Make) -> None:
     """What it said arrives, then the end; the engine goes on sending, and closes last."""
     both = line()
@@ -206,6 +207,7 @@ def test_the_kernel_half_closes(line: Make) -> None:
     assert both.engine.snapshot().time_wait == 0
 
 
+@pytest.mark.feature("P11")
 def test_the_engine_half_closes(line: Make) -> None:
     """The kernel reads the end, goes on sending, and closes last: TIME-WAIT is the engine's."""
     both = line()
@@ -231,6 +233,7 @@ def test_the_kernel_resets(line: Make) -> None:
     assert both.engine.snapshot().connections == 0
 
 
+@pytest.mark.feature("P11")
 def test_the_engine_resets(line: Make) -> None:
     both = line()
     both.transfer(b"hello", b"hello")

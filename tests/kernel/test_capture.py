@@ -84,6 +84,7 @@ def test_curl_gets_pages_in_one_packet_each(served: Served) -> None:
         assert answers(flow) == 1
 
 
+@pytest.mark.feature("P33")
 def test_curl_posts_and_gets_much(served: Served, tmp_path: Path) -> None:
     body = tmp_path / "body"
     body.write_bytes(b"".join(b"line %d\n" % i for i in range(100_000)))
@@ -95,6 +96,7 @@ def test_curl_posts_and_gets_much(served: Served, tmp_path: Path) -> None:
     assert tshark(served.stop(), WRONG) == []
 
 
+@pytest.mark.feature("P33")
 @pytest.mark.parametrize("group", ["echo", "plain"])
 def test_netcat_is_echoed(served: Served, group: str) -> None:
     """nc sends its input, then FIN, and prints what comes until the end."""

@@ -14,6 +14,8 @@ from support.capture import WRONG, tshark
 
 from tests.kernel.conftest import V4, V6, Served
 
+pytestmark = pytest.mark.feature("P33")
+
 LINGER_RESET = struct.pack("ii", 1, 0)
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -28,6 +30,7 @@ def read_all(connection: socket.socket, size: int) -> bytes:
     return b"".join(parts)
 
 
+@pytest.mark.feature("P32")
 @pytest.mark.parametrize("host", [V4, V6])
 @pytest.mark.parametrize("group", ["echo", "plain"])
 def test_ten_megabytes_both_ways_at_once(served: Served, group: str, host: str) -> None:
@@ -41,6 +44,7 @@ def test_ten_megabytes_both_ways_at_once(served: Served, group: str, host: str) 
     assert tshark(served.stop(), WRONG) == []
 
 
+@pytest.mark.feature("P32")
 @pytest.mark.requirement("RFC 9293 3.6 half")
 @pytest.mark.parametrize("host", [V4, V6])
 def test_half_close_still_gets_everything(served: Served, host: str) -> None:

@@ -103,6 +103,7 @@ def test_connections_are_made_in_a_batch_before_their_data(world: World) -> None
     assert protocol.data == [b"x"] * 3
 
 
+@pytest.mark.feature("P34")
 def test_no_python_object_per_connection(world: World) -> None:
     protocol = Recorder()
     opened(world, protocol, 5)
@@ -110,6 +111,7 @@ def test_no_python_object_per_connection(world: World) -> None:
     assert len(protocol.group) == 5
 
 
+@pytest.mark.feature("P14")
 def test_the_protocol_acknowledges_by_itself_if_it_wants(world: World) -> None:
     class Careful(Recorder):
         autoAcknowledge = False
@@ -134,6 +136,7 @@ def test_the_protocol_acknowledges_by_itself_if_it_wants(world: World) -> None:
     assert protocol.data.count(b"one\ntw") == 1
 
 
+@pytest.mark.feature("P14")
 def test_under_the_application_policy_nothing_is_acknowledged_by_itself(world: World) -> None:
     protocol = Recorder()
     (client,) = opened(world, protocol, ack_policy="application")
@@ -351,6 +354,7 @@ def test_room_is_reported_after_a_short_send(world: World) -> None:
     assert protocol.asked > 1
 
 
+@pytest.mark.feature("P19")
 def test_broadcast(world: World) -> None:
     protocol = Recorder()
     clients = opened(world, protocol, 3)

@@ -168,6 +168,7 @@ def test_sessions_are_numbered(world: World) -> None:
     assert [server.transport.sessionno for server in servers] == [0, 1, 2]
 
 
+@pytest.mark.feature("P08")
 def test_requests_beyond_the_credits_are_accepted_one_by_one(world: World) -> None:
     servers = [Recorder() for _ in range(3)]
     port = world.listen(factoryOf(*servers), accept_credits=1)

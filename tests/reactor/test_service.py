@@ -118,6 +118,7 @@ def served(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
     made.stop()
 
 
+@pytest.mark.feature("P33")
 @pytest.mark.parametrize("host", ["10.77.0.2", "fd77::2"])
 @pytest.mark.parametrize("port", [7, 8])
 def test_kernel_clients_are_echoed(served: Served, port: int, host: str) -> None:
@@ -145,6 +146,7 @@ def test_kernel_clients_chat(served: Served) -> None:
         assert ada.readline() == "<bob> hello\r\n"
 
 
+@pytest.mark.feature("P04")
 def test_many_connections_cost_no_descriptor(served: Served) -> None:
     before = served.status()["descriptors"]
     connections = [served.connect(7) for _ in range(200)]

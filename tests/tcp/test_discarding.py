@@ -18,7 +18,7 @@ def held(client: Client) -> int:
     return client.group.info(client.cd).held
 
 
-@pytest.mark.feature("P27")
+@pytest.mark.feature("P27", "P29")
 @pytest.mark.parametrize("chunks, taken", [(WITHHOLDING, True), (DISCARDING, False)])
 def test_new_payload_of_a_holder_is_discarded_unseen(make_net: MakeNet, chunks: int, taken: bool) -> None:
     """Not acknowledged, not answered, counted; the peer's next try is taken when there is room."""
@@ -78,7 +78,7 @@ def test_the_end_of_the_stream_goes_with_the_payload(make_net: MakeNet) -> None:
     other.take()
 
 
-@pytest.mark.feature("P27")
+@pytest.mark.feature("P27", "P29")
 def test_who_holds_nothing_is_served_to_the_end(make_net: MakeNet) -> None:
     """In order, also in the last sixteenth: request and answer go on."""
     crowd = Crowd(make_net())
@@ -114,6 +114,7 @@ def test_the_last_sixteenth_takes_nothing_behind_a_gap(make_net: MakeNet) -> Non
     assert crowd.net.counters()["PressureDropSegs"] == 1
 
 
+@pytest.mark.feature("P29")
 def test_a_gap_may_be_filled(make_net: MakeNet) -> None:
     """Else what lies behind it could never be delivered."""
     crowd = Crowd(make_net())

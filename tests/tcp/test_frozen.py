@@ -46,7 +46,7 @@ def test_the_edge_of_a_holder_stays_while_the_pool_is_frozen(make_net: MakeNet) 
     assert moved["frozen"] == 0
 
 
-@pytest.mark.feature("P29")
+@pytest.mark.feature("P27")
 def test_the_window_update_comes_when_the_pressure_falls(make_net: MakeNet) -> None:
     """In the same turn, unasked: the client sends nothing and waits for no timer."""
     crowd = Crowd(make_net())

@@ -9,6 +9,8 @@ from support.packets import build
 from xtcp_twisted.config import UNLIMITED
 from xtcp_twisted.engine.kinds import EventKind
 
+pytestmark = pytest.mark.feature("P08")
+
 
 def flood(net: Net, count: int, port: int = 9, first: int = 0) -> None:
     """So many SYNs of as many strangers."""

@@ -29,6 +29,7 @@ def test_the_usual_ones(net: Net, v6: bool) -> None:
     assert fields(client.expect("SA")) == (0, 64)
 
 
+@pytest.mark.feature("P05")
 @both
 @pytest.mark.requirement("RFC 9293 SHLD-22")
 def test_every_segment_of_a_connection_has_them(net: Net, v6: bool) -> None:
@@ -116,6 +117,7 @@ def test_the_ecn_field_is_left_alone(net: Net, v6: bool) -> None:
     assert client.expect("AE").tos == EF << 2
 
 
+@pytest.mark.feature("P05")
 @pytest.mark.requirement("RFC 9293 SHLD-21")
 def test_the_dscp_may_change(net: Net) -> None:
     group = net.group(7, dscp=EF)

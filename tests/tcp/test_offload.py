@@ -18,7 +18,7 @@ from xtcp_twisted.config import ALL
 #: A full segment over IPv4 with timestamps.
 FULL = 1448
 
-pytestmark = pytest.mark.feature("P19")
+pytestmark = pytest.mark.feature("P33")
 
 
 def frames(net: Net) -> list[tuple[Header, bytes]]:

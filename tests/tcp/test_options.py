@@ -87,6 +87,7 @@ class TestMss:
         assert max(len(s.raw) for s in client.take()) == 1_500
 
 
+@pytest.mark.feature("P37")
 class TestWindowScale:
     @pytest.mark.requirement("RFC 7323 2.2")
     def test_agreed_when_both_offer(self, net: Net) -> None:
@@ -143,6 +144,7 @@ class TestWindowScale:
         client.is_alive()
 
 
+@pytest.mark.feature("P37")
 class TestTimestamps:
     def test_echoed_from_the_first_segment_on(self, net: Net) -> None:
         group = net.group(7)
@@ -227,6 +229,7 @@ class TestTimestamps:
         assert len(set(values.values())) == 2
 
 
+@pytest.mark.feature("P37")
 class TestPaws:
     """RFC 7323 section 5."""
 

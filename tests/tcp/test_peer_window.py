@@ -11,7 +11,7 @@ from support.peer import ANY, Client
 from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 
-pytestmark = pytest.mark.feature("P19")
+pytestmark = pytest.mark.feature("P33")
 
 
 def test_a_window_is_filled_and_not_exceeded(net: Net) -> None:

@@ -55,6 +55,7 @@ def test_every_order_of_four_segments(net: Net, order: tuple[int, ...]) -> None:
     assert net.receive_used == 0
 
 
+@pytest.mark.feature("P23")
 def test_a_duplicate_is_not_delivered_twice(net: Net) -> None:
     group = net.group(7)
     client = net.client(group).established()
@@ -85,6 +86,7 @@ def test_figure_5b_a_lost_request_is_served_when_it_comes_again(net: Net) -> Non
     assert client.judge.last_ack == 12
 
 
+@pytest.mark.feature("P23")
 def test_a_retransmission_that_brings_more(net: Net) -> None:
     """Linux coalesces on retransmission: the old head is skipped, the new tail taken."""
     group = net.group(7)

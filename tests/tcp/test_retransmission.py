@@ -220,7 +220,7 @@ class TestWhatIsSent:
         client.expect("A", seq=5, data=b"456789")
 
     @pytest.mark.requirement("RFC 9293 MUST-60", "RFC 9293 MUST-61", "RFC 9293 SHLD-27", "RFC 9293 MAY-16")
-    @pytest.mark.feature("P19")
+    @pytest.mark.feature("P24")
     def test_small_writes_of_one_turn_share_a_segment(self, net: Net) -> None:
         """RFC 9293 SHLD-28 and MUST-60: full segments, PSH with the last byte."""
         group = net.group(7)

@@ -12,6 +12,8 @@ from xtcp_twisted.config import ALL
 from xtcp_twisted.engine import Group
 from xtcp_twisted.tcp.states import NAMES, TRANSITIONS
 
+pytestmark = pytest.mark.feature("P33")
+
 Edge = tuple[str, str]
 Visit = Callable[[Net, Group], None]
 

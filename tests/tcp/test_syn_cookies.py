@@ -349,6 +349,7 @@ class TestForgery:
         net.strays.clear()
 
 
+@pytest.mark.feature("P08")
 class TestCredits:
     def test_one_is_taken_when_the_cookie_comes_back(self, net: Net) -> None:
         group = net.group(7, accept_credits=2)
@@ -471,6 +472,7 @@ class TestWhen:
         assert net.counters()["SyncookiesSent"] == 16
 
 
+@pytest.mark.feature("P37")
 @pytest.mark.requirement("RFC 9293 MUST-8")
 def test_the_numbers_of_a_tuple_rise_by_the_slot(make_net: MakeNet) -> None:
     """RFC 6528: M goes on, in steps; F stays."""
@@ -485,6 +487,7 @@ def test_the_numbers_of_a_tuple_rise_by_the_slot(make_net: MakeNet) -> None:
     assert len({number % (1 << 24) for number in numbers}) == 5
 
 
+@pytest.mark.feature("P37")
 def test_they_are_spread_over_the_whole_space(net: Net) -> None:
     """Chi-square over the top four bits of 800 tuples: 15 degrees of freedom, p = 0.0001 at 44.3."""
     group = net.group(7, accept_credits=UNLIMITED)

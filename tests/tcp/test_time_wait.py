@@ -58,6 +58,7 @@ def test_which_syn_opens_it_again(net: Net, had: bool, stamp: int | None, later:
     del net.clients[new.ip, new.sport, new.port]
 
 
+@pytest.mark.feature("P37")
 @pytest.mark.requirement("RFC 9293 MAY-2")
 def test_the_new_number_is_beyond_all_of_the_old_connection(net: Net) -> None:
     """Also when that has sent faster than the clock of RFC 6528 ticks."""

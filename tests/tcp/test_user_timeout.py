@@ -86,6 +86,7 @@ def test_a_second_trouble_is_told_again(net: Net) -> None:
     net.engine.close()
 
 
+@pytest.mark.feature("P21")
 @pytest.mark.requirement("RFC 9293 MUST-20", "RFC 9293 SHLD-11")
 def test_r2_ends_it(net: Net) -> None:
     assert end_after(net, silent(net), 200) == pytest.approx(100, abs=0.5)
@@ -119,6 +120,7 @@ def test_r2_of_one_connection(net: Net, group_s: float, own_s: float, when: str)
     client.take()
 
 
+@pytest.mark.feature("P05")
 @pytest.mark.requirement("RFC 9293 MUST-21")
 def test_none_returns_to_the_groups(net: Net) -> None:
     client = silent(net, user_timeout_s=10)

@@ -34,6 +34,7 @@ def test_the_acknowledgement_waits_for_its_cap(
     client.expect_nothing()
 
 
+@pytest.mark.feature("P28")
 def test_it_counts_what_it_withholds(make_net: MakeNet) -> None:
     crowd = Crowd(make_net())
     client = crowd.client()
@@ -85,7 +86,7 @@ def test_data_behind_a_gap_is_acknowledged_at_once(make_net: MakeNet) -> None:
     client.expect("A", ack=107)
 
 
-@pytest.mark.feature("P29")
+@pytest.mark.feature("P28")
 def test_a_withheld_acknowledgement_leaves_when_the_pressure_falls(make_net: MakeNet) -> None:
     """To frozen is enough."""
     crowd = Crowd(make_net())
