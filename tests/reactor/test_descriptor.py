@@ -19,7 +19,7 @@ from xtcp_twisted.engine import Group
 
 @implementer(IReadDescriptor)
 class Reader:
-    """What an application gives to ``reactor.addReader``: a descriptor, and what to do when it is readable."""
+    """What an application gives to ``reactor.addReader``."""
 
     def __init__(self, group: Group) -> None:
         self.group = group

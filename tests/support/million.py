@@ -156,7 +156,7 @@ def main() -> None:
                 "packets_while_idle": idle_packets,
                 "answered": right,
                 "packets": packets,
-                "message_us": seconds * 1e6 / ASKING,
+                "message_us": round(seconds * 1e6 / ASKING, 2),
                 "descriptors": len(list(Path("/proc/self/fd").iterdir())),
             }
         )
