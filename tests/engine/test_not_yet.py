@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 from support.net import Net
 
@@ -16,10 +14,3 @@ def test_sharing_a_port(net: Net) -> None:
         net.pool.open_group(7, share=True)
     assert net.pool.groups() == ()
     net.group(7)
-
-
-@pytest.mark.feature("P31")
-def test_unix_sockets(net: Net) -> None:
-    with pytest.raises(NotSupported, match="AF_UNIX"):
-        net.pool.open_group(0, domain=socket.AF_UNIX)
-    assert net.pool.groups() == ()

@@ -6,6 +6,7 @@ and acknowledges, so that an ACK rides on the answer.  Nothing that a packet
 contains raises.
 """
 
+from libc.math cimport ceil
 from libc.stdint cimport int64_t, uint32_t
 
 from xtcp_twisted.config import EngineConfig, PressureThresholds
@@ -14,9 +15,10 @@ from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.members cimport group_sweep
-from xtcp_twisted.engine.pool cimport Pool
+from xtcp_twisted.engine.pool cimport Pool, close_whole
 from xtcp_twisted.engine.report cimport all_counters, all_transitions, engine_snapshot
 from xtcp_twisted.engine.state cimport State
+from xtcp_twisted.engine.unix_domain import UnixDomain
 from xtcp_twisted.engine.waiting cimport Waiting
 from xtcp_twisted.errors import GroupClosed, LocalError, PoolExhausted
 from xtcp_twisted.link.base cimport Link
@@ -56,6 +58,7 @@ cdef class Engine:
     cdef readonly object config
     cdef list _pools
     cdef dict _by_descriptor
+    cdef object _unix          # UnixDomain, or None as long as no group has needed it
 
     def __init__(self, Link link not None, config):
         if not isinstance(config, EngineConfig):
@@ -118,6 +121,18 @@ cdef class Engine:
     def _forget_pool(self, pool):
         self._pools.remove(pool)
 
+    def _unix_sockets(self):
+        """The engine's part for Unix sockets, made when the first group asks for it."""
+        if self._unix is None:
+            self._unix = UnixDomain(self.state, self.config.accept_timeout_ms / 1000, self._note_work)
+            self._unix.now = self.state.stack.now_us / 1e6
+            if self.state.waiting is not None:
+                self.state.waiting.watch(self._unix.fileno())
+        return self._unix
+
+    def _note_work(self):
+        self.state.note_work()
+
     # --- time passes ---------------------------------------------------------
 
     def poll(self, double now):
@@ -136,6 +151,8 @@ cdef class Engine:
         taken = self.state.take_packets(self.config.packets_per_poll)
         with nogil:
             timers_fire(&self.state.stack)
+        if self._unix is not None:
+            self._unix.poll(now)
         if self.state.stack.sweeping:
             self._sweep()
         self.state.reap()
@@ -151,10 +168,12 @@ cdef class Engine:
         with nogil:
             throttle_release(&self.state.stack, RELEASED_AT_ONCE)
         sent = self.state.send_packets()
+        if self._unix is not None:
+            self._unix.flush(now)
         self.state.reap()
         self.state.turn_open = False
         if self.state.waiting is not None:
-            self.state.waiting.arm(self.state.due_us(), self.state.stack.now_us)
+            self.state.waiting.arm(self._due_us(), self.state.stack.now_us)
         if XTCP_DEBUG:
             check_invariants(self.state)
         return sent
@@ -163,15 +182,28 @@ cdef class Engine:
         """When to call `poll` and `flush` again at the latest, seconds; None: when a packet comes."""
         cdef int64_t due
         self.state.check_open()
-        due = self.state.due_us()
+        due = self._due_us()
         return None if due < 0 else due / 1e6
+
+    cdef int64_t _due_us(self) except -2:
+        """When the next turn is due, for packets or for Unix sockets; -1: never."""
+        cdef int64_t due = self.state.due_us(), other
+        if self._unix is None:
+            return due
+        when = self._unix.poll_at()
+        if when is None:
+            return due
+        other = <int64_t>ceil(when * 1e6)
+        return other if due < 0 or other < due else due
 
     def fileno(self):
         """A descriptor that is readable when `poll` is due: for programs without a reactor."""
         self.state.check_open()
         if self.state.waiting is None:
             self.state.waiting = Waiting(self.link.fileno())
-            self.state.waiting.arm(self.state.due_us(), self.state.stack.now_us)
+            if self._unix is not None:
+                self.state.waiting.watch(self._unix.fileno())
+            self.state.waiting.arm(self._due_us(), self.state.stack.now_us)
         return self.state.waiting.epoll_fd
 
     cdef int _sweep(self) except -1:
@@ -197,6 +229,8 @@ cdef class Engine:
             self._pending_events(found, limit)
         while self.state.stack.reports.count and len(found) < limit:
             self._connection_events(found, self.state.stack.reports.head)
+        if self._unix is not None:
+            found += self._unix.events(limit - len(found))
         self.state.reap()
         return found
 
@@ -257,7 +291,9 @@ cdef class Engine:
     def snapshot(self):
         """A frozen view of the whole engine; its cost does not depend on the number of connections."""
         self.state.check_open()
-        return engine_snapshot(self.state, self.config, self._pools)
+        return engine_snapshot(
+            self.state, self.config, self._pools, 0 if self._unix is None else len(self._unix.connections)
+        )
 
     def census(self, edges_s=(1, 10, 60, 600, 3600)):
         """Begin to count the connections by state and idle time; its `advance` does it, in slices.
@@ -269,13 +305,14 @@ cdef class Engine:
 
     def close(self):
         """End every connection by reset and let go of all memory and descriptors; may be called twice."""
-        cdef Group group
         if self.state.closed:
             return
         for pool in list(self._pools):
             for group in pool.groups():
-                group._close(True, True)
+                close_whole(group, True)
             pool.close()
+        if self._unix is not None:
+            self._unix.close()
         try:
             self.state.send_packets()
         finally:

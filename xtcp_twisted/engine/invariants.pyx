@@ -168,6 +168,7 @@ cdef int check_invariants(State state) except -1:
     assert leased == state.stack.recoveries.used, (
         f"recovery rows: {leased} leased, {state.stack.recoveries.used} counted"
     )
+    chunks += state.unix_chunks
     assert chunks == held, f"receive chunks: {chunks} held, {held} counted"
     assert states == in_use - promised, f"states: {states} counted, {in_use} records, {promised} promised"
     opened = state.stack.counters[C_PASSIVE_OPENS] + state.stack.counters[C_ACTIVE_OPENS]

@@ -13,3 +13,7 @@ cdef class Pool:
     cdef readonly object thresholds
     cdef readonly bint closed
     cdef list members
+
+
+# Closes a group and ends all of its connections now, however many they are.
+cdef int close_whole(object group, bint abort) except -1

@@ -1,6 +1,9 @@
+from typing import overload
+
 from xtcp_twisted.config import GroupOptions, PressureThresholds
 from xtcp_twisted.engine.core import Engine
 from xtcp_twisted.engine.group import Group
+from xtcp_twisted.engine.unix_group import UnixGroup
 
 class Pool:
     name: str
@@ -10,6 +13,7 @@ class Pool:
     thresholds: PressureThresholds
     closed: bool
     engine: Engine
+    @overload
     def open_group(
         self,
         port: int,
@@ -18,7 +22,21 @@ class Pool:
         domain: int = ...,
         name: str | None = None,
         share: bool = False,
+        path: None = None,
+        mode: int = 0o600,
         options: GroupOptions = ...,
     ) -> Group: ...
-    def groups(self) -> tuple[Group, ...]: ...
+    @overload
+    def open_group(
+        self,
+        port: int,
+        *,
+        domain: int,
+        path: str,
+        mode: int = 0o600,
+        name: str | None = None,
+        options: GroupOptions = ...,
+    ) -> UnixGroup: ...
+    def groups(self) -> tuple[Group | UnixGroup, ...]: ...
+    def forget_unix(self, group: UnixGroup) -> None: ...
     def close(self) -> None: ...

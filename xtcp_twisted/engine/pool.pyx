@@ -12,6 +12,7 @@ from xtcp_twisted.engine.demux cimport is_own
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.listening cimport free_port, listening_start
 from xtcp_twisted.engine.state cimport pressure_configure
+from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.errors import AddressNotAvailable, LocalError, NotSupported, PoolClosed, PoolExhausted
 from xtcp_twisted.memory.arena cimport arena_return, arena_take
 from xtcp_twisted.memory.links cimport END, list_clear
@@ -101,21 +102,37 @@ cdef class Pool:
         self.state.group_objects[group.row] = group
 
     def open_group(
-        self, port, *, address=None, domain=socket.AF_INET, name=None, share=False, options=_DEFAULTS
+        self,
+        port,
+        *,
+        address=None,
+        domain=socket.AF_INET,
+        name=None,
+        share=False,
+        path=None,
+        mode=0o600,
+        options=_DEFAULTS,
     ):
-        """Open a connection group on a port (P03, Fig. 6b).
+        """Open a connection group on a port (P03, Fig. 6b), or on the path of a Unix socket (P31).
 
-        :param port: 1 to 65535, or 0 for a free one.
+        :param port: 1 to 65535, or 0 for a free one; 0 for a Unix socket.
         :param address: one of the engine's addresses; None is all of the domain.
-        :param domain: AF_INET, AF_INET6, or AF_UNSPEC for both.
+        :param domain: AF_INET, AF_INET6, AF_UNSPEC for both, or AF_UNIX.
+        :param path: where the Unix socket is; one that begins with a NUL is a name without a file.
+        :param mode: permissions of its file: who may write to it may connect.
         :raises AddressInUse: another group listens there.
-        :raises AddressNotAvailable: the address is not the engine's.
-        :raises NotSupported: AF_UNIX and `share` come with a later version.
+        :raises AddressNotAvailable: the address is not the engine's; no socket can be made at the path.
+        :raises PoolExhausted: there are too many groups, or the process may open no more descriptors.
+        :raises NotSupported: `share` comes with a later version.
         """
         cdef uint32_t row
         if self.closed:
             raise PoolClosed(f"pool {self.name!r} is closed")
         self.state.check_open()
+        if domain == socket.AF_UNIX:
+            return self._open_unix(port, address, share, path, mode, name, options)
+        if path is not None:
+            raise LocalError(f"path: {path!r} is for Unix sockets; give domain=AF_UNIX with it, or a port")
         domain, packed = self._check_binding(port, address, domain, share, options)
         row = slab_take(&self.state.stack.group_rows)
         if row == NONE:
@@ -127,10 +144,10 @@ cdef class Pool:
         """The domain and the packed address; everything that may be wrong with them is."""
         if not isinstance(port, int) or not 0 <= port <= 65535:
             raise LocalError(f"port: {port!r} is not allowed; give an integer from 0 to 65535")
-        if domain == socket.AF_UNIX:
-            raise NotSupported("domain: AF_UNIX groups come with a later version; use AF_INET or AF_INET6")
         if domain not in _DOMAINS:
-            raise LocalError(f"domain: {domain!r} is not allowed; give AF_INET, AF_INET6 or AF_UNSPEC")
+            raise LocalError(
+                f"domain: {domain!r} is not allowed; give AF_INET, AF_INET6, AF_UNSPEC or AF_UNIX"
+            )
         if share:
             raise NotSupported("share: groups that share a port come with a later version; give share=False")
         if not isinstance(options, GroupOptions):
@@ -179,15 +196,32 @@ cdef class Pool:
         self.members.append(group)
         return group
 
+    def _open_unix(self, port, address, share, path, mode, name, options):
+        """The same for a Unix socket."""
+        if port != 0 or address is not None or share:
+            raise LocalError("port, address and share are not for Unix sockets; give port 0 and a path")
+        if not isinstance(options, GroupOptions):
+            raise LocalError(f"options: {options!r} is not allowed; give GroupOptions(...)")
+        domain = self.engine._unix_sockets()
+        group = UnixGroup(domain, self, path, mode, name, options, self.state.serial + 1)
+        self.state.serial += 1
+        self.members.append(group)
+        self.engine._know_descriptor(group.fileno(), group)
+        return group
+
+    def forget_unix(self, group):
+        """A Unix-socket group is closing."""
+        self.members.remove(group)
+        self.engine._forget_descriptor(group.fileno())
+
     def close(self):
         """Tear the pool down (P02): its groups and connections are closed, its buffer freed."""
         cdef pool_row_t *p = &self.state.stack.pools[self.row]
-        cdef Group group
         if self.closed:
             return
         self.state.check_open()
         for group in list(self.members):
-            group._close(False, True)
+            close_whole(group, False)
         # A finished connection holds no received byte, so the buffer is empty now.
         arena_return(&self.state.stack.arena, p.chunks.rows, <size_t>p.chunks.capacity * sizeof(chunk_t))
         p.chunks.capacity = p.chunks.used = p.chunks.fresh = 0
@@ -197,6 +231,15 @@ cdef class Pool:
         self.engine._forget_pool(self)
         self.state.reap()
         self.state.note_work()
+
+
+cdef int close_whole(object group, bint abort) except -1:
+    if isinstance(group, Group):
+        (<Group>group)._close(abort, True)
+    else:
+        group.close(abort)
+        group.unix.sweep_all()
+    return 0
 
 
 cdef int _fill_row(group_row_t *g, options) except -1:

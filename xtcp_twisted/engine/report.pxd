@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from xtcp_twisted.engine.state cimport State
 from xtcp_twisted.tcp.connection cimport conn_t
@@ -7,6 +7,6 @@ from xtcp_twisted.tcp.connection cimport conn_t
 cdef tuple host_and_port(const uint8_t *address, int port)
 cdef object connection_info(const conn_t *c)
 cdef dict all_counters(State state)
-cdef object engine_snapshot(State state, object config, list pools)
+cdef object engine_snapshot(State state, object config, list pools, uint32_t unix_connections)
 # {(state, the one after it): how often}, of those that have happened.
 cdef dict all_transitions(State state)

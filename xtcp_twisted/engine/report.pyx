@@ -11,6 +11,7 @@ from xtcp_twisted.engine.snapshot import (
     PoolSnapshot,
     PressureSnapshot,
 )
+from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.memory.index cimport slot_t
 from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout
@@ -133,6 +134,12 @@ cdef object _group_snapshot(State state, group):
     )
 
 
+cdef object _any_group(State state, const pool_row_t *p, group):
+    if isinstance(group, UnixGroup):
+        return group.snapshot(PRESSURE_NAMES[pressure_seen(&p.pressure, group.priority)])
+    return _group_snapshot(state, group)
+
+
 cdef object _pool_snapshot(State state, pool):
     cdef const pool_row_t *p = &state.stack.pools[<uint32_t>pool.row]
     return PoolSnapshot(
@@ -140,7 +147,7 @@ cdef object _pool_snapshot(State state, pool):
         row=pool.row,
         serial=pool.serial,
         receive_buffer=_buffer(state, &p.chunks, &p.pressure, pool.thresholds),
-        groups=tuple(_group_snapshot(state, group) for group in pool.groups()),
+        groups=tuple(_any_group(state, p, group) for group in pool.groups()),
     )
 
 
@@ -171,7 +178,7 @@ cdef uint64_t _connection_bytes(const stack_t *s) noexcept:
     return total
 
 
-cdef object engine_snapshot(State state, object config, list pools):
+cdef object engine_snapshot(State state, object config, list pools, uint32_t unix_connections):
     cdef int i
     states = {}
     for i, name in enumerate(STATE_NAMES):
@@ -192,4 +199,5 @@ cdef object engine_snapshot(State state, object config, list pools):
         sending=state.stack.sending,
         pools=tuple(_pool_snapshot(state, pool) for pool in pools),
         counters=all_counters(state),
+        unix_connections=unix_connections,
     )

@@ -45,7 +45,7 @@ class GroupSnapshot:
     serial: int  #: the engine counts its pools and groups: a row used anew has another one
     family: int
     address: str | None  #: None: every address of the engine
-    port: int
+    port: int  #: 0 for a Unix socket, whose path is the address
     connections: int
     pending: int
     readable: int  #: connections that have something to receive
@@ -95,6 +95,8 @@ class EngineSnapshot:
     sending: int  #: connections that have something in the transmit buffer
     pools: tuple[PoolSnapshot, ...]
     counters: Mapping[str, int]  #: named as in the TCP-MIB and Linux' TcpExt where one exists
+    #: Connections of Unix-socket groups, closing ones included; they are in none of the other counts.
+    unix_connections: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ cdef class State:
     cdef dict group_objects    # row -> Group
     cdef uint64_t serial       # of the pool or group that was opened last
     cdef list closing          # rows of groups whose connections are not all gone
+    cdef uint32_t unix_chunks  # of receive buffers, that Unix-socket connections have
 
     cdef int _fill(self, void *place, size_t size, entropy) except -1
     cdef int check_open(self) except -1

@@ -11,6 +11,7 @@ cdef class Waiting:
     cdef bint signalled
     cdef int64_t armed_us      # -1: not armed
 
+    cdef int watch(self, int fd) except -1
     cdef int signal(self) except -1
     cdef int clear(self) except -1
     cdef int arm(self, int64_t due_us, int64_t now_us) except -1

@@ -59,14 +59,16 @@ cdef class Waiting:
             raise OSError(errno, os.strerror(errno))
         for fd in (self.work_fd, self.timer_fd, link_fd):
             if fd >= 0:
-                self._watch(fd)
+                self.watch(fd)
 
-    def _watch(self, int fd):
+    cdef int watch(self, int fd) except -1:
+        """Become readable while `fd` is, too."""
         cdef epoll_event event
         event.events = EPOLLIN
         event.data.fd = fd
         if epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, fd, &event):
             raise OSError(errno, os.strerror(errno))
+        return 0
 
     def __dealloc__(self):
         for fd in (self.epoll_fd, self.timer_fd, self.work_fd):
