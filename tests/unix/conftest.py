@@ -13,10 +13,14 @@ from typing import Any
 import pytest
 from support.net import Net
 
+from tests.reactor.conftest import logged
 from xtcp_twisted.config import UNLIMITED, GroupOptions
 from xtcp_twisted.engine import Pool
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.unix_group import UnixGroup
+
+#: A fixture of these tests, too.
+__all__ = ["World", "descriptors", "got", "logged"]
 
 
 class World:

@@ -27,7 +27,11 @@ TABLES: Final[tuple[tuple[str, str, type], ...]] = (
     ("[engine]", "What all pools share; in Python, `EngineConfig(...)`.", EngineConfig),
     ("[[pool]]", "A connection pool and its receive buffer; any number of them.", PoolSettings),
     ("[engine.pressure] and [pool.pressure]", "Shares of a buffer; see architecture.md.", PressureThresholds),
-    ("[[group]]", "A port and who serves it; any number of them.", GroupSettings),
+    (
+        "[[group]]",
+        "A port, or the path of a Unix socket, and who serves it; any number of them.",
+        GroupSettings,
+    ),
     ("[group.options]", "What a group's connections share; in Python, `GroupOptions(...)`.", GroupOptions),
     ("[console]", "The pages that show the engine in a browser; none without this table.", ConsoleSettings),
 )
@@ -77,6 +81,8 @@ def _default(field: attrs.Attribute[Any]) -> str:
         return "required"
     if value is None or value in ((), "") or not isinstance(value, bool | int | float | str | tuple):
         return ""
+    if field.name == "mode":
+        return f"`0o{value:o}`"
     if isinstance(value, int) and value >= MiB:
         return f'`"{value // GiB} GiB"`' if value % GiB == 0 else f'`"{value // MiB} MiB"`'
     if isinstance(value, int) and value >= 10_000:

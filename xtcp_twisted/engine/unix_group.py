@@ -84,7 +84,7 @@ class UnixGroup(UnixCalls):
         self._tokens = 1.0
         self._tokens_at = domain.now
         self._backlog_waits = False
-        self._signalled = False
+        self._signalled = self._attention = False
         self._file: SocketFile | None = SocketFile(place, self._mode)
         try:
             self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -109,9 +109,25 @@ class UnixGroup(UnixCalls):
         self.check_open()
         return self._eventfd
 
+    @property
+    def notified(self) -> bool:
+        """Whether the descriptor is readable now."""
+        self.check_open()
+        return self._signalled
+
+    @property
+    def attention(self) -> bool:
+        """Whether the descriptor is readable for something that neither `recv` nor `accept` would give."""
+        return self._attention
+
+    @attention.setter
+    def attention(self, on: bool) -> None:
+        self._attention = on
+        self.signal()
+
     def signal(self) -> None:
         """Make the descriptor tell the truth."""
-        readable = bool(self.ready or self.requests)
+        readable = bool(self.ready or self.requests or self._attention)
         if readable != self._signalled and not self.closed:
             self._signalled = readable
             if readable:

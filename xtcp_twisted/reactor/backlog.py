@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from xtcp_twisted.engine import Group
+from xtcp_twisted.engine.surface import ConnectionGroup
 
 #: Largest piece of one chunk that is offered at once, bytes.
 PIECE: Final = 131_072
@@ -39,7 +39,7 @@ class Backlog:
         self.chunks.append(data)
         self._length += len(data)
 
-    def push(self, group: Group, cd: int) -> bool:
+    def push(self, group: ConnectionGroup, cd: int) -> bool:
         """Offer everything to the engine until it takes a short count.
 
         :return: True when nothing is left.

@@ -155,7 +155,7 @@ class ClientGroup(ServedGroup):
     """All outgoing connections of one pool that have the same options."""
 
     def __init__(self, stage: Stage, pool: Pool, options: GroupOptions) -> None:
-        super().__init__(stage)
+        super().__init__(stage, stage.table)
         self.reader = stage.reader
         self._stage = stage
         #: All that are under way, those that still look a name up, too.

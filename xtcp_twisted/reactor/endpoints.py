@@ -15,14 +15,16 @@ from xtcp_twisted.reactor.stack import XTCPStack
 
 @implementer(interfaces.IStreamServerEndpoint)
 class XTCPServerEndpoint:
-    """A port of a stack, for an ordinary factory or a group protocol.
+    """A port of a stack, or the path of a Unix socket, for an ordinary factory or a group protocol.
 
     :param stack: the stack, started or not.
-    :param port: the TCP port; 0 takes a free one.
+    :param port: the TCP port; 0 takes a free one, and goes with a path.
     :param interface: an address of the engine; "" for all, "0.0.0.0" for all of IPv4, "::" of IPv6.
     :param pool: name of the connection pool; None for the stack's first.
     :param name: name of the group in snapshots.
     :param share: let other groups that say so have the same port.
+    :param path: of a Unix socket, in the place of port and interface.
+    :param mode: permissions of its file.
     :param options: preferences of the group.
     """
 
@@ -35,12 +37,20 @@ class XTCPServerEndpoint:
         pool: str | None = None,
         name: str | None = None,
         share: bool = False,
+        path: str | None = None,
+        mode: int = 0o600,
         options: GroupOptions | None = None,
     ) -> None:
         self._stack = stack
         self._pool = pool
         self._binding = Binding(
-            port=port, interface=interface, name=name, share=share, options=options or GroupOptions()
+            port=port,
+            interface=interface,
+            name=name,
+            share=share,
+            path=path,
+            mode=mode,
+            options=options or GroupOptions(),
         )
 
     def listen(self, protocolFactory: Any) -> defer.Deferred[Any]:

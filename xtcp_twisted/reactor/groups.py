@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xtcp_twisted.config import UNLIMITED, GroupOptions
-from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
+from xtcp_twisted.engine.surface import ConnectionGroup
 from xtcp_twisted.errors import LocalError, StaleConnection, WriteClosed
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.batches import hand
@@ -63,7 +63,7 @@ class GroupTransport:
         "user",
     )
 
-    def __init__(self, group: Group, port: GroupPort) -> None:
+    def __init__(self, group: ConnectionGroup, port: GroupPort) -> None:
         self._port = port
         self.engineGroup = group
         self.broadcast = group.broadcast

@@ -193,7 +193,7 @@ def _texts(value: Any, _: Any) -> tuple[str, ...]:
 
 def _makeConverter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
-    for kind in (int, float, str, bool, bool | None, str | None, str | int | None):
+    for kind in (int, float, str, bool, int | None, bool | None, str | None, str | int | None):
         converter.register_structure_hook(kind, _asIs)
     converter.register_structure_hook_func(lambda kind: kind in (dict[str, Any], tuple[int, int]), _asIs)
     converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)

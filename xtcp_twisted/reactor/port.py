@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 from twisted.internet import defer, interfaces
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
 from twisted.python import log, reflect
 from twisted.python.failure import Failure
@@ -30,16 +30,19 @@ from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.addresses import pack, toTwisted
 from xtcp_twisted.reactor.logctx import LazyContext
 from xtcp_twisted.reactor.reader import Event
-from xtcp_twisted.reactor.served import DrivenGroup, ServedGroup, Stage, ordinaryOptions
+from xtcp_twisted.reactor.served import DrivenGroup, ServedGroup, Stage, TransportTable, ordinaryOptions
 from xtcp_twisted.reactor.transport import XTCPTransport
+
+#: What a port listens on.
+Address = IPv4Address | IPv6Address | UNIXAddress
 
 
 @attrs.frozen(kw_only=True)
 class Binding:
     """Where and how a group listens."""
 
-    #: The port; 0 takes a free one.
-    port: int
+    #: The port; 0 takes a free one, and is that of a Unix socket.
+    port: int = 0
     #: "" for all addresses of the engine, "0.0.0.0" for all of IPv4, "::" for all of
     #: IPv6, or one of its addresses.
     interface: str = ""
@@ -47,6 +50,10 @@ class Binding:
     name: str | None = None
     #: Other groups that say so too may have the same port (P06).
     share: bool = False
+    #: The path of a Unix socket, in the place of port and interface (P31).
+    path: str | None = None
+    #: Permissions of its file.
+    mode: int = 0o600
     options: GroupOptions = attrs.field(factory=GroupOptions)
 
     @property
@@ -56,7 +63,9 @@ class Binding:
 
     @property
     def domain(self) -> int:
-        """The family; AF_UNSPEC for both."""
+        """The family; AF_UNSPEC for both of IP."""
+        if self.path is not None:
+            return socket.AF_UNIX
         if not self.interface:
             return socket.AF_UNSPEC
         return socket.AF_INET6 if ":" in self.interface else socket.AF_INET
@@ -84,11 +93,11 @@ class ListeningGroup(DrivenGroup):
         self.factory = factory
         self.binding = binding
         self._pool = pool
-        self._host: IPv4Address | IPv6Address | None = None
+        self._host: Address | None = None
         self._stopping: defer.Deferred[None] | None = None
 
     def __repr__(self) -> str:
-        where = f"on {self._host.port}" if self.connected and self._host else "(not listening)"
+        where = f"on {self._where}" if self.connected else "(not listening)"
         return f"<{type(self)} of {type(self.factory)} {where}>"
 
     def logPrefix(self) -> str:
@@ -109,23 +118,34 @@ class ListeningGroup(DrivenGroup):
             else:
                 self._open(binding)
         except (LocalError, OverflowError) as refused:
-            raise CannotListenError(binding.interface, binding.port, refused) from refused
-        self._host = toTwisted((binding.interface or "0.0.0.0", self.group.port))
-        log.msg(f"{self._factoryName()} starting on {self.group.port}")
+            raise CannotListenError(binding.interface, binding.path or binding.port, refused) from refused
+        self._host = self._place()
+        log.msg(f"{self._factoryName()} starting on {self._where}")
         self.connected, self.disconnected = True, False
         self._started()
 
     def _open(self, binding: Binding) -> None:
         if not 0 <= binding.port <= 65_535:
             raise OverflowError("the port must be from 0 to 65535")
-        self.group = self._pool.open_group(
-            binding.port,
-            address=binding.address,
-            domain=binding.domain,
-            name=binding.name,
-            share=binding.share,
-            options=self._groupOptions(binding.options),
-        )
+        options = self._groupOptions(binding.options)
+        if binding.path is not None:
+            self.group = self._pool.open_group(
+                binding.port,
+                domain=binding.domain,
+                path=binding.path,
+                mode=binding.mode,
+                name=binding.name,
+                options=options,
+            )
+        else:
+            self.group = self._pool.open_group(
+                binding.port,
+                address=binding.address,
+                domain=binding.domain,
+                name=binding.name,
+                share=binding.share,
+                options=options,
+            )
         self._gd = self.group.fileno()
         self.reader.add(self._gd, self)
         self._stage.ports.add(self)
@@ -162,7 +182,7 @@ class ListeningGroup(DrivenGroup):
         """The port is closed: tell the log and the factory."""
         if not self.connected:
             return
-        log.msg(f"({self._type} Port {self.group.port} Closed)")
+        log.msg(f"({self._type} Port {self._where} Closed)")
         self.connected, self.disconnected = False, True
         try:
             self._ceased()
@@ -170,7 +190,17 @@ class ListeningGroup(DrivenGroup):
             self.disconnecting = False
             self._closeIfEmpty()
 
-    def getHost(self) -> IPv4Address | IPv6Address:
+    @property
+    def _where(self) -> object:
+        """For the log and for people: the port, or the path."""
+        return self.group.port or self.group.address
+
+    def _place(self) -> Address:
+        if self.binding.path is not None:
+            return UNIXAddress(self.group.address)
+        return toTwisted((self.binding.interface or "0.0.0.0", self.group.port))
+
+    def getHost(self) -> Address:
         """The address that is listened on.
 
         :raises RuntimeError: the port has never listened.
@@ -233,7 +263,7 @@ class XTCPPort(ServedGroup, ListeningGroup):
 
     def __init__(self, stage: Stage, pool: Pool, binding: Binding, factory: Any) -> None:
         ListeningGroup.__init__(self, stage, pool, binding, factory)
-        ServedGroup.__init__(self, stage)
+        ServedGroup.__init__(self, stage, self._tableOf(stage))
         #: Connections accepted so far; their session numbers.
         self.sessionno = 0
 
@@ -250,7 +280,7 @@ class XTCPPort(ServedGroup, ListeningGroup):
         try:
             peer = group.peer(cd)
             host = self._hostOf(group.local(cd))
-            protocol = self.factory.buildProtocol(toTwisted(peer))
+            protocol = self.factory.buildProtocol(self._addressOf(peer))
         except BaseException:  # noqa: BLE001  # as Twisted's reactors do
             log.err()
             self._end(group.abort, cd)
@@ -258,13 +288,19 @@ class XTCPPort(ServedGroup, ListeningGroup):
         if protocol is None:
             self._end(group.finish, cd)
             return
-        transport = XTCPTransport(self, cd, protocol, pack(peer), host, self.sessionno)
+        transport = self._transport(cd, protocol, peer, host)
         self.sessionno += 1
         self._enter(transport)
         try:
             protocol.makeConnection(transport)
         except BaseException:  # noqa: BLE001  # logged only: the connection stays, as Twisted's does
             log.err()
+
+    def _tableOf(self, stage: Stage) -> TransportTable:
+        return stage.table
+
+    def _transport(self, cd: int, protocol: Any, peer: tuple[str, int], host: Any) -> XTCPTransport:
+        return XTCPTransport(self, cd, protocol, pack(peer), host, self.sessionno)
 
     def _emptied(self) -> None:
         if not self.connected:

@@ -16,8 +16,8 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.python.failure import Failure
 
 from xtcp_twisted.config import GroupOptions
-from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import ENDS, EventKind
+from xtcp_twisted.engine.surface import ConnectionGroup
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.addresses import toTwisted
@@ -25,8 +25,9 @@ from xtcp_twisted.reactor.logctx import LazyContext
 from xtcp_twisted.reactor.reader import Event, XTCPReader
 from xtcp_twisted.reactor.transport import XTCPTransport
 
-#: The part of a connection id that is its row in the engine's table.
-SLOT: Final = 0xFFFF_FFFF
+#: The part of a connection id that is its row in the engine's table; the bit above it is set in those of
+#: Unix-socket connections, whose rows are counted apart.
+SLOT: Final = 0x7FFF_FFFF
 
 # Plain integers: an event is compared with each of them.
 _PENDING: Final = int(EventKind.PENDING)
@@ -41,7 +42,7 @@ def ordinaryOptions(options: GroupOptions) -> GroupOptions:
 
 
 class TransportTable:
-    """Transports of all groups of one engine, by the row of their connection.
+    """Transports of all groups of one engine that have one kind of rows, by the row of their connection.
 
     An array of pointers (8 bytes a row), because a dictionary entry costs 110.
     """
@@ -85,6 +86,8 @@ class Stage:
 
     reader: XTCPReader
     table: TransportTable = attrs.field(factory=TransportTable)
+    #: The same for Unix-socket connections.
+    unixTable: TransportTable = attrs.field(factory=TransportTable)
     #: Those whose groups are open.
     ports: set[Stoppable] = attrs.field(factory=set)
 
@@ -92,7 +95,7 @@ class Stage:
 class DrivenGroup:
     """A group of the engine that the reader drives; its `turn` is a subclass's."""
 
-    group: Group
+    group: ConnectionGroup
     reader: XTCPReader
     _gd = -1
 
@@ -118,8 +121,8 @@ class ServedGroup(DrivenGroup):
     transport has gone (`_emptied`).
     """
 
-    def __init__(self, stage: Stage) -> None:
-        self._table = stage.table
+    def __init__(self, stage: Stage, table: TransportTable) -> None:
+        self._table = table
         self._fresh: list[XTCPTransport] = []
         self._hosts: dict[tuple[str, int], IPv4Address | IPv6Address] = {}
         #: Transports in the table.
@@ -188,8 +191,12 @@ class ServedGroup(DrivenGroup):
     def _hostOf(self, local: tuple[str, int]) -> IPv4Address | IPv6Address:
         host = self._hosts.get(local)
         if host is None:
-            host = self._hosts[local] = toTwisted(local)
+            host = self._hosts[local] = self._addressOf(local)
         return host
+
+    def _addressOf(self, endpoint: tuple[str, int]) -> Any:
+        """What Twisted calls ``(host, port)`` of the engine."""
+        return toTwisted(endpoint)
 
     def _end(self, call: Callable[[int], None], cd: int) -> None:
         try:

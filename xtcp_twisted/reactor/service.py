@@ -135,10 +135,12 @@ class XTCPService(service.Service):
             stack.createPool(pool.name, pool.receive_buffer, pool.pressure)
         for group in self.settings.group:
             binding = Binding(
-                port=group.port,
+                port=group.port or 0,
                 interface=group.address,
                 name=group.name,
                 share=group.share,
+                path=group.path,
+                mode=group.mode,
                 options=group.options,
             )
             self.ports.append(stack.listen(group.build(), binding, group.pool))

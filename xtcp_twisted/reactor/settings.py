@@ -26,7 +26,8 @@ from twisted.internet.protocol import Factory
 from twisted.python import reflect
 
 from xtcp_twisted.config import EngineConfig, GroupOptions, PressureThresholds
-from xtcp_twisted.errors import ConfigurationError
+from xtcp_twisted.engine.unix_path import checked
+from xtcp_twisted.errors import ConfigurationError, LocalError
 from xtcp_twisted.reactor.interfaces import IGroupProtocol
 
 
@@ -64,6 +65,13 @@ _BOOLEAN = _check("true or false", lambda v: isinstance(v, bool))
 _NAME = _check("a name without spaces", lambda v: bool(re.fullmatch(r"\S+", v)))
 _TEXT = _check("a text", lambda v: isinstance(v, str) and v != "")
 _OPTIONAL_TEXT = _check("a text", lambda v: v is None or (isinstance(v, str) and v != ""))
+
+
+def _isSocketPath(value: Any) -> bool:
+    try:
+        return value is None or bool(checked(value))
+    except LocalError:
+        return False
 
 
 @attrs.frozen(kw_only=True)
@@ -123,12 +131,30 @@ class PoolSettings:
 
 @attrs.frozen(kw_only=True)
 class GroupSettings:
-    """``[[group]]``: a port and who serves it (P03)."""
+    """``[[group]]``: a port, or the path of a Unix socket, and who serves it (P03)."""
 
     #: What snapshots, the console and errors call it.
     name: str = attrs.field(validator=_NAME)
-    #: Where it listens.
-    port: int = attrs.field(validator=_integer(1, 65_535))
+    #: Where it listens; either this or `path`.
+    port: int | None = attrs.field(
+        default=None,
+        validator=_check(
+            "an integer from 1 to 65,535",
+            lambda v: v is None or (isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 65_535),
+        ),
+    )
+    #: The path of a Unix socket, for clients on this machine (P31); its `peer` is their own path, mostly "".
+    path: str | None = attrs.field(
+        default=None, validator=_check("the path of a socket, of at most 107 bytes", _isSocketPath)
+    )
+    #: Permissions of that file: who may write to it may connect.
+    mode: int = attrs.field(
+        default=0o600,
+        validator=_check(
+            "permissions such as 0o660",
+            lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 0o777,
+        ),
+    )
     #: The pool's name; the first pool without it.
     pool: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
     #: One of the engine's addresses; "" is all of them, "0.0.0.0" all of IPv4, "::" all of IPv6.
@@ -154,6 +180,10 @@ class GroupSettings:
     def __attrs_post_init__(self) -> None:
         if (self.factory is None) == (self.protocol is None):
             raise ConfigurationError("give either factory or protocol, the dotted name of who serves it")
+        if (self.port is None) == (self.path is None):
+            raise ConfigurationError("give either port or path, where it listens")
+        if self.path is not None and (self.address or self.share):
+            raise ConfigurationError("path: address and share are for ports; leave them out")
 
     def load(self) -> Callable[..., Any]:
         """Import the factory or protocol and see that it takes the arguments.
@@ -329,6 +359,8 @@ class Settings:
             if not any(address in network for network in self._networks()):
                 yield f"address: {group.address} is not the engine's; give an address of engine.addresses"
         for other in self.group[:i]:
+            if group.path is not None and other.path is not None and _samePath(group.path, other.path):
+                yield f"path: {group.path} is taken by the group {other.name!r}; give another path"
             if _collide(group, other):
                 yield (
                     f"port: {group.port} is taken by the group {other.name!r}; give another port or"
@@ -342,12 +374,16 @@ class Settings:
 
 def _collide(one: GroupSettings, other: GroupSettings) -> bool:
     """Whether both want the same port of the same address and one of them will not share it."""
-    if one.port != other.port or (one.share and other.share):
+    if one.port is None or one.port != other.port or (one.share and other.share):
         return False
     if "" in (one.address, other.address):
         # All addresses: only a group of one address may have the port beside it.
         return one.address in _WILD and other.address in _WILD
     return ipaddress.ip_address(one.address) == ipaddress.ip_address(other.address)
+
+
+def _samePath(one: str, other: str) -> bool:
+    return checked(one) == checked(other)
 
 
 def _twice(key: str, names: list[str]) -> Iterator[str]:

@@ -33,6 +33,7 @@ from xtcp_twisted.reactor.interfaces import IGroupProtocol
 from xtcp_twisted.reactor.port import Binding, ListeningGroup, XTCPPort
 from xtcp_twisted.reactor.reader import XTCPReader
 from xtcp_twisted.reactor.served import Stage
+from xtcp_twisted.reactor.unix import UnixPort
 
 #: How often `shutdown` looks whether all connections are gone, seconds.
 _LOOK_S = 0.02
@@ -113,7 +114,7 @@ class XTCPStack:
         return self._pools[name]
 
     def listen(self, factory: Any, binding: Binding, pool: str | None = None) -> ListeningGroup:
-        """Serve a port.
+        """Serve a port, or the path of a Unix socket.
 
         :param factory: an `IGroupProtocol`, or an ordinary `IProtocolFactory`.
         :param pool: the pool's name; None for the first.
@@ -124,7 +125,8 @@ class XTCPStack:
         if IGroupProtocol.providedBy(factory):
             port = GroupPort(self._stage, self.pool(pool), binding, factory)
         else:
-            port = XTCPPort(self._stage, self.pool(pool), binding, factory)
+            kind = XTCPPort if binding.path is None else UnixPort
+            port = kind(self._stage, self.pool(pool), binding, factory)
         port.startListening()
         return port
 
@@ -178,8 +180,13 @@ class XTCPStack:
         return done.addCallback(lambda _: self.stop())
 
     def _look(self, end: float) -> None:
-        if self.stopped or self.reactor.seconds() >= end or not self.engine.snapshot().connections:
+        if self.stopped or self.reactor.seconds() >= end or not self._connections():
             self._looking.stop()
+
+    def _connections(self) -> int:
+        """How many connections there are, closing ones included."""
+        snapshot = self.engine.snapshot()
+        return snapshot.connections + snapshot.unix_connections
 
     def stop(self) -> None:
         """End at once: connections are told `ConnectionLost`; may be called twice."""

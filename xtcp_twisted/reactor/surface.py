@@ -13,7 +13,7 @@ from twisted.internet import interfaces
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from xtcp_twisted.config import GroupOptions
-from xtcp_twisted.engine import Group
+from xtcp_twisted.engine.surface import ConnectionGroup
 from xtcp_twisted.reactor.addresses import toTwisted, unpack
 from xtcp_twisted.reactor.backlog import Backlog
 from xtcp_twisted.reactor.handle import Handle
@@ -40,7 +40,7 @@ SESSION_SHIFT: Final = 16
 class Owner(Protocol):
     """What a transport needs of the port that accepted it."""
 
-    group: Group
+    group: ConnectionGroup
 
     def later(self, f: Callable[..., None], *args: Any) -> None: ...
 
@@ -87,7 +87,7 @@ class TransportSurface:
         return () if self._out is None else self._out.chunks
 
     @property
-    def group(self) -> Group:
+    def group(self) -> ConnectionGroup:
         """The engine's group of this connection."""
         return self.server.group
 
