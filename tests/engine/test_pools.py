@@ -251,3 +251,30 @@ def test_counters_are_kept_per_group(net: Net) -> None:
     assert by_port[7].connections == by_port[8].connections == 1
     assert dict(by_port[7].counters) != dict(by_port[8].counters)
     net.take_events(EventKind.DATA)
+
+
+@pytest.mark.feature("P02")
+def test_a_pool_ends_what_a_group_that_is_closing_has_left(make_net: MakeNet) -> None:
+    """A large group is ended in slices; its pool does not wait for them, nor leaves them without a buffer."""
+    net = make_net(max_connections=70_000)
+    others = net.group(7)
+    for i in range(65_536):
+        others.connect((f"198.51.{i >> 8}.{1 + (i & 127)}", 80))
+    net.engine.flush(net.now)
+    net.link.take()  # nobody answers
+    pool = net.engine.create_pool(65_536)
+    group = net.group(8, pool=pool, accept_credits=1)
+    client = net.client(group).established()
+    assert client.cd & 0xFFFF_FFFF >= 65_536
+    client.send(b"held")
+    net.turn()
+    assert group.recv(100) == (client.cd, b"held")
+    group.close(abort=True)
+    pool.close()
+    net.flush()
+    client.expect("RA")
+    fresh = net.engine.create_pool(65_536)
+    net.turn()
+    shown = {pool.name: pool.receive_buffer.used for pool in net.engine.snapshot().pools}
+    assert shown == {"test": 0, "": 0}
+    fresh.close()

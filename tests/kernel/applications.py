@@ -123,3 +123,12 @@ class Relay(Joined):
     def refused(self, reason: Failure) -> None:
         self.half.write(reason.type.__name__.encode())
         self.half.loseConnection()
+
+
+class Keeps(GroupProtocol):
+    """Says that it has seen a request, and never acknowledges one."""
+
+    autoAcknowledge = False
+
+    def messageReceived(self, cd: int, data: bytes) -> None:
+        self.group.send(cd, b"seen")

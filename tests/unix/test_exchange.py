@@ -8,12 +8,14 @@ import os
 import socket
 import struct
 import termios
+from collections.abc import Iterator
 
 import pytest
 
 from tests.unix.conftest import World, descriptors, got
 from xtcp_twisted.config import ALL
 from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.errors import LocalError, NotAcknowledgeable, StaleConnection, WriteClosed
 
 pytestmark = pytest.mark.feature("P31")
@@ -198,6 +200,26 @@ def test_the_end_of_the_stream_is_told_once_after_all_data(world: World) -> None
         group.send(cd, b"", 0)
 
 
+def begun(world: World, group: UnixGroup) -> tuple[socket.socket, int]:
+    """A client whose kernel lets it have little under way."""
+    client, cd = world.connected(group)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_608)
+    return client, cd
+
+
+def trickle(client: socket.socket, data: bytes) -> Iterator[int]:
+    """Send as its kernel lets it; yields how much that is so far."""
+    sent = 0
+    while True:
+        try:
+            sent += client.send(data[sent:])
+        except BlockingIOError:
+            pass
+        except OSError:
+            return
+        yield sent
+
+
 class TestNeed:
     """A request may be longer than what the kernel lets a client have under way."""
 
@@ -249,32 +271,53 @@ class TestNeed:
         assert world.net.receive_used == 0
 
     @pytest.mark.feature("P27")
-    def test_a_full_pool_makes_it_wait_not_fail(self, world: World) -> None:
-        small = world.net.engine.create_pool(65_536)
-        group = world.group(pool=small, weight=64)
-        made = [world.connected(group) for _ in range(3)]
-        request = bytes(range(250)) * 100
-        for client, cd in made:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_608)
-            client.send(request[:100])
+    def test_it_goes_on_when_others_have_made_room(self, world: World) -> None:
+        pool = world.net.engine.create_pool(65_536)
+        group = world.group(pool=pool, weight=64)
+        (first, one), (second, two) = begun(world, group), begun(world, group)
+        long, short = bytes(range(250)) * 230, bytes(range(250)) * 80
+        group.need(one, len(long))
+        group.need(two, len(short))
+        for sent in trickle(first, long):
             world.net.turn()
-            group.recv(1)
+            if sent == len(long):
+                break
+        assert group.recv(100_000) == (one, long)
+        sending = trickle(second, short)
+        for _ in range(50):
+            next(sending)
+            world.net.turn()
+        assert group.recv(100_000) is None
+        group.send(one, b"", ackd=ALL)
+        for _ in range(50):
+            world.net.turn()
+            next(sending)
+        assert group.recv(100_000) == (two, short)
+
+    @pytest.mark.feature("P27")
+    def test_a_pool_full_of_beginnings_gives_one_up(self, world: World) -> None:
+        """Else none of them could ever be completed."""
+        pool = world.net.engine.create_pool(65_536)
+        group = world.group(pool=pool, weight=64)
+        request = bytes(range(250)) * 200
+        made = [begun(world, group) for _ in range(3)]
+        sending = [trickle(client, request) for client, _ in made]
+        for _, cd in made:
             group.need(cd, len(request))
-        sent = [100] * 3
-        served = []
-        for _ in range(200):
-            for i, (client, _) in enumerate(made):
-                try:
-                    sent[i] += client.send(request[sent[i] :])
-                except BlockingIOError:
-                    pass
-            world.net.turn()
+        served, down = [], []
+        for _ in range(400):
+            for client in sending:
+                next(client, None)
+            world.net.advance(0.1)
+            down += [(cd, why) for _, _, cd, why in world.net.take_events(EventKind.DOWN)]
             for cd, data in group.recv_batch(10):
                 assert data == request
                 served.append(cd)
                 group.send(cd, b"", ackd=ALL)
-        assert sorted(served) == sorted(cd for _, cd in made)
-        assert small.groups()[0].readable == 0
+        assert len(served) == 1
+        assert [why for _, why in down] == [errno.ENOBUFS, errno.ENOBUFS]
+        assert sorted(served + [cd for cd, _ in down]) == sorted(cd for _, cd in made)
+        assert pool.groups()[0].readable == world.net.receive_used == 0
 
     @pytest.mark.parametrize("n", [-1, "7", 1 << 30])
     def test_nonsense(self, world: World, n: int) -> None:
@@ -307,6 +350,27 @@ class TestSending:
         assert found == (answer * (taken // len(answer) + 1))[:taken]
         assert world.net.transmit_used == 0
         assert (EventKind.WRITABLE, group.fileno(), first, 0) in world.net.take_events()
+
+    @pytest.mark.feature("P27")
+    def test_a_full_buffer_is_cleared_of_those_who_take_nothing(self, world: World) -> None:
+        """After 10 s of discarding, long before the user timeout: then others may send again."""
+        group = world.group()
+        lazy = [world.connected(group)[1] for _ in range(250)]
+        for cd in lazy:
+            while group.send(cd, bytes(200_000)):
+                world.net.flush()
+        assert world.net.engine.snapshot().transmit_buffer.pressure.state == "discarding"
+        eager, honest = world.connected(group)
+        world.net.advance(9.9)
+        assert world.net.take_events(EventKind.DOWN) == []
+        world.net.advance(0.2)
+        down = [cd for _, _, cd, _ in world.net.take_events(EventKind.DOWN)]
+        assert down
+        assert set(down) < set(lazy)
+        assert world.net.engine.snapshot().transmit_buffer.pressure.state != "discarding"
+        assert group.send(honest, bytes(1_000)) == 1_000
+        world.net.flush()
+        assert got(eager) == bytes(1_000)
 
     @pytest.mark.feature("P21")
     def test_a_client_that_takes_nothing_for_long_is_down(self, world: World) -> None:

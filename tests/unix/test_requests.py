@@ -262,3 +262,17 @@ class TestConnect:
     def test_nonsense(self, world: World, remote: tuple[str, int]) -> None:
         with pytest.raises(LocalError):
             world.group().connect(remote)
+
+
+def test_a_turn_is_due_for_what_came_before_the_kernel_was_asked(world: World) -> None:
+    """A program that goes by `poll_at` alone hears of a client that has sent and gone."""
+    group = world.group()
+    client = world.client(group)
+    client.send(b"hello")
+    client.close()
+    world.net.turn()
+    assert world.net.engine.poll_at() == world.net.now
+    world.net.turn()
+    assert world.net.kinds() == [EventKind.ESTABLISHED, EventKind.DATA, EventKind.EOF]
+    assert world.net.engine.poll_at() is None
+    assert group.recv(100) is not None

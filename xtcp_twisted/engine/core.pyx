@@ -130,6 +130,11 @@ cdef class Engine:
                 self.state.waiting.watch(self._unix.fileno())
         return self._unix
 
+    def _end_unix(self):
+        """End the Unix-socket connections of groups that are closed."""
+        if self._unix is not None:
+            self._unix.sweep_all()
+
     def _note_work(self):
         self.state.note_work()
 

@@ -14,6 +14,8 @@ cdef class Pool:
     cdef readonly bint closed
     cdef list members
 
+    cdef int _end_closing(self) except -1
 
-# Closes a group and ends all of its connections now, however many they are.
+
+# Closes a group and ends all of its connections now, or for Unix sockets in `Pool.close`, however many they are.
 cdef int close_whole(object group, bint abort) except -1

@@ -11,6 +11,7 @@ from xtcp_twisted.config import ACK_POLICIES, KEEPALIVE_IDLE_S, PRIORITIES
 from xtcp_twisted.engine.demux cimport is_own
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.listening cimport free_port, listening_start
+from xtcp_twisted.engine.members cimport group_sweep
 from xtcp_twisted.engine.state cimport pressure_configure
 from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.errors import AddressNotAvailable, LocalError, NotSupported, PoolClosed, PoolExhausted
@@ -30,6 +31,7 @@ from xtcp_twisted.tcp.groups cimport (
     GROUP_SACK,
     GROUP_SCALING,
     GROUP_SILENT,
+    GROUP_SWEEP,
     GROUP_TIMESTAMPS,
     GROUP_V4,
     GROUP_V6,
@@ -222,6 +224,7 @@ cdef class Pool:
         self.state.check_open()
         for group in list(self.members):
             close_whole(group, False)
+        self._end_closing()
         # A finished connection holds no received byte, so the buffer is empty now.
         arena_return(&self.state.stack.arena, p.chunks.rows, <size_t>p.chunks.capacity * sizeof(chunk_t))
         p.chunks.capacity = p.chunks.used = p.chunks.fresh = 0
@@ -232,13 +235,21 @@ cdef class Pool:
         self.state.reap()
         self.state.note_work()
 
+    cdef int _end_closing(self) except -1:
+        """Groups that were closed a moment ago may have connections that are still to be ended."""
+        for row in self.state.closing:
+            if self.state.stack.groups[<uint32_t>row].pool_row == self.row:
+                if self.state.stack.groups[<uint32_t>row].flags & GROUP_SWEEP:
+                    group_sweep(&self.state.stack, row, 0xFFFFFFFF)
+        self.engine._end_unix()
+        return 0
+
 
 cdef int close_whole(object group, bint abort) except -1:
     if isinstance(group, Group):
         (<Group>group)._close(abort, True)
     else:
         group.close(abort)
-        group.unix.sweep_all()
     return 0
 
 

@@ -76,6 +76,7 @@ class UnixConnection:
         "fin_sent",
         "group",
         "heard",
+        "hungry_at",
         "id",
         "kept",
         "name",
@@ -111,6 +112,8 @@ class UnixConnection:
         self.created = self.heard = domain.now
         #: When the client last took something, since when there is something for it.
         self.progress: float | None = None
+        #: Since when there was no room for more of an incomplete request.
+        self.hungry_at: float | None = None
         self.own_timeout_s: float | None = None
         self.accepted = self.detached = self.ended = self.paused = False
         self.eof = self.eof_taken = self.fin_queued = self.fin_sent = False
@@ -296,19 +299,27 @@ class UnixConnection:
 
     def keep(self) -> None:
         """Take what belongs to an incomplete request out of the kernel, so that the rest can come."""
-        missing = min(self.need, self.arrived - self.acked) - len(self.kept)
+        missing = self.arrived - self.acked - len(self.kept)
         if missing <= 0 or self.need <= self.arrived - self.acked:
-            self.domain.hungry.pop(self, None)
+            self._fed()
             return
         data = self._receive(min(missing, self.kept.room()))
         self._peek_at = max(self._peek_at - len(data), 0)
         before = self.kept.held
         self.kept.append(data)
         self.group.held += self.kept.held - before
-        if len(data) < missing:
-            self.domain.hungry[self] = None
-        else:
-            self.domain.hungry.pop(self, None)
+        if len(data) == missing:
+            self._fed()
+            return
+        # The buffer is full: it is tried again when others have made room.
+        self.domain.hungry[self] = None
+        if data or self.hungry_at is None:
+            self.hungry_at = self.domain.now
+            self.domain.time(self)
+
+    def _fed(self) -> None:
+        self.domain.hungry.pop(self, None)
+        self.hungry_at = None
 
     # --- sending ------------------------------------------------------------------
 
@@ -383,6 +394,14 @@ class UnixConnection:
             self.wants_room = on
             self.domain.watch(self, WATCHED | (select.EPOLLOUT if on else 0), again=True)
 
+    def is_starving(self, limit_s: float) -> bool:
+        """Whether there was no room for its request for so long, nor is there now."""
+        if self.hungry_at is None or not self.domain.is_due(self.hungry_at + limit_s):
+            return False
+        self.keep()
+        self.update_ready()
+        return self.hungry_at is not None
+
     def deadline(self) -> float | None:
         """When the client has taken nothing for too long; None: never."""
         if self.progress is None or self.ended:
@@ -444,7 +463,7 @@ class UnixConnection:
         self._socket.close()
         self.out.clear()
         self._drop_kept(len(self.kept))
-        self.progress = None
+        self.progress = self.hungry_at = None
 
     @property
     def has_end(self) -> bool:

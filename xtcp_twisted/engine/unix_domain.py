@@ -37,7 +37,8 @@ ROOMS_AT_ONCE: Final = 256
 SWEPT_AT_ONCE: Final = 1_024
 #: How long after a lack of descriptors requests are tried again, seconds.
 RETRY_S: Final = 0.1
-#: While the transmit buffer discards, a client that has taken nothing for so long is given up, seconds.
+#: While the transmit buffer discards, a client that has taken nothing for so long is given up; so is an
+#: incomplete request for whose rest the pool's buffer has had no room for so long; seconds.
 STALL_S: Final = 10.0
 #: The engine counts whole microseconds: what is nearer than that is due.
 MOMENT_S: Final = 1e-6
@@ -161,15 +162,16 @@ class UnixDomain:
     # --- time -----------------------------------------------------------------------
 
     def time(self, connection: UnixConnection) -> None:
-        """See after the connection when its deadline has come, or when it may have been stalled too long."""
+        """See after the connection when its deadline has come, or when it may have waited too long."""
         deadline = connection.deadline()
-        if deadline is None:
+        times = [] if deadline is None else [min(deadline, self.now + STALL_S)]
+        if connection.hungry_at is not None:
+            times.append(connection.hungry_at + STALL_S)
+        if not times:
             connection.timed = None
-            return
-        when = min(deadline, self.now + STALL_S)
-        if connection.timed is None or when < connection.timed:
-            connection.timed = when
-            heapq.heappush(self._timers, (when, connection.id))
+        elif connection.timed is None or min(times) < connection.timed:
+            connection.timed = min(times)
+            heapq.heappush(self._timers, (connection.timed, connection.id))
 
     def time_request(self, request: UnixConnection) -> None:
         """Refuse it when it has waited for too long."""
@@ -192,16 +194,18 @@ class UnixDomain:
         deadline = connection.deadline()
         stalled = connection.progress is not None and self.is_due(connection.progress + STALL_S)
         if deadline is not None and (self.is_due(deadline) or (stalled and discarding(self.state))):
-            self._give_up(connection)
+            self._give_up(connection, errno.ETIMEDOUT)
+        elif connection.is_starving(STALL_S):
+            self._give_up(connection, errno.ENOBUFS)
         else:
             self.time(connection)
 
-    def _give_up(self, connection: UnixConnection) -> None:
-        """The client has taken nothing for too long."""
+    def _give_up(self, connection: UnixConnection, why: int) -> None:
+        """The client has taken nothing for too long, or the engine nothing of its request."""
         if connection.detached:
             self.drop(connection)
         else:
-            connection.end(EventKind.DOWN, errno.ETIMEDOUT)
+            connection.end(EventKind.DOWN, why)
 
     def is_due(self, when: float) -> bool:
         """Whether a time has come."""
