@@ -117,7 +117,8 @@ def _pool(pool: PoolSnapshot, what: str) -> Notice:
 
 
 def _group(group: GroupSnapshot, what: str) -> Notice:
-    detail = f"port {group.port} of {group.address or 'all addresses'}"
+    place = f"port {group.port} of {group.address or 'all addresses'}"
+    detail = place if group.port else f"Unix socket {group.address}"
     return Notice("info", "group", f"group/{group.row}", f"Group {group.name} was {what}", detail)
 
 

@@ -93,8 +93,8 @@ class Group:
     gd: int | None
     name: str
     pool: int  #: row of its pool
-    address: str | None
-    port: int
+    address: str | None  #: of a Unix socket its path
+    port: int  #: 0 for a Unix socket
     priority: str
     ack_policy: str
     connections: int

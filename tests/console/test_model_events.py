@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -45,6 +48,16 @@ def test_pools_and_groups_that_are_opened_and_closed(watched: Watched) -> None:
     assert [event.text for event in closed] == ["Pool im-eu was closed", "Group chat-eu was closed"]
     assert [event.id for event in watched.events()] == [1, 2, 3, 4, 5]
     assert [event.t for event in closed] == [watched.tick.t] * 2
+
+
+@pytest.mark.feature("P31")
+def test_a_group_of_a_unix_socket_is_told_by_its_path(watched: Watched, tmp_path: Path) -> None:
+    pool = watched.net.engine.create_pool(1 * MiB, name="im-eu")
+    pool.open_group(0, domain=socket.AF_UNIX, path=f"\0{tmp_path.name}-{os.getpid()}", name="local")
+    watched.seconds(1)
+    event = watched.events()[-1]
+    assert event.text == "Group local was opened"
+    assert event.detail == f"Unix socket \0{tmp_path.name}-{os.getpid()}"
 
 
 def test_a_row_that_is_used_anew_was_closed_and_opened(watched: Watched) -> None:

@@ -221,6 +221,13 @@ def test_static_facts(plain: Document) -> None:
     assert cells.startswith("chat :7 main defer normal 1,000 2 3 120")
 
 
+@pytest.mark.feature("P31")
+def test_a_unix_socket_has_a_path_and_no_port(show: Render) -> None:
+    local = replace(views.group(), address="/run/im.sock", port=0)
+    (pending,) = show(with_tick(groups={"0": local})).bound("text:groups.0.pending:integer")
+    assert " ".join(pending.parents[-2].text.split()).startswith("chat /run/im.sock main")
+
+
 def test_the_unknown_is_a_dash_or_left_out(show: Render) -> None:
     tick = views.tick()
     view = with_tick(

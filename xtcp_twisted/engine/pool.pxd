@@ -17,5 +17,5 @@ cdef class Pool:
     cdef int _end_closing(self) except -1
 
 
-# Closes a group and ends all of its connections now, or for Unix sockets in `Pool.close`, however many they are.
+# Closes a group and ends all of its connections now; those of a Unix socket end with `Pool.close`.
 cdef int close_whole(object group, bint abort) except -1
