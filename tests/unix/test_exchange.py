@@ -352,9 +352,10 @@ class TestSending:
         assert (EventKind.WRITABLE, group.fileno(), first, 0) in world.net.take_events()
 
     @pytest.mark.feature("P27")
-    def test_a_full_buffer_is_cleared_of_those_who_take_nothing(self, world: World) -> None:
+    @pytest.mark.parametrize("timeout_s", [100, 0])
+    def test_a_full_buffer_is_cleared_of_those_who_take_nothing(self, world: World, timeout_s: int) -> None:
         """After 10 s of discarding, long before the user timeout: then others may send again."""
-        group = world.group()
+        group = world.group(user_timeout_s=timeout_s)
         lazy = [world.connected(group)[1] for _ in range(250)]
         for cd in lazy:
             while group.send(cd, bytes(200_000)):

@@ -276,3 +276,37 @@ def test_a_turn_is_due_for_what_came_before_the_kernel_was_asked(world: World) -
     assert world.net.kinds() == [EventKind.ESTABLISHED, EventKind.DATA, EventKind.EOF]
     assert world.net.engine.poll_at() is None
     assert group.recv(100) is not None
+
+
+@pytest.mark.feature("P04")
+@pytest.mark.parametrize("first", [True, False])
+def test_the_engine_is_readable_when_it_has_something_to_do(world: World, first: bool) -> None:
+    """Bytes that wait for an acknowledgement are not that, though the kernel would call them readable."""
+    engine = world.net.engine
+    if first:
+        assert not readable(engine.fileno())
+    group = world.group()
+    world.net.turn()
+    assert not readable(engine.fileno())
+    client = world.client(group)
+    assert readable(engine.fileno())
+    world.net.turn()
+    world.net.turn()
+    ((_, _, cd, _),) = world.net.take_events()
+    assert not readable(engine.fileno())
+    client.send(b"hello")
+    assert readable(engine.fileno())
+    world.net.turn()
+    assert readable(group.fileno())
+    assert not readable(engine.fileno())
+    assert group.recv(100) == (cd, b"hello")
+    world.net.turn()
+    assert not readable(engine.fileno())
+    group.send(cd, b"answer", ackd=5)
+    assert readable(engine.fileno())
+    world.net.turn()
+    got(client)
+    # That the client has read is nothing to wake up for.
+    assert not readable(engine.fileno())
+    client.close()
+    assert readable(engine.fileno())

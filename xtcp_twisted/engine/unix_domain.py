@@ -164,7 +164,10 @@ class UnixDomain:
     def time(self, connection: UnixConnection) -> None:
         """See after the connection when its deadline has come, or when it may have waited too long."""
         deadline = connection.deadline()
-        times = [] if deadline is None else [min(deadline, self.now + STALL_S)]
+        # Its timeout may change, and the buffer may begin to discard: so it is looked at now and then.
+        times = [] if connection.progress is None else [self.now + STALL_S]
+        if deadline is not None:
+            times.append(deadline)
         if connection.hungry_at is not None:
             times.append(connection.hungry_at + STALL_S)
         if not times:
@@ -193,7 +196,8 @@ class UnixDomain:
             return
         deadline = connection.deadline()
         stalled = connection.progress is not None and self.is_due(connection.progress + STALL_S)
-        if deadline is not None and (self.is_due(deadline) or (stalled and discarding(self.state))):
+        late = deadline is not None and self.is_due(deadline)
+        if late or (stalled and discarding(self.state)):
             self._give_up(connection, errno.ETIMEDOUT)
         elif connection.is_starving(STALL_S):
             self._give_up(connection, errno.ENOBUFS)

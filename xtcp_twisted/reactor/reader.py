@@ -215,7 +215,7 @@ class XTCPReader:
                 touched[gd].append((kind, cd, detail))
             else:
                 touched[gd] = [(kind, cd, detail)]
-        if len(events) == EVENTS_PER_TURN:
+        if len(events) >= EVENTS_PER_TURN:
             self.later(_nothing)
         return touched
 
