@@ -28,4 +28,5 @@ def assert_no_leaks(net: Net) -> None:
     assert snapshot.time_wait == 0, f"{snapshot.time_wait} TIME-WAIT entries outlive 2 MSL"
     assert snapshot.active == 0, f"{snapshot.active} active blocks are still leased"
     assert snapshot.transmit_buffer.used == 0, f"{snapshot.transmit_buffer.used} bytes left to send"
+    assert snapshot.unix_connections == 0, f"{snapshot.unix_connections} outlive their Unix sockets"
     assert not snapshot.pools, "a closed pool is still listed"

@@ -97,6 +97,7 @@ def test_requests_that_wait_are_bounded(world: World) -> None:
     world.net.turn()
     world.net.turn()
     assert len(group.pending()) == group.waiting == 64
+    assert [group.pending(n) for n in (-1, 0, 3, 100)] == [group.pending()[:n] for n in (0, 0, 3, 64)]
     accepted = 0
     while group.pending():
         group.accept()
@@ -310,3 +311,18 @@ def test_the_engine_is_readable_when_it_has_something_to_do(world: World, first:
     assert not readable(engine.fileno())
     client.close()
     assert readable(engine.fileno())
+
+
+@pytest.mark.feature("P04")
+def test_the_descriptor_can_be_asked_for_attention(world: World) -> None:
+    """By whoever has something to show that is neither data nor a request."""
+    group = world.group()
+    assert (group.attention, group.notified, readable(group.fileno())) == (False, False, False)
+    group.attention = True
+    assert (group.attention, group.notified, readable(group.fileno())) == (True, True, True)
+    client, _ = world.connected(group)
+    world.asked(client, b"hello")
+    group.attention = False
+    assert readable(group.fileno())
+    group.recv(100)
+    assert (group.attention, group.notified, readable(group.fileno())) == (False, False, False)

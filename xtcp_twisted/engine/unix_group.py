@@ -21,6 +21,7 @@ import errno
 import os
 import select
 import socket
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from xtcp_twisted.config import UNLIMITED, GroupOptions
@@ -118,10 +119,12 @@ class UnixGroup(UnixCalls):
     @property
     def attention(self) -> bool:
         """Whether the descriptor is readable for something that neither `recv` nor `accept` would give."""
+        self.check_open()
         return self._attention
 
     @attention.setter
     def attention(self, on: bool) -> None:
+        self.check_open()
         self._attention = on
         self.signal()
 
@@ -215,10 +218,18 @@ class UnixGroup(UnixCalls):
         target.counters["Accepted"] += 1
         connection.begin()
 
-    def pending(self) -> list[tuple[int, tuple[str, int]]]:
-        """Requests that wait for a decision: [(pending_id, (path, 0))]; see also `credentials`."""
+    def pending(self, limit: int | None = None) -> list[tuple[int, tuple[str, int]]]:
+        """Requests that wait for a decision, the oldest first: [(pending_id, (path, 0))].
+
+        `credentials` tells who asks.
+
+        :param limit: no more than so many; None is all of them.
+        """
         self.check_open()
-        return [(pending_id, (request.name, 0)) for pending_id, request in self.requests.items()]
+        most = len(self.requests) if limit is None else max(limit, 0)
+        return [
+            (pending_id, (self.requests[pending_id].name, 0)) for pending_id in islice(self.requests, most)
+        ]
 
     def _request(self, pending_id: object) -> UnixConnection:
         self.check_open()
