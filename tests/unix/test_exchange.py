@@ -15,6 +15,7 @@ import pytest
 from tests.unix.conftest import World, descriptors, got
 from xtcp_twisted.config import ALL
 from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.engine.unix_calls import BATCH_BYTES, MOST_AT_ONCE
 from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.errors import LocalError, NotAcknowledgeable, StaleConnection, WriteClosed
 
@@ -141,6 +142,22 @@ def test_recv_batch_offers_each_connection_once(world: World) -> None:
     assert first + rest == [(cd, b"ab") for _, cd in made]
     assert group.recv_batch(100) == []
     assert group.recv_batch(-1) == []
+
+
+def test_a_batch_is_bounded_in_bytes(world: World) -> None:
+    """Its connections' bytes lie in the kernel, so no buffer bounds them; the others have their turn next."""
+    group = world.group()
+    made = [world.connected(group) for _ in range(80)]
+    sent = {}
+    for client, cd in made:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 212_992)
+        sent[cd] = client.send(bytes(200_000))
+    world.net.turn()
+    assert sum(sent.values()) > BATCH_BYTES
+    first = group.recv_batch(100)
+    assert 0 < sum(len(data) for _, data in first) < BATCH_BYTES + MOST_AT_ONCE
+    rest = group.recv_batch(100)
+    assert {cd: len(data) for cd, data in first + rest} == sent
 
 
 def test_done_acknowledges_what_a_batch_delivered(world: World) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Bytes of one connection in one `recv_batch`.
 MOST_AT_ONCE: Final = 262_144
+#: Bytes of one `recv_batch` after which no further connection is begun.
+BATCH_BYTES: Final = 8_388_608
 _LONGEST_S: Final = 1_000_000
 _WORD: Final = 0xFFFF_FFFF
 
@@ -103,16 +105,21 @@ class UnixCalls:
         return None
 
     def recv_batch(self, limit: int) -> list[tuple[int, bytes]]:
-        """Take up to `limit` readable connections, each once and at most 262,144 bytes of it."""
+        """Take up to `limit` readable connections, each once and at most 262,144 bytes of it.
+
+        Fewer, when they have much: what lies in the kernel is bounded by no buffer of ours.
+        """
         self.check_open()
         found = []
+        size = 0
         for _ in range(min(len(self.ready), limit)):
-            if not self.ready:
+            if not self.ready or size >= BATCH_BYTES:
                 break
             connection = next(iter(self.ready))
             data = connection.take(MOST_AT_ONCE)
             if data is not None:
                 found.append((connection.id, data))
+                size += len(data)
         if found:
             self.unix.work()
         return found

@@ -459,6 +459,8 @@ class UnixConnection:
 
         What the client has sent and nobody acknowledged makes it a reset for the client.
         """
+        if self.accepted and self.fileno() >= 0:
+            self.group.counters["Ended"] += 1
         self.domain.forget_socket(self)
         self._socket.close()
         self.out.clear()

@@ -31,7 +31,7 @@ from xtcp_twisted.engine.unix_calls import UnixCalls
 from xtcp_twisted.engine.unix_connection import WATCHED, UnixConnection, name_of
 from xtcp_twisted.engine.unix_domain import MOMENT_S, RETRY_S
 from xtcp_twisted.engine.unix_path import SocketFile, checked, exhausted
-from xtcp_twisted.errors import LocalError, NothingPending, StalePending
+from xtcp_twisted.errors import LocalError, NothingPending, PoolExhausted, StalePending
 
 if TYPE_CHECKING:
     from xtcp_twisted.engine.pool import Pool
@@ -204,19 +204,20 @@ class UnixGroup(UnixCalls):
         connection.report(EventKind.PENDING)
         self.signal()
 
-    def _admit(self, connection: UnixConnection, target: UnixGroup) -> None:
-        """Make a connection of a request."""
+    def _admit(self, connection: UnixConnection, target: UnixGroup) -> bool:
+        """Make a connection of a request; False: the kernel has no memory to watch it."""
         self.requests.pop(connection.id, None)
         self.signal()
         connection.join(target)
         try:
             self.unix.watch(connection, WATCHED)
         except OSError:
-            self.unix.drop(connection)  # the kernel has no memory for it
-            return
+            self.unix.drop(connection)
+            return False
         target.members[connection.id] = connection
         target.counters["Accepted"] += 1
         connection.begin()
+        return True
 
     def pending(self, limit: int | None = None) -> list[tuple[int, tuple[str, int]]]:
         """Requests that wait for a decision, the oldest first: [(pending_id, (path, 0))].
@@ -249,13 +250,17 @@ class UnixGroup(UnixCalls):
         :param into: the Unix-socket group that the connection joins; None is this one.
         :returns: the id of the connection; its ESTABLISHED follows.
         :raises NothingPending, StalePending: there is no such request.
+        :raises PoolExhausted: the kernel cannot watch another descriptor; the request is refused.
         """
         request = self._request(pending_id)
         target = self if into is None else into
         if not isinstance(target, UnixGroup) or target.unix is not self.unix:
             raise LocalError("into: give a Unix-socket group of the same engine")
         target.check_open()
-        self._admit(request, target)
+        if not self._admit(request, target):
+            raise PoolExhausted(
+                "the kernel watches no further descriptor: close some, or raise fs.epoll.max_user_watches"
+            )
         self.unix.work()
         return request.id
 
