@@ -22,7 +22,9 @@ import os
 import select
 import socket
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
 
 from xtcp_twisted.config import UNLIMITED, GroupOptions
 from xtcp_twisted.engine.kinds import EventKind
@@ -31,7 +33,7 @@ from xtcp_twisted.engine.unix_calls import UnixCalls
 from xtcp_twisted.engine.unix_connection import WATCHED, UnixConnection, name_of
 from xtcp_twisted.engine.unix_domain import MOMENT_S, RETRY_S
 from xtcp_twisted.engine.unix_path import SocketFile, checked, exhausted
-from xtcp_twisted.errors import LocalError, NothingPending, PoolExhausted, StalePending
+from xtcp_twisted.errors import ConfigurationError, LocalError, NothingPending, PoolExhausted, StalePending
 
 if TYPE_CHECKING:
     from xtcp_twisted.engine.pool import Pool
@@ -365,8 +367,30 @@ class UnixGroup(UnixCalls):
 
     # --- the group itself -----------------------------------------------------------
 
+    def set_options(self, **changes: Any) -> None:
+        """Change options of the group, for the connections that it has, too (P05).
+
+        Weight, priority, acceptance rate and acknowledgement policy hold from now on; a user timeout within
+        10 s; `accept_credits` takes the place of the credits that are left.  The rest is about TCP and means
+        nothing here.
+
+        :raises ConfigurationError: there is no such option, or it does not take this value; nothing changes.
+        """
+        self.check_open()
+        try:
+            self.options = attrs.evolve(self.options, **changes)
+        except TypeError:
+            known = [field.name for field in attrs.fields(GroupOptions)]
+            wrong = ", ".join(repr(name) for name in changes if name not in known)
+            raise ConfigurationError(f"{wrong}: no such option; there are: {', '.join(known)}") from None
+        if "accept_credits" in changes:
+            self.credit(0)
+            self.credit(self.options.accept_credits)
+        self.unix.work()
+
     def set_dscp(self, dscp: int) -> None:
-        """Nothing: no packets leave."""
+        """Nothing but keep it: no packets leave."""
+        self.set_options(dscp=dscp)
 
     def snapshot(self, pressure: str) -> GroupSnapshot:
         """The group as statistics and the console see it; `pressure` is that of its pool."""
