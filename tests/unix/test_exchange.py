@@ -547,6 +547,25 @@ class TestStrangeClients:
         group.send(cd, b"", ackd=ALL)
         assert unacknowledged(client) == 0
 
+    def test_bytes_that_somebody_else_has_read(self, world: World) -> None:
+        """A process that was forked has the same socket: what it took is missing, and nothing else goes wrong."""
+        group = world.group()
+        client, cd = world.connected(group)
+        world.asked(client, b"0123456789")
+        with socket.socket(fileno=os.dup(group.members[cd].fileno())) as twin:
+            assert twin.recv(4) == b"0123"
+        assert group.recv(100) == (cd, b"456789")
+        assert group.recv(100) is None
+        group.send(cd, b"", ackd=ALL)
+        world.asked(client, b"more")
+        assert group.recv(100) == (cd, b"more")
+        with socket.socket(fileno=os.dup(group.members[cd].fileno())) as twin:
+            assert twin.recv(4) == b"more"
+        world.asked(client, b"again")
+        assert group.recv(100) == (cd, b"again")
+        group.send(cd, b"", ackd=ALL)
+        assert unacknowledged(client) == 0
+
     def test_single_bytes(self, world: World) -> None:
         group = world.group()
         client, cd = world.connected(group)

@@ -248,8 +248,8 @@ class UnixConnection:
         while len(found) < size:
             piece = self._receive(size - len(found), socket.MSG_PEEK)
             if not piece:
-                # Less than was counted, which no kernel should say: this is all there is.
-                self.arrived = self.read = self.acked + len(self.kept) + self._peek_at
+                # Less than was counted: somebody else reads this socket, too.
+                self.arrived = self.acked + len(self.kept) + self._peek_at
                 break
             self._peek_at += len(piece)
             found = found + piece if found else piece
