@@ -548,7 +548,7 @@ class TestStrangeClients:
         assert unacknowledged(client) == 0
 
     def test_bytes_that_somebody_else_has_read(self, world: World) -> None:
-        """A process that was forked has the same socket: what it took is missing, and nothing else goes wrong."""
+        """A process that was forked has the same socket: what it took is missing, and nothing else is."""
         group = world.group()
         client, cd = world.connected(group)
         world.asked(client, b"0123456789")
