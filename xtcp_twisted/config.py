@@ -129,6 +129,9 @@ COOKIE_SLOT_S: Final = 64
 #: The segment sizes that a SYN cookie can hold: what common paths announce, rounded down.
 COOKIE_MSS: Final = (216, 536, 1_220, 1_360, 1_400, 1_440, 1_460, 8_940)
 
+#: RFC 7413 section 5.1: cookies have to expire; half a day to a day suits clients that come back daily.
+FAST_OPEN_KEY_S: Final = 43_200.0
+
 # --- Keepalive, RFC 9293 section 3.8.4 ----------------------------------------
 
 #: RFC 9293 MUST-24, -25: off by default, and the interval no less than two hours: for a connection that
@@ -226,6 +229,12 @@ class EngineConfig:
     #: memory (RFC 4987 section 3.6): `auto` does so while the half-open table is over 3/4 full, `always` for
     #: each request, `off` never.  A client without timestamps has no window scale and no SACK then.
     syn_cookies: str = attrs.field(default="auto", validator=one_of(*SYN_COOKIES))
+    #: How long one key makes the cookies of TCP Fast Open; those of the one before are taken as long again
+    #: (RFC 7413 section 5.1).  0: until `Engine.rotate_fast_open_key` is called, as where several servers
+    #: behind one address have to share their keys.
+    fast_open_key_s: float = attrs.field(
+        default=FAST_OPEN_KEY_S, validator=seconds(1, 10_000_000, zero="for a key that stays")
+    )
     #: RFC 9293's 2 MSL.
     time_wait_s: float = attrs.field(default=TIME_WAIT_S, validator=seconds(0.001, 600))
     #: RST segments per second in answer to segments of no connection (RFC 9293 3.10.7.1).
@@ -275,6 +284,11 @@ class GroupOptions:
     #: requests; but a SYN cookie is not sent again, so where the server is the first to speak, a client whose
     #: acknowledgement is lost waits for ever.
     syn_cookies: bool = attrs.field(default=True, validator=FLAG)
+    #: TCP Fast Open (RFC 7413): how many requests may be pending between a SYN that brings a cookie and its
+    #: data and the end of the handshake, which the answer does not wait for; more than that are opened in
+    #: the ordinary way.  0 turns it off.  A request can reach the application twice (section 6.1), on two
+    #: connections, so this is for requests that may be repeated.
+    fast_open: int = attrs.field(default=0, validator=integer(1, 65_535, zero="for no Fast Open"))
     #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-25).
     keepalive_s: float = attrs.field(default=0.0, validator=seconds(1, 1_000_000, zero="for no keepalive"))
     #: Time between keepalive probes.

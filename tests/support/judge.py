@@ -8,7 +8,7 @@ relative: 0 is the SYN, 1 the first byte of data.
 
 from __future__ import annotations
 
-from .packets import SACK_OK, TIMESTAMPS, WSCALE, Segment
+from .packets import EXPERIMENT, FAST_OPEN, SACK_OK, TIMESTAMPS, WSCALE, Segment
 
 MIN_SEND_MSS = 216
 DEFAULT_MSS = {4: 536, 6: 1220}
@@ -40,6 +40,8 @@ class Judge:
         self.peer_asked: list[bool] = []
         self.engine_asked: list[bool] = []
         self.confirmed = False
+        # The peer's first SYN has brought a cookie of Fast Open.
+        self.fast = False
         # What the engine has done.
         self.irs: int | None = None
         self.opening: Segment | None = None
@@ -64,6 +66,7 @@ class Judge:
             return
         if "S" in segment.flags and "R" not in segment.flags:
             self.offered = frozenset(segment.options)
+            self.fast = self.fast or bool(segment.cookie)
             if segment.mss is not None:
                 self.peer_mss = segment.mss
             self.peer_scale = min(segment.wscale or 0, 14)
@@ -147,11 +150,26 @@ class Judge:
             assert kind not in segment.options or kind in self.offered, (
                 f"option {kind} in the SYN-ACK was not offered (RFC 7323 2.2, 3.2; RFC 2018 2)"
             )
+        self._cookie(segment)
         first = self.opening
         assert segment.mss == first.mss, "the MSS of a retransmitted SYN changed"
         if segment.flags == first.flags:
             assert segment.wscale == first.wscale, "the options of a retransmitted SYN changed"
         assert (segment.wscale or 0) <= 14, f"window scale {segment.wscale} (RFC 7323 2.3)"
+
+    def _cookie(self, segment: Segment) -> None:
+        """RFC 7413 section 4.1.1: an even number of bytes from 4 to 16, in the option that was asked by."""
+        assert not {FAST_OPEN, EXPERIMENT} <= set(segment.options), "Fast Open twice"
+        if segment.cookie is None:
+            assert EXPERIMENT not in segment.options, "an experiment that is not Fast Open"
+            return
+        if "A" not in segment.flags:
+            assert len(segment.cookie) in (0, *range(4, 17, 2)), f"a cookie of {len(segment.cookie)} bytes"
+            return
+        for kind in (FAST_OPEN, EXPERIMENT):
+            assert kind not in segment.options or kind in self.offered, f"option {kind} was not offered"
+        assert len(segment.cookie) in range(4, 17, 2), f"a cookie of {len(segment.cookie)} bytes"
+        assert len(self.engine_asked) == 1, "a SYN-ACK that is sent again has the option (section 4.2.2)"
 
     def _active_opening(self, segment: Segment) -> tuple[int, int]:
         """The engine's SYN of an active open: it acknowledges nothing, its ACK field is 0 (RFC 9293 3.1)."""
@@ -183,7 +201,8 @@ class Judge:
             assert (TIMESTAMPS in segment.options) == self.timestamps, (
                 "timestamps stand on all segments or on none (RFC 7323 3.2)"
             )
-            assert not set(segment.options) & {2, WSCALE, SACK_OK}, "a SYN's option on another segment"
+            syns = {2, WSCALE, SACK_OK, FAST_OPEN, EXPERIMENT}
+            assert not set(segment.options) & syns, "a SYN's option on another segment"
         if segment.tsval is None or segment.tsecr is None:
             return
         if self.last_tsval is not None and segment.time - self.last_tsval_time < HALF_TURN:
@@ -228,7 +247,7 @@ class Judge:
         self._blocks(segment)
         if not data:
             return
-        assert self.confirmed, "data before the handshake is complete"
+        assert self.confirmed or self.fast, "data before the handshake is complete"
         header = 20 if self.version == 4 else 40
         room = max(MIN_SEND_MSS, self.peer_mss) - (len(segment.raw) - header - 20 - len(data))
         assert len(data) <= room, f"{len(data)} bytes of data, the peer's MSS leaves {room}"

@@ -19,6 +19,9 @@ from scapy.utils import checksum as internet_checksum
 #: Option kinds (IANA) that the engine may send, with their lengths (RFC 9293, 7323, 2018).
 OPTION_LENGTHS: Final = {2: 4, 3: 3, 4: 2, 8: 10}
 MSS, WSCALE, SACK_OK, SACK, TIMESTAMPS = 2, 3, 4, 5, 8
+#: TCP Fast Open (RFC 7413), and the option of the time before it, with how its value begins (RFC 6994).
+FAST_OPEN, EXPERIMENT = 34, 254
+EXPERIMENT_ID: Final = b"\xf9\x89"
 
 in6_checksum: Any = _in6_chksum
 
@@ -71,6 +74,13 @@ class Segment:
     def asks_ecn(self) -> bool:
         """Whether a SYN asks for ECN, or a SYN-ACK agrees to it (RFC 3168 section 6.1.1)."""
         return self.flags & {"E", "C"} == ({"E"} if "A" in self.flags else {"E", "C"})
+
+    @property
+    def cookie(self) -> bytes | None:
+        """What the Fast Open option holds, of either kind: b"" asks for a cookie; None: there is none."""
+        if self.options.get(EXPERIMENT, b"")[:2] == EXPERIMENT_ID:
+            return self.options[EXPERIMENT][2:]
+        return self.options.get(FAST_OPEN)
 
     @property
     def sack(self) -> list[tuple[int, int]]:
@@ -189,7 +199,8 @@ def read_options(area: bytes, *, strange: bool = False) -> dict[int, bytes]:
         assert at + 1 < len(area), f"option {kind} has no length: {area.hex()}"
         length = area[at + 1]
         assert 2 <= length <= len(area) - at, f"option {kind} of length {length}: {area.hex()}"
-        assert strange or kind in OPTION_LENGTHS or kind == SACK, f"the engine sent option kind {kind}"
+        known = kind in OPTION_LENGTHS or kind in (SACK, FAST_OPEN, EXPERIMENT)
+        assert strange or known, f"the engine sent option kind {kind}"
         assert OPTION_LENGTHS.get(kind, length) == length, f"option {kind} of length {length}"
         assert kind not in found, f"option {kind} twice: {area.hex()}"
         found[kind] = area[at + 2 : at + length]

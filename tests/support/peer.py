@@ -25,7 +25,7 @@ from xtcp_twisted.engine.kinds import EventKind
 
 from .judge import Judge
 from .ladder import describe, flags_text
-from .packets import Options, Segment, build, read_options
+from .packets import EXPERIMENT, EXPERIMENT_ID, FAST_OPEN, Options, Segment, build, read_options
 
 if TYPE_CHECKING:
     from xtcp_twisted.engine import Group
@@ -177,10 +177,15 @@ class Client:
         timestamps: bool | str = "own",
         options: Options | None = None,
         raw_options: bytes = b"",
+        cookie: bytes | None = None,
+        kind: int = FAST_OPEN,
         flags: str = "S",
         **fields: Any,
     ) -> None:
-        """Open; the options are those the peer was made with unless given here."""
+        """Open; the options are those the peer was made with unless given here.
+
+        `cookie` adds the option of Fast Open, of this `kind`; b"" asks for one.
+        """
         mss = self.mss if mss == "own" else mss
         wscale = self.wscale if wscale == "own" else wscale
         timestamps = self.offers_timestamps if timestamps == "own" else timestamps
@@ -190,6 +195,8 @@ class Client:
                 options += [("SAckOK", b""), ("Timestamp", (self.tsval, 0))]
             if wscale is not None:
                 options += [("NOP", None), ("WScale", wscale)]
+            if cookie is not None:
+                options.append((kind, (EXPERIMENT_ID if kind == EXPERIMENT else b"") + cookie))
         self.send(flags=flags, seq=0, options=options, raw_options=raw_options, **fields)
 
     def ack(self, ack: int | None = None, **fields: Any) -> None:

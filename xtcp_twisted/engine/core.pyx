@@ -7,7 +7,7 @@ contains raises.
 """
 
 from libc.math cimport ceil
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from xtcp_twisted.config import EngineConfig, PressureThresholds
 from xtcp_twisted.engine.census cimport Census
@@ -26,6 +26,7 @@ from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.tcp.close cimport conn_free
 from xtcp_twisted.tcp.connection cimport conn_load, conn_reported, conn_settle, conn_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_POOLS, group_row_t
+from xtcp_twisted.tcp.fastcookies cimport fast_key_rotate, fast_key_set
 from xtcp_twisted.tcp.flags cimport HALF_REPORTED
 from xtcp_twisted.tcp.layout cimport XTCP_DEBUG, active_at, active_t, half_open_at, half_open_t
 from xtcp_twisted.engine.invariants cimport check_invariants
@@ -217,6 +218,25 @@ cdef class Engine:
             if self.state.stack.groups[<uint32_t>row].flags & GROUP_SWEEP:
                 group_sweep(&self.state.stack, row, SWEEP_ROWS)
         return 0
+
+    def rotate_fast_open_key(self, key=None):
+        """Give the cookies of Fast Open a new key; those of the one before are still taken (RFC 7413 5.1).
+
+        For servers behind one address, which have to take each other's cookies: give all of them
+        the same keys in the same order, and `fast_open_key_s=0`.
+
+        :param key: 16 bytes; None makes one.  The present key once more changes nothing.
+        :raises LocalError: the key is something else.
+        """
+        cdef bytes secret
+        self.state.check_open()
+        if key is None:
+            fast_key_rotate(&self.state.stack)
+            return
+        if not isinstance(key, bytes) or len(key) != 16:
+            raise LocalError("key: it is not allowed; give 16 random bytes, or None")
+        secret = key
+        fast_key_set(&self.state.stack, <const uint8_t *>secret)
 
     # --- what happened -------------------------------------------------------
 

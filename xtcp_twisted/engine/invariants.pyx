@@ -18,6 +18,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_ECE,
     RECORD_ECN,
     RECORD_ENDED,
+    RECORD_FAST_OPEN,
     RECORD_PROMISED,
     RECORD_SACK,
 )
@@ -53,7 +54,9 @@ cdef int _check_opening(const conn_t *c) except -1:
     cdef int state = c.r.state
     if state == SYN_SENT or state == SYN_RECEIVED:
         assert unacknowledged, "a connecting connection has an active block with its SYN"
-        assert c.r.snd_una == c.r.snd_nxt, "nothing leaves before the connection is established"
+        assert c.r.snd_una == c.r.snd_nxt or c.r.flags & RECORD_FAST_OPEN, (
+            "nothing leaves before the connection is established"
+        )
     else:
         assert not unacknowledged or state == FIN_WAIT_1, "our SYN is acknowledged"
     if unacknowledged:

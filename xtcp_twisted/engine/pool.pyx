@@ -271,6 +271,7 @@ cdef int _fill_row(group_row_t *g, options) except -1:
     g.connect_timeout_ms = int(options.connect_timeout_s * 1000)
     g.credits = options.accept_credits
     g.rate = options.accept_rate
+    g.fast_open_limit = options.fast_open
     g.tokens = 1
     if options.refuse == "silent":
         g.flags |= GROUP_SILENT

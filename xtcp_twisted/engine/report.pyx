@@ -170,7 +170,7 @@ cdef uint64_t _connection_bytes(const stack_t *s) noexcept:
     cdef uint64_t total = (<uint64_t>s.index.used + s.local_index.used) * sizeof(slot_t)
     cdef uint32_t i
     total += _slab_bytes(&s.records) + _slab_bytes(&s.actives) + _slab_bytes(&s.half_opens)
-    total += _slab_bytes(&s.recoveries)
+    total += _slab_bytes(&s.recoveries) + _slab_bytes(&s.fast_opens.texts)
     total += s.time_wait_count * sizeof(time_wait_t)
     total += _slab_bytes(&s.locals) + _slab_bytes(&s.extents) + _slab_bytes(&s.payloads)
     for i in range(s.pool_count):

@@ -21,6 +21,8 @@ from xtcp_twisted.tcp.bucket cimport bucket_fill
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t, group_return
 from xtcp_twisted.tcp.counters cimport C_LINK_DROPS, C_LINK_REFUSED
 from xtcp_twisted.tcp.disorder cimport recovery_t
+from xtcp_twisted.tcp.fastcookies cimport fast_key_rotate
+from xtcp_twisted.tcp.fastopens cimport SYN_TEXTS, syn_text_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.icmp cimport icmp_output
 from xtcp_twisted.tcp.layout cimport (
@@ -103,6 +105,7 @@ cdef class State:
         s.limits.syn_cookies = SYN_COOKIES.index(config.syn_cookies)
         s.limits.time_wait_ms = int(config.time_wait_s * 1000)
         s.limits.first_port, s.limits.last_port = config.ephemeral_ports
+        s.fast_opens.lifetime_us = int(config.fast_open_key_s * 1e6)
         bucket_fill(&s.resets, config.resets_per_second, 0)
         bucket_fill(&s.icmp_answers, config.icmp_per_second, 0)
         bucket_fill(&s.replays, config.replays_per_second, 0)
@@ -110,6 +113,8 @@ cdef class State:
     def _set_keys(self, entropy):
         self._fill(&self.stack.keys, sizeof(self.stack.keys), entropy)
         self._fill(self.stack.port_counters, sizeof(self.stack.port_counters), entropy)
+        fast_key_rotate(&self.stack)
+        fast_key_rotate(&self.stack)
 
     cdef int _fill(self, void *place, size_t size, entropy) except -1:
         """Puts random bytes there."""
@@ -176,6 +181,7 @@ cdef class State:
         if not s.started:
             s.started = True
             s.now_us = us
+            s.fast_opens.rotate_at_us = us + s.fast_opens.lifetime_us
             s.resets.at_us = us
             s.icmp_answers.at_us = us
             s.replays.at_us = us
@@ -349,6 +355,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     s.tray = <uint8_t *>arena_take(arena, TRAY_BYTES)
     s.paths.rows = <path_t *>arena_take(arena, PATHS * sizeof(path_t))
     s.paths.narrowed = <narrowed_t *>arena_take(arena, NARROWED * sizeof(narrowed_t))
+    _open_table(arena, &s.fast_opens.texts, sizeof(syn_text_t), SYN_TEXTS, 0)
     list_clear(&s.output)
     list_clear(&s.reports)
     for i in range(11):

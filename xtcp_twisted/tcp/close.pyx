@@ -30,6 +30,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_DETACHED,
     RECORD_ENDED,
     RECORD_EOF_TAKEN,
+    RECORD_FAST_OPEN,
     RECORD_FIN_QUEUED,
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
@@ -61,6 +62,9 @@ cdef void _leave_index(conn_t *c) noexcept nogil:
     if not c.r.flags & RECORD_ENDED:
         index_remove(&c.s.index, c.r.tag, c.slot)
         local_drop(c.s, c.r.local_row)
+        if c.r.flags & RECORD_FAST_OPEN:
+            c.r.flags &= ~<uint32_t>RECORD_FAST_OPEN
+            c.g.fast_open_pending -= 1
 
 
 cdef bint _opening(const conn_t *c) noexcept nogil:
@@ -125,8 +129,11 @@ cdef void conn_shutdown(conn_t *c) noexcept nogil:
         conn_free(c)
         return
     c.r.flags |= RECORD_FIN_QUEUED
-    # In SYN-RECEIVED with data queued, the FIN waits with it until the connection is established.
-    if c.r.state == ESTABLISHED or (c.r.state == SYN_RECEIVED and c.r.snd_lbb == c.r.snd_una):
+    # In SYN-RECEIVED with data queued, the FIN waits with it until the connection is established; a fast
+    # open sends both at once.
+    if c.r.state == ESTABLISHED or c.r.state == SYN_RECEIVED and (
+        c.r.snd_lbb == c.r.snd_una or c.r.flags & RECORD_FAST_OPEN
+    ):
         set_state(c.s, c.r, FIN_WAIT_1)
     elif c.r.state == CLOSE_WAIT:
         set_state(c.s, c.r, LAST_ACK)
@@ -184,9 +191,11 @@ cdef void conn_finish(conn_t *c) noexcept nogil:
     c.r.flags |= RECORD_DETACHED
     c.r.flags &= ~<uint32_t>RECORD_PAUSED
     c.a.flags &= ~ACTIVE_URGENT
-    c.a.flags |= ACTIVE_LINGER
     c.a.need = 0
-    c.a.linger_at = c.s.now_ms + LINGER_MS
+    if not c.r.flags & RECORD_FAST_OPEN:
+        # That lingers already: for no longer than its handshake may take.
+        c.a.flags |= ACTIVE_LINGER
+        c.a.linger_at = c.s.now_ms + LINGER_MS
     conn_update_ready(c)
     conn_shutdown(c)
     if c.a.wire_ack != c.r.rcv_nxt:

@@ -24,7 +24,13 @@ from libc.string cimport memcpy, memset
 from xtcp_twisted import config
 from xtcp_twisted.memory.index cimport index_insert
 from xtcp_twisted.memory.slab cimport NONE, slab_take
-from xtcp_twisted.tcp.acknowledge cimport ack_challenge, ack_distant_reset, ack_paced, first_window
+from xtcp_twisted.tcp.acknowledge cimport (
+    ack_challenge,
+    ack_distant_reset,
+    ack_number,
+    ack_paced,
+    first_window,
+)
 from xtcp_twisted.tcp.close cimport conn_fail
 from xtcp_twisted.tcp.congestion cimport (
     initial_window,
@@ -55,15 +61,22 @@ from xtcp_twisted.tcp.counters cimport (
     C_TCP_TIMEOUTS,
 )
 from xtcp_twisted.tcp.ecn cimport ecn_answered, ecn_fall_back
+from xtcp_twisted.tcp.fastcookies cimport fast_cookie
+from xtcp_twisted.tcp.fastopen cimport fast_open_refused
+from xtcp_twisted.tcp.fastopens cimport COOKIE_BYTES
 from xtcp_twisted.tcp.groups cimport G_IN_SEGMENTS, G_RESENDS, GROUP_ECN_ASKS, group_row_t
 from xtcp_twisted.tcp.input cimport segment_arrives, segment_text
 from xtcp_twisted.tcp.flags cimport (
+    ACTIVE_ACK_HELD,
+    ACTIVE_ACK_NOW,
+    ACTIVE_FAST_COOKIE,
     ACTIVE_LINGER,
     ACTIVE_SYN,
     ACTIVE_SYN_NOW,
     ACTIVE_TRANSMIT,
     RECORD_DETACHED,
     RECORD_ECN,
+    RECORD_FAST_OPEN,
     RECORD_FIN_QUEUED,
     RECORD_SACK,
     RECORD_SCALING,
@@ -71,6 +84,7 @@ from xtcp_twisted.tcp.flags cimport (
 )
 from xtcp_twisted.tcp.layout cimport earlier, half_open_t, local_at, record_at, record_t
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_begin
+from xtcp_twisted.tcp.recovery cimport recovery_timeout
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
 from xtcp_twisted.tcp.states cimport (
     CLOSED,
@@ -89,15 +103,26 @@ from xtcp_twisted.tcp.tuples cimport (
     tuple_tag,
 )
 from xtcp_twisted.wire.segment cimport (
-    ACK, CWR, ECE, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, RST, SYN
+    ACK,
+    CWR,
+    ECE,
+    HAS_FAST_OPEN,
+    HAS_MSS,
+    HAS_SACK_PERMITTED,
+    HAS_SCALE,
+    HAS_TIMESTAMPS,
+    RST,
+    SYN,
 )
-from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt
+from xtcp_twisted.wire.sequence cimport seq_gt, seq_lt
 
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 cdef uint32_t RTO_AFTER_LOST_SYN_MS = config.RTO_AFTER_LOST_SYN_MS
 
 cdef enum:
+    ECONNRESET = 104
     ECONNREFUSED = 111
+    LINGER_MS = 180_000        # as in close.pyx
 
 
 # --- the OPEN call ------------------------------------------------------------
@@ -162,6 +187,20 @@ cdef void _start_timers(conn_t *c) noexcept nogil:
     c.a.linger_at += c.s.now_ms
 
 
+cdef void _answer_text(conn_t *c, segment_t *fields) noexcept nogil:
+    """The SYN-ACK of a fast open (fastopen.pyx): what may be acknowledged of the SYN's data is."""
+    fields.ack = ack_number(c)
+    fields.window = <uint16_t>(c.r.rcv_adv - fields.ack)
+    if c.a.flags & ACTIVE_FAST_COOKIE:
+        c.a.flags &= ~ACTIVE_FAST_COOKIE
+        fields.has |= HAS_FAST_OPEN
+        fields.cookie_length = COOKIE_BYTES
+        fast_cookie(c.s, fields, fields.cookie)
+    c.a.wire_ack = fields.ack
+    c.a.held = 0
+    c.a.flags &= ~(ACTIVE_ACK_NOW | ACTIVE_ACK_HELD)
+
+
 cdef void connect_syn(conn_t *c, segment_t *fields) noexcept nogil:
     cdef record_t *r = c.r
     memset(fields, 0, sizeof(segment_t))
@@ -188,6 +227,8 @@ cdef void connect_syn(conn_t *c, segment_t *fields) noexcept nogil:
             fields.has |= HAS_TIMESTAMPS
         if r.flags & RECORD_SACK:
             fields.has |= HAS_SACK_PERMITTED
+    if r.flags & RECORD_FAST_OPEN:
+        _answer_text(c, fields)
     if fields.has & HAS_TIMESTAMPS:
         fields.ts_val = c.s.now_ms + r.ts_offset
         fields.ts_ecr = r.ts_recent
@@ -255,8 +296,23 @@ cdef void _measure(conn_t *c, const segment_t *seg) noexcept nogil:
     c.a.backoff = 0
 
 
+cdef void _accepted(conn_t *c, const segment_t *seg, bint again) noexcept nogil:
+    """A fast open is complete.  A client that had not got the SYN-ACK has dropped the answer behind it."""
+    c.r.flags &= ~<uint32_t>RECORD_FAST_OPEN
+    c.g.fast_open_pending -= 1
+    if c.r.state == SYN_RECEIVED:
+        set_state(c.s, c.r, ESTABLISHED)
+    if c.a.flags & ACTIVE_LINGER:
+        c.a.linger_at = c.s.now_ms + LINGER_MS
+    if again and seg.ack == c.r.snd_una and c.r.snd_una != c.r.snd_nxt:
+        recovery_timeout(c)
+    c.a.progress = c.s.now_ms
+    conn_queue_output(c)
+
+
 cdef void _established(conn_t *c, const segment_t *seg) noexcept nogil:
     """Our SYN is acknowledged."""
+    cdef bint again = c.r.resends != 0
     _measure(c, seg)
     if c.r.flags & RECORD_ECN:
         c.s.counters[C_ECN_AGREED] += 1
@@ -264,9 +320,12 @@ cdef void _established(conn_t *c, const segment_t *seg) noexcept nogil:
     if not c.r.flags & RECORD_DETACHED:
         c.a.flags &= ~ACTIVE_LINGER
     if c.r.snd_una != c.r.snd_nxt:
-        # The FIN of an application that closed in SYN-RECEIVED is in flight.
+        # The FIN of an application that closed in SYN-RECEIVED is in flight, or the answer of a fast open.
         c.a.flags |= ACTIVE_TRANSMIT
         c.a.transmit_at = c.s.now_ms + retransmission_timeout(c.r)
+    if c.r.flags & RECORD_FAST_OPEN:
+        _accepted(c, seg, again)
+        return
     if c.r.state != FIN_WAIT_1:
         set_state(c.s, c.r, ESTABLISHED)
         if c.r.flags & RECORD_FIN_QUEUED:
@@ -307,6 +366,21 @@ cdef void _syn_sent(conn_t *c, segment_t *seg) noexcept nogil:
     segment_text(c, seg)
 
 
+cdef void _repeated_syn(conn_t *c, const segment_t *seg) noexcept nogil:
+    """The SYN of a fast open once more: as if its entry was still half open."""
+    if seg.flags & ACK:
+        return
+    ecn_answered(c, seg)
+    if c.r.flags & RECORD_TIMESTAMPS and seg.has & HAS_TIMESTAMPS and not earlier(seg.ts_val, c.r.ts_recent):
+        c.r.ts_recent = seg.ts_val
+    if c.r.resends == 0:
+        # No round-trip time from a SYN-ACK that is sent again (Karn); its answer was probably lost, too.
+        c.r.resends = 1
+    c.s.counters[C_SYN_RETRANS] += 1
+    c.a.flags |= ACTIVE_SYN_NOW
+    conn_queue_output(c)
+
+
 cdef void _crossed_syn(conn_t *c, const segment_t *seg) noexcept nogil:
     """The peer's SYN once more: lines 5 and 6 of RFC 9293's Figure 8, the simultaneous open."""
     ecn_answered(c, seg)
@@ -333,13 +407,17 @@ cdef bint _paws(conn_t *c, const segment_t *seg) noexcept nogil:
 
 
 cdef bint _syn_received(conn_t *c, const segment_t *seg) noexcept nogil:
-    """RFC 9293 section 3.10.7.4 for a SYN-RECEIVED that came from SYN-SENT.
+    """RFC 9293 section 3.10.7.4 for a SYN-RECEIVED that came from SYN-SENT, or from LISTEN by a fast open.
 
     True: our SYN is acknowledged, and what else the segment brings is still to be taken.
     """
-    cdef bint inside = seq_ge(seg.seq, c.r.rcv_nxt) and seq_lt(seg.seq, c.r.rcv_adv)
-    if seg.flags & SYN and not seg.flags & RST and seg.seq == c.r.rcv_nxt - 1:
-        _crossed_syn(c, seg)
+    # SND.WL1 is the number of the peer's SYN.  Whose data was not acknowledged with it sends that again.
+    cdef bint inside = seq_gt(seg.seq, c.r.snd_wl1) and seq_lt(seg.seq, c.r.rcv_adv)
+    if seg.flags & SYN and not seg.flags & RST and seg.seq == c.r.snd_wl1:
+        if c.r.flags & RECORD_FAST_OPEN:
+            _repeated_syn(c, seg)
+        else:
+            _crossed_syn(c, seg)
         return False
     # First, the sequence number.
     if not inside:
@@ -348,10 +426,12 @@ cdef bint _syn_received(conn_t *c, const segment_t *seg) noexcept nogil:
         else:
             ack_distant_reset(c, seg.seq)
         return False
-    # Second, the RST bit: an active open is refused; RFC 5961 section 3.2 wants its number exact.
+    # Second, the RST bit: an active open is refused; RFC 5961 section 3.2 wants its number exact.  Who has
+    # never sent the SYN resets what our SYN-ACK acknowledges.
     if seg.flags & RST:
-        if seg.seq == c.r.rcv_nxt:
-            conn_fail(c, EVENT_RESET, ECONNREFUSED)
+        if seg.seq == c.r.rcv_nxt or seg.seq == c.a.wire_ack:
+            fast_open_refused(c)
+            conn_fail(c, EVENT_RESET, ECONNRESET if c.r.flags & RECORD_FAST_OPEN else ECONNREFUSED)
         else:
             ack_challenge(c)
         return False

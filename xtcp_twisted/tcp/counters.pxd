@@ -91,6 +91,11 @@ cdef enum:
     C_DSACK_OFO_SENT
     C_DSACK_RECV
     C_DELIVERED_CE             # segments acknowledged with ECE
+    C_FAST_OPEN_PASSIVE        # connections opened by the cookie of their SYN
+    C_FAST_OPEN_PASSIVE_FAIL   # SYNs whose cookie is not ours, or no longer
+    C_FAST_OPEN_OVERFLOW       # good ones for which too many were pending
+    C_FAST_OPEN_COOKIE_REQD    # SYNs that ask for a cookie
+    C_FAST_OPEN_ALT_KEY        # cookies of the key before this one
     # our own
     C_ECN_AGREED               # connections that came about with ECN
     C_ECN_FALLBACKS            # SYNs sent again without asking for it

@@ -32,6 +32,7 @@ cdef enum:
     RECORD_NARROWED = 131_072  # mss is less than agreed (pathmtu.pxd)
     RECORD_NAGLE = 262_144     # small segments wait for acknowledgements (nagle.pxd)
     RECORD_KEEPALIVE = 524_288  # probed while idle
+    RECORD_FAST_OPEN = 1_048_576  # opened by its SYN's cookie, its handshake is not complete (fastopen.pxd)
     RECORD_LAST_SHORT = 4_194_304  # the newest segment was not a full one
     RECORD_OWN_TIMEOUT = 8_388_608  # its row of user_timeouts counts, not its group's option
 
@@ -47,15 +48,17 @@ cdef enum:
     ACTIVE_LIMITED = 256       # the congestion window, nothing else, held the last output back
     ACTIVE_REORDER = 512       # transmit_at is the reordering timer's (RFC 8985 section 6.3)
     ACTIVE_TAIL = 1024         # transmit_at is the tail loss probe's (RFC 8985 section 7)
-    ACTIVE_SYN = 2048          # active open: our SYN is not acknowledged
+    ACTIVE_SYN = 2048          # active or fast open: our SYN is not acknowledged
     ACTIVE_SYN_NOW = 4096      # it leaves with the next flush
     ACTIVE_URGENT = 8192       # rcv_up holds: the application has not read so far; never with ACTIVE_LINGER
+    ACTIVE_FAST_COOKIE = 32_768  # our SYN-ACK brings a new cookie of Fast Open
 
     # half_open_t.flags
     HALF_REPORTED = 1
     HALF_ECN = 2               # ECN is agreed on
     HALF_CREDIT = 4            # it took one of a limited number of accept credits
     HALF_AGAIN = 8             # its SYN-ACK was sent again, so no round-trip time from it (Karn)
+    HALF_FAST_OPEN = 16        # `slot` is the row of its SYN's data (fastopens.pxd)
 
     # extent_t.flags
     EXTENT_RESENT = 1          # Karn: no round-trip time from it

@@ -74,6 +74,10 @@ cdef struct group_row_t:
     double tokens
     int64_t tokens_at_us
     int64_t cookies_until_us   # acknowledgements that return SYN cookies may come until then
+    uint32_t fast_open_limit   # requests that may be pending by Fast Open; 0: it is off
+    uint32_t fast_open_pending
+    uint32_t fast_open_resets[2]  # pending ones that were reset, in this slot of time and in the one before
+    uint32_t fast_open_slot
     int eventfd                # -1: not made yet
     uint32_t connections
     uint32_t held              # bytes of receive chunks

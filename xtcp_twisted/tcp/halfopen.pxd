@@ -16,7 +16,7 @@ cdef bint half_open_crowded(const stack_t *s) noexcept nogil
 # Makes room in a crowded table for one more entry of the group; False: there is none.
 cdef bint half_open_make_room(stack_t *s, uint32_t group_row) noexcept nogil
 # Sends the SYN-ACK of an accepted entry, again or for the first time.
-cdef void half_open_answer(stack_t *s, const half_open_t *h) noexcept nogil
+cdef void half_open_answer(stack_t *s, half_open_t *h) noexcept nogil
 # Accepts an entry; `slot`: a record promised to the application, or NONE.
 cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_t slot) noexcept nogil
 # Answers by RST (unless the group is silent, or `quiet`) and forgets the entry.

@@ -27,9 +27,11 @@ from xtcp_twisted.tcp.counters cimport (
     C_SYN_RETRANS,
 )
 from xtcp_twisted.tcp.credits cimport UNLIMITED, credit_give_back, credit_take, credit_wait_ms
+from xtcp_twisted.tcp.fastopen cimport fast_open_begin, fast_open_forget, fast_open_move, fast_open_offer
 from xtcp_twisted.tcp.groups cimport G_ACCEPTED, G_REFUSED, GROUP_OPEN, GROUP_SILENT, group_row_t
 from xtcp_twisted.tcp.flags cimport (
     HALF_CREDIT,
+    HALF_FAST_OPEN,
     HALF_REPORTED,
     RECORD_PROMISED,
     REFERENCE_HALF_OPEN,
@@ -40,7 +42,7 @@ from xtcp_twisted.tcp.passive cimport passive_identify, passive_record, passive_
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
 from xtcp_twisted.tcp.synoptions cimport syn_options_agree
 from xtcp_twisted.tcp.tuples cimport local_drop, local_hold, tuple_tag
-from xtcp_twisted.wire.segment cimport ACK, SYN
+from xtcp_twisted.wire.segment cimport ACK, HAS_FAST_OPEN, HAS_FAST_OPEN_EXPERIMENT, SYN
 
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
 
@@ -80,19 +82,47 @@ cdef void _dequeue(stack_t *s, uint32_t row) noexcept nogil:
     group_signal(g)
 
 
-cdef void half_open_answer(stack_t *s, const half_open_t *h) noexcept nogil:
+cdef void half_open_answer(stack_t *s, half_open_t *h) noexcept nogil:
     passive_syn_ack(s, h, local_at(s, h.local_row).address)
+    # RFC 7413 section 4.2.2: a SYN-ACK that is sent again is an ordinary one.
+    h.has &= <uint8_t>~(HAS_FAST_OPEN | HAS_FAST_OPEN_EXPERIMENT)
+
+
+cdef uint32_t _tag_of(const stack_t *s, const half_open_t *h) noexcept nogil:
+    cdef segment_t seg
+    memcpy(seg.remote, h.remote, 16)
+    memcpy(seg.local, local_at(s, h.local_row).address, 16)
+    seg.remote_port = h.remote_port
+    seg.local_port = h.local_port
+    return tuple_tag(s, &seg)
+
+
+cdef bint _open_fast(stack_t *s, uint32_t row, uint32_t slot) noexcept nogil:
+    """A request that came with its SYN: the record takes the entry's place before the handshake ends."""
+    cdef half_open_t *h = half_open_at(s, row)
+    cdef uint32_t tag = _tag_of(s, h)
+    if slot == NONE:
+        slot = passive_record(s, h, h.group_row)
+    if slot == NONE:
+        fast_open_forget(s, h)
+        return False
+    index_replace(&s.index, tag, _reference(row), slot)
+    fast_open_begin(s, h, slot, tag)
+    slab_return(&s.half_opens, row)
+    return True
 
 
 cdef void _start_answer(stack_t *s, uint32_t row, uint32_t slot) noexcept nogil:
     """From the list it is in (answered[0] stands for none) to the list of one try."""
     cdef half_open_t *h = half_open_at(s, row)
+    s.groups[h.group_row].counters[G_ACCEPTED] += 1
     list_remove(&s.answered[0], s.half_opens.rows + LINK_AT, 64, row)
+    if h.flags & HALF_FAST_OPEN and _open_fast(s, row, slot):
+        return
     h.tries = 1
     h.slot = slot
     h.due = s.now_ms + INITIAL_RTO_MS
     list_append(&s.answered[1], s.half_opens.rows + LINK_AT, 64, row)
-    s.groups[h.group_row].counters[G_ACCEPTED] += 1
     half_open_answer(s, h)
 
 
@@ -124,6 +154,7 @@ cdef void half_open_new(
     h.local_row = local
     h.iss = iss
     syn_options_agree(s, g, h, seg)
+    fast_open_offer(s, h, seg)
     h.due = s.now_ms + s.limits.accept_timeout_ms
     index_insert(&s.index, tag, _reference(row))
     if g.pending.count == 0 and _take_credit(s, g, h):
@@ -136,6 +167,7 @@ cdef void half_open_new(
 cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_t slot) noexcept nogil:
     cdef half_open_t *h = half_open_at(s, row)
     _dequeue(s, row)
+    fast_open_move(s, h, group_row)
     h.group_row = <uint16_t>group_row
     list_append(&s.answered[0], s.half_opens.rows + LINK_AT, 64, row)
     _start_answer(s, row, slot)
@@ -150,17 +182,13 @@ cdef void credits_spend(stack_t *s, uint32_t group_row) noexcept nogil:
 cdef void half_open_forget(stack_t *s, uint32_t row) noexcept nogil:
     """Frees an entry, and the record that was promised with it."""
     cdef half_open_t *h = half_open_at(s, row)
-    cdef segment_t seg
     cdef conn_t c
     _dequeue(s, row)
+    fast_open_forget(s, h)
     if h.flags & HALF_CREDIT:
         # Else a flood would spend what was meant for connections.
         credit_give_back(&s.groups[h.group_row])
-    memcpy(seg.remote, h.remote, 16)
-    memcpy(seg.local, local_at(s, h.local_row).address, 16)
-    seg.remote_port = h.remote_port
-    seg.local_port = h.local_port
-    index_remove(&s.index, tuple_tag(s, &seg), _reference(row))
+    index_remove(&s.index, _tag_of(s, h), _reference(row))
     local_drop(s, h.local_row)
     if h.slot != NONE:
         s.groups[h.group_row].references -= 1

@@ -46,6 +46,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_OUT_OF_WINDOW_ICMPS,
     C_SOFT_ERRORS,
 )
+from xtcp_twisted.tcp.fastopen cimport fast_open_refused
 from xtcp_twisted.tcp.flags cimport (
     ACTIVE_SYN,
     REFERENCE_HALF_OPEN,
@@ -272,10 +273,11 @@ cdef void _answer_echo(stack_t *s, const segment_t *ip, icmp_t *message) noexcep
 
 
 cdef void _of_our_syn(conn_t *c, const segment_t *quoted, const verdict_t *v) noexcept nogil:
-    """An active open: only the SYN is out, below SND.UNA (connect.pyx); a hard error ends it (SHLD-26)."""
+    """Of an open connection's SYN, which lies below SND.UNA (connect.pyx); a hard error ends it (SHLD-26)."""
     if quoted.seq != c.r.snd_una - 1:
         c.s.counters[C_OUT_OF_WINDOW_ICMPS] += 1
     elif v.what == GIVE_UP:
+        fast_open_refused(c)
         conn_fail(c, EVENT_DOWN, v.error)
     elif v.what == REPORT:
         c.s.counters[C_SOFT_ERRORS] += 1

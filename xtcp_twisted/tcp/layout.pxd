@@ -13,6 +13,7 @@ from xtcp_twisted.memory.links cimport link_t, list_t
 from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.memory.wheel cimport node_t, wheel_t
 from xtcp_twisted.tcp.bucket cimport bucket_t
+from xtcp_twisted.tcp.fastopens cimport fast_opens_t
 from xtcp_twisted.tcp.groups cimport group_row_t, pool_row_t
 from xtcp_twisted.tcp.paths cimport paths_t
 from xtcp_twisted.tcp.pressure cimport pressure_t
@@ -314,6 +315,7 @@ cdef struct keys_t:
     uint64_t ports[2]
     uint64_t cookie_base[2]
     uint64_t cookies[2]        # the keys of the time slots come from this one
+    uint64_t fast_open[2]      # the keys of Fast Open's cookies come from this one
 
 cdef struct limits_t:
     uint32_t mtu
@@ -380,6 +382,7 @@ cdef struct stack_t:
     uint32_t tray_used
     uint32_t tray_at           # the next to leave
     paths_t paths
+    fast_opens_t fast_opens
 
     uint32_t hand              # next row of the clock hand
     uint32_t hand_at           # ms: its next slice

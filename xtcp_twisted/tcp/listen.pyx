@@ -20,6 +20,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_SYN_RETRANS,
 )
 from xtcp_twisted.tcp.ecn cimport ecn_setup
+from xtcp_twisted.tcp.fastopen cimport fast_open_admits, fast_open_forget, fast_open_offer
 from xtcp_twisted.tcp.groups cimport MAX_GROUPS, group_row_t
 from xtcp_twisted.tcp.halfopen cimport (
     half_open_answer,
@@ -77,7 +78,7 @@ cdef void _request(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_
     cdef group_row_t *g = &s.groups[group_row]
     if not _admits(s, g):
         return
-    if cookie_due(s, g):
+    if cookie_due(s, g) and not fast_open_admits(s, g, seg):
         cookie_answer(s, group_row, seg)
     elif _has_room(s, group_row):
         half_open_new(s, group_row, seg, tag, initial_sequence(s, seg))
@@ -144,7 +145,9 @@ cdef void _repeated_syn(stack_t *s, uint32_t row, half_open_t *h, const segment_
     """The same request again: merged while it waits, answered again when it was accepted."""
     if seg.seq != h.irs:
         if h.tries == 0:
+            fast_open_forget(s, h)
             syn_options_agree(s, &s.groups[h.group_row], h, seg)
+            fast_open_offer(s, h, seg)
         else:
             _challenge(s, h, seg)
         return

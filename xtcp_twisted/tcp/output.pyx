@@ -55,6 +55,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_ECE,
     RECORD_ECN,
     RECORD_ENDED,
+    RECORD_FAST_OPEN,
     RECORD_FIN_QUEUED,
     RECORD_FIN_SENT,
     RECORD_TIMESTAMPS,
@@ -302,7 +303,7 @@ cdef void _account(conn_t *c, const plan_t *plan) noexcept nogil:
         c.r.flags |= RECORD_FIN_SENT
         if plan.length:
             extent_at(c.s, c.a.tx_tail).flags |= EXTENT_FIN
-    if c.r.snd_una == c.r.snd_nxt:
+    if c.r.snd_una == c.r.snd_nxt and not c.a.flags & ACTIVE_SYN:
         c.a.progress = c.s.now_ms
     if seq_gt(end, c.r.snd_nxt):
         c.r.snd_nxt = end
@@ -370,6 +371,13 @@ cdef void _emit_syn(conn_t *c, out_t *out) noexcept nogil:
     c.g.counters[G_OUT_SEGMENTS] += 1
 
 
+cdef bint _may_send(const conn_t *c) noexcept nogil:
+    """In a synchronized state; or in the SYN-RECEIVED of a fast open, until its SYN-ACK seems lost."""
+    if c.r.flags & RECORD_ENDED:
+        return False
+    return c.r.state >= ESTABLISHED or c.r.flags & RECORD_FAST_OPEN and c.r.resends == 0
+
+
 cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
     cdef plan_t plan
     cdef uint32_t before = c.r.snd_nxt
@@ -379,7 +387,7 @@ cdef bint output_connection(conn_t *c, out_t *out) noexcept nogil:
         _emit_syn(c, out)
     if c.r.snd_una == c.r.snd_nxt and c.r.snd_nxt != c.r.snd_lbb:
         control_restart(c)
-    while c.r.state >= ESTABLISHED and not c.r.flags & RECORD_ENDED:
+    while _may_send(c):
         if out_full(out):
             return False
         if not _plan(c, &plan):

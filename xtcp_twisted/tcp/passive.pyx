@@ -20,6 +20,8 @@ from xtcp_twisted.tcp.connection cimport (
     conn_report,
 )
 from xtcp_twisted.tcp.counters cimport C_ECN_AGREED, C_PASSIVE_OPENS
+from xtcp_twisted.tcp.fastcookies cimport fast_cookie
+from xtcp_twisted.tcp.fastopens cimport COOKIE_BYTES
 from xtcp_twisted.tcp.groups cimport group_row_t
 from xtcp_twisted.tcp.flags cimport (
     HALF_AGAIN,
@@ -42,7 +44,7 @@ from xtcp_twisted.tcp.states cimport ESTABLISHED, LISTEN, SYN_RECEIVED, set_stat
 from xtcp_twisted.tcp.synoptions cimport own_mss
 from xtcp_twisted.tcp.tuples cimport timestamp_offset
 from xtcp_twisted.wire.segment cimport (
-    ACK, ECE, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, SYN
+    ACK, ECE, HAS_FAST_OPEN, HAS_MSS, HAS_SACK_PERMITTED, HAS_SCALE, HAS_TIMESTAMPS, SYN
 )
 
 cdef enum:
@@ -83,6 +85,9 @@ cdef segment_t *passive_syn_ack(stack_t *s, const half_open_t *h, const uint8_t 
     if h.has & HAS_TIMESTAMPS:
         reply.ts_val = s.now_ms + timestamp_offset(s, reply)
         reply.ts_ecr = h.ts_recent
+    if h.has & HAS_FAST_OPEN:
+        reply.cookie_length = COOKIE_BYTES
+        fast_cookie(s, reply, reply.cookie)
     return reply
 
 
@@ -114,8 +119,8 @@ cdef uint32_t passive_record(stack_t *s, const half_open_t *h, uint32_t group_ro
     return slot
 
 
-cdef void _complete(record_t *r, const half_open_t *h, const segment_t *seg, uint32_t window) noexcept nogil:
-    """The sequence variables of a connection whose handshake this segment completes."""
+cdef void _agree(record_t *r, const half_open_t *h, uint32_t window) noexcept nogil:
+    """What the two SYNs have agreed on; `window` is what ours has shown."""
     r.rcv_adv = h.irs + 1 + window
     r.scales = <uint8_t>(WINDOW_SCALE << 4 | h.scale)
     r.flags &= RECORD_NARROWED | KEPT
@@ -129,10 +134,6 @@ cdef void _complete(record_t *r, const half_open_t *h, const segment_t *seg, uin
         r.ts_recent = h.ts_recent
     if h.flags & HALF_ECN:
         r.flags |= RECORD_ECN
-    r.snd_wnd = <uint32_t>seg.window << h.scale
-    r.max_snd_wnd = r.snd_wnd
-    r.snd_wl1 = seg.seq
-    r.snd_wl2 = seg.ack
     r.cwnd = initial_window(r)
     r.ssthresh = 0x3FFFFFFF
 
@@ -165,17 +166,33 @@ cdef void passive_establish(
     stack_t *s, uint32_t slot, const half_open_t *h, const segment_t *seg, uint32_t tag, conn_t *c
 ) noexcept nogil:
     cdef record_t *r = record_at(s, slot)
-    conn_load(c, s, slot)
-    s.state_counts[SYN_RECEIVED] += 1
-    c.g.connections += 1
-    _complete(r, h, seg, first_window(c.p.chunks.capacity, c.g.weight))
-    r.tag = tag
-    r.ts_offset = timestamp_offset(s, seg)
+    passive_begin(s, slot, h, seg, tag, <uint32_t>seg.window << h.scale, c)
     _measure(s, r, h, seg)
     set_state(s, r, ESTABLISHED)
-    s.counters[C_PASSIVE_OPENS] += 1
     if r.flags & RECORD_ECN:
         s.counters[C_ECN_AGREED] += 1
+
+
+cdef void passive_begin(
+    stack_t *s,
+    uint32_t slot,
+    const half_open_t *h,
+    const segment_t *seg,
+    uint32_t tag,
+    uint32_t window,
+    conn_t *c,
+) noexcept nogil:
+    cdef record_t *r = record_at(s, slot)
+    conn_load(c, s, slot)
+    s.state_counts[SYN_RECEIVED] += 1
+    s.counters[C_PASSIVE_OPENS] += 1
+    c.g.connections += 1
+    _agree(r, h, first_window(c.p.chunks.capacity, c.g.weight))
+    r.snd_wnd = r.max_snd_wnd = window
+    r.snd_wl1 = seg.seq
+    r.snd_wl2 = seg.ack
+    r.tag = tag
+    r.ts_offset = timestamp_offset(s, seg)
     conn_report(c, EVENT_ESTABLISHED)
     if r.flags & RECORD_SHORT:
         r.flags &= ~<uint32_t>RECORD_SHORT

@@ -40,6 +40,7 @@ from xtcp_twisted.tcp.counters cimport (
     C_SYNCOOKIES_SENT,
 )
 from xtcp_twisted.tcp.credits cimport credit_ready, credit_take
+from xtcp_twisted.tcp.fastopen cimport fast_open_grants
 from xtcp_twisted.tcp.groups cimport (
     G_ACCEPTED,
     GROUP_COOKIES,
@@ -198,6 +199,7 @@ cdef void cookie_answer(stack_t *s, uint32_t group_row, const segment_t *seg) no
     if not h.has & HAS_TIMESTAMPS:
         h.has = h.scale = h.flags = 0
     h.iss = _bake(s, seg, h.irs, _slot_now(s), _index_of(h.mss))
+    h.has |= fast_open_grants(s, g, seg)
     reply = passive_syn_ack(s, &h, seg.local)
     if reply == NULL:
         return

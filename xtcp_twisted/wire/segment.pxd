@@ -20,6 +20,12 @@ cdef enum:
     HAS_TIMESTAMPS = 4
     HAS_SACK_PERMITTED = 8
     HAS_SACK = 16
+    HAS_FAST_OPEN = 32         # a cookie of Fast Open, or the request for one (RFC 7413)
+    HAS_FAST_OPEN_EXPERIMENT = 64  # with it: in the option of the time before that (RFC 6994)
+
+cdef enum:
+    MOST_COOKIE = 16           # bytes (RFC 7413 section 4.1.1)
+    LEAST_COOKIE = 4
 
 cdef enum:
     # The ECN field, the two lowest bits of TOS and traffic class (RFC 3168 section 5).
@@ -67,6 +73,8 @@ cdef struct segment_t:
     uint8_t sacks              # blocks in `sack`, with HAS_SACK
     uint32_t sack[8]           # left and right edges; four blocks fit into 40 bytes of options
     uint16_t merged            # segments of the wire that it stands for; 1 but for a super-segment
+    uint8_t cookie_length      # with HAS_FAST_OPEN; 0: one is asked for
+    uint8_t cookie[16]
     uint32_t length            # payload bytes
     const uint8_t *payload
 

@@ -1,16 +1,22 @@
-"""TCP headers and options (RFC 9293 section 3.1, RFC 7323 sections 2 and 3, RFC 2018 sections 2 and 3)."""
+"""TCP headers and options (RFC 9293 section 3.1, RFC 7323 sections 2 and 3, RFC 2018 sections 2 and 3,
+RFC 7413 section 4.1.1)."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from xtcp_twisted.wire.bytes cimport get16, get32, put16, put32
 from xtcp_twisted.wire.checksum cimport checksum_add, checksum_fold
 from xtcp_twisted.wire.ip cimport PROTOCOL_TCP, ip_header_length, parse_ip, write_ip
 from xtcp_twisted.wire.segment cimport (
+    HAS_FAST_OPEN,
+    HAS_FAST_OPEN_EXPERIMENT,
     HAS_MSS,
     HAS_SACK,
     HAS_SACK_PERMITTED,
     HAS_SCALE,
     HAS_TIMESTAMPS,
+    LEAST_COOKIE,
+    MOST_COOKIE,
     PACKET_OK,
     PACKET_TCP_CHECKSUM,
     PACKET_TCP_HEADER,
@@ -26,6 +32,9 @@ cdef enum:
     OPTION_SACK_PERMITTED = 4
     OPTION_SACK = 5
     OPTION_TIMESTAMPS = 8
+    OPTION_FAST_OPEN = 34
+    OPTION_EXPERIMENT = 254
+    FAST_OPEN_EXPERIMENT = 0xF989  # which of the experiments that share kind 254 (RFC 6994)
     MAX_SCALE = 14
 
 
@@ -35,6 +44,15 @@ cdef uint64_t _pseudo_sum(const segment_t *fields, uint32_t tcp_length) noexcept
     cdef uint64_t total = PROTOCOL_TCP + tcp_length
     total = checksum_add(fields.remote + skip, 16 - skip, total)
     return checksum_add(fields.local + skip, 16 - skip, total)
+
+
+cdef void _parse_cookie(const uint8_t *cookie, int size, uint8_t has, segment_t *out) noexcept nogil:
+    """RFC 7413 section 4.1.1: nothing, or an even number of bytes from 4 to 16; anything else is ignored."""
+    if size and (size < LEAST_COOKIE or size > MOST_COOKIE or size & 1):
+        return
+    out.has = out.has & ~HAS_FAST_OPEN_EXPERIMENT | has
+    out.cookie_length = <uint8_t>size
+    memcpy(out.cookie, cookie, size)
 
 
 cdef void _parse_option(const uint8_t *option, segment_t *out) noexcept nogil:
@@ -58,6 +76,10 @@ cdef void _parse_option(const uint8_t *option, segment_t *out) noexcept nogil:
         for i in range(2 * out.sacks):
             out.sack[i] = get32(option + 2 + 4 * i)
         out.has |= HAS_SACK
+    elif kind == OPTION_FAST_OPEN:
+        _parse_cookie(option + 2, size - 2, HAS_FAST_OPEN, out)
+    elif kind == OPTION_EXPERIMENT and size >= 4 and get16(option + 2) == FAST_OPEN_EXPERIMENT:
+        _parse_cookie(option + 4, size - 4, HAS_FAST_OPEN | HAS_FAST_OPEN_EXPERIMENT, out)
 
 
 cdef void _parse_options(const uint8_t *option, int size, segment_t *out) noexcept nogil:
@@ -108,10 +130,17 @@ cdef int parse_packet(const uint8_t *data, uint32_t size, uint32_t vouched, segm
     return PACKET_OK
 
 
+cdef int _cookie_header(const segment_t *fields) noexcept nogil:
+    """Bytes of the option in front of the cookie."""
+    return 4 if fields.has & HAS_FAST_OPEN_EXPERIMENT else 2
+
+
 cdef int _options_length(const segment_t *fields) noexcept nogil:
     cdef int has = fields.has, size = 0
     if has & HAS_MSS:
         size += 4
+        if has & HAS_FAST_OPEN:
+            size += (_cookie_header(fields) + fields.cookie_length + 3) & ~3
     if has & HAS_SCALE:
         size += 4
     if has & HAS_TIMESTAMPS:
@@ -143,6 +172,20 @@ cdef uint8_t *_write_pair(uint8_t *option, const segment_t *fields) noexcept nog
     return option + 12
 
 
+cdef uint8_t *_write_cookie(uint8_t *option, const segment_t *fields) noexcept nogil:
+    cdef int header = _cookie_header(fields), _
+    for _ in range(-(header + fields.cookie_length) & 3):
+        option[0] = OPTION_NOP
+        option += 1
+    option[0] = OPTION_FAST_OPEN
+    if header == 4:
+        option[0] = OPTION_EXPERIMENT
+        put16(option + 2, FAST_OPEN_EXPERIMENT)
+    option[1] = <uint8_t>(header + fields.cookie_length)
+    memcpy(option + header, fields.cookie, fields.cookie_length)
+    return option + header + fields.cookie_length
+
+
 cdef void _write_options(uint8_t *option, const segment_t *fields) noexcept nogil:
     """Each option is led by NOPs to a multiple of four, so there is no padding (MUST-69)."""
     cdef int i
@@ -151,6 +194,8 @@ cdef void _write_options(uint8_t *option, const segment_t *fields) noexcept nogi
         option[1] = 4
         put16(option + 2, fields.mss)
         option += 4
+        if fields.has & HAS_FAST_OPEN:
+            option = _write_cookie(option, fields)
     if fields.has & (HAS_TIMESTAMPS | HAS_SACK_PERMITTED):
         option = _write_pair(option, fields)
     if fields.has & HAS_SCALE:
