@@ -19,7 +19,7 @@ import socket
 import termios
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -46,6 +46,8 @@ HOSTS: Final[dict[int, str]] = {socket.AF_INET: "10.77.0.2", socket.AF_INET6: "f
 THINKING_S: Final = 0.03
 #: How much later the kernel's ACK of the handshake comes, which makes XTCP's first resend timer longer.
 LATE_S: Final = 0.1
+#: How long `bounded` holds an acknowledgement here: a busy machine must not make packets of its own.
+PATIENT_MS: Final = 400
 #: The longest wait for a packet, far beyond any timer here.
 PATIENCE_S: Final = 10.0
 
@@ -185,6 +187,15 @@ class Flow(ABC):
             self._turn(end)
         assert len(self.rows) == before, f"a packet: {self.rows[-1]}"
 
+    def until(self, true: Callable[[], bool]) -> None:
+        """Turns, whatever packets they bring, until something has become true."""
+        end = self.now + PATIENCE_S
+        self._flush()
+        while not true():
+            assert self.now < end, f"not true after {self.rows[-1:]}"
+            self._turn(end)
+            self._flush()
+
     # --- turns ------------------------------------------------------------------------
 
     def _until_packet(self) -> None:
@@ -247,7 +258,7 @@ class Flow(ABC):
         self.rows.append(row)
 
     def _client_service(self) -> Service:
-        cached = self._client_caches()
+        cached = self.client_caches()
         return Service(self._sent - cached, self._confirmed, cached)
 
     def _server_service(self) -> Service:
@@ -276,7 +287,7 @@ class Flow(ABC):
     def _events(self) -> list[tuple[EventKind, int, int, int]]: ...
 
     @abstractmethod
-    def _client_caches(self) -> int:
+    def client_caches(self) -> int:
         """Bytes that the client's TCP has and nobody has acknowledged."""
 
     @abstractmethod
@@ -329,7 +340,7 @@ class ScriptedFlow(Flow):
     def _events(self) -> list[tuple[EventKind, int, int, int]]:
         return self.net.take_events()
 
-    def _client_caches(self) -> int:
+    def client_caches(self) -> int:
         # Its numbers begin at 1, behind its SYN.
         return self._sent - (self.client.judge.last_ack - 1)
 
@@ -363,7 +374,7 @@ class KernelFlow(Flow):
             arena_limit=256 * MiB,
         )
         self.engine = Engine(network.around(lab.link()), config)
-        options = {"accept_credits": UNLIMITED} | options
+        options = {"accept_credits": UNLIMITED, "ack_delay_ms": PATIENT_MS} | options
         group = self.engine.create_pool(1 * MiB).open_group(
             PORT, domain=family, options=GroupOptions(**options)
         )
@@ -411,7 +422,7 @@ class KernelFlow(Flow):
     def _events(self) -> list[tuple[EventKind, int, int, int]]:
         return self.engine.events()
 
-    def _client_caches(self) -> int:
+    def client_caches(self) -> int:
         """What SIOCOUTQ says (tcp(7))."""
         count = array.array("i", [0])
         fcntl.ioctl(self.sock, termios.TIOCOUTQ, count)
