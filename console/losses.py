@@ -31,6 +31,14 @@ LOSSES: Final[Mapping[str, Loss]] = {
     "TCPOFODrop": Loss("warn", "Data behind a gap was dropped: there was no room to keep it"),
     "Stalled": Loss("info", "Connections were left out of a send to many: they had no room"),
     "TCPAbortOnTimeout": Loss("warn", "Connections were given up: their peers did not acknowledge any more"),
+    "PressureAborts": Loss(
+        "crit",
+        "Connections were aborted: their pool was full, the application acknowledged nothing",
+    ),
+    "TransmitAborts": Loss(
+        "crit",
+        "Connections were aborted: the transmit buffer was full, their peers took nothing",
+    ),
     "TCPTimeWaitOverflow": Loss("info", "TIME-WAIT entries ended early: there was no room for more"),
     "LinkDrops": Loss("warn", "Packets were lost on the way out: the link took no more"),
     "LinkRefused": Loss("warn", "Packets were dropped: the link's header before them was impossible"),

@@ -14,7 +14,13 @@ from xtcp_console.rates import Sample, Window
 from xtcp_twisted.engine.snapshot import BufferSnapshot, GroupSnapshot, PoolSnapshot, PressureSnapshot
 
 #: What pressure made the engine do.
-PRESSURE_COUNTERS: Final = ("AcksWithheld", "PressureSynDrops", "PressureDropSegs", "PressureDropBytes")
+PRESSURE_COUNTERS: Final = (
+    "AcksWithheld",
+    "PressureSynDrops",
+    "PressureDropSegs",
+    "PressureDropBytes",
+    "PressureAcks",
+)
 
 
 def pools(window: Window) -> dict[str, Pool]:

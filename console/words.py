@@ -38,7 +38,8 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
         {
             "frozen": "A connection may queue half as much as before; nothing is lost.",
             "withholding": "Broadcasts and groups of low priority wait; nothing is lost.",
-            "discarding": "Only connections with nothing queued may send; nothing is lost.",
+            "discarding": "Only connections with nothing queued may send; "
+            "whose peers take nothing for long are aborted.",
         },
     ),
 }
@@ -49,6 +50,9 @@ COUNTERS: Final[Mapping[str, str]] = {
     "PressureSynDrops": "SYNs left unanswered",
     "PressureDropSegs": "Segments discarded",
     "PressureDropBytes": "Bytes discarded",
+    "PressureAcks": "ACKs taken under pressure",
+    "PressureAborts": "Aborted, pool stuck",
+    "TransmitAborts": "Aborted, peer stalled",
     "ListenDrops": "Requests without room",
     "TCPReqQFullDrop": "Requests over the limit",
     "TCPReqQFullDoCookies": "SYN cookies, for a flood",

@@ -144,6 +144,7 @@ ACK_POLICIES: Final = ("bounded", "application", "immediate")
 CONGESTION_CONTROLS: Final = ("cubic", "reno")
 ECN_MODES: Final = ("off", "passive", "on")
 PRIORITIES: Final = ("high", "normal", "low")
+THROTTLINGS: Final = ("both", "withhold", "discard")
 REFUSALS: Final = ("reset", "silent")
 
 #: One turn of the clock hand over all records, seconds.

@@ -12,7 +12,8 @@ from support.peer import Client
 
 from xtcp_twisted.config import UNLIMITED, EngineConfig, KiB, PressureThresholds
 from xtcp_twisted.engine import BufferSnapshot, Pool, PressureSnapshot
-from xtcp_twisted.errors import ConfigurationError, LocalError
+from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.errors import ConfigurationError, EngineClosed, LocalError, PoolClosed
 
 CHUNK = 244
 #: Chunks of the smallest pool, and of the smallest transmit buffer.
@@ -238,17 +239,106 @@ def test_thresholds_of_another_type_are_refused(net: Net) -> None:
         EngineConfig(addresses=("192.0.2.1",), pressure=0.5)  # type: ignore[arg-type]
 
 
+LOW = PressureThresholds(frozen=0.1, withholding=0.15, discarding=0.2, hysteresis=0.05)
+
+
+@pytest.mark.feature("P27")
+def test_the_thresholds_of_a_pool_change_while_it_is_used(make_net: MakeNet) -> None:
+    """The state follows at once, in one change; so do the snapshot and what groups see."""
+    holder = Holder(make_net())
+    holder.fill(100)
+    assert holder.pressure.state == "open"
+    holder.pool.set_thresholds(LOW)
+    assert holder.pool.thresholds == LOW
+    assert (holder.pressure.state, holder.pressure.thresholds) == ("discarding", LOW)
+    assert holder.net.engine.snapshot().pools[0].groups[0].pressure == "discarding"
+    assert holder.pressure.entries == {"open": 0, "frozen": 0, "withholding": 0, "discarding": 1}
+    holder.pool.set_thresholds(PressureThresholds())
+    assert holder.pressure.state == "open"
+    assert holder.pressure.entries == {"open": 1, "frozen": 0, "withholding": 0, "discarding": 1}
+
+
+@pytest.mark.feature("P27")
+def test_other_thresholds_that_change_no_state_are_no_entry_of_it(make_net: MakeNet) -> None:
+    """And the present state ends where the new hysteresis says."""
+    holder = Holder(make_net())
+    holder.fill(130)
+    since = holder.pressure.since
+    holder.net.stall(1.0)
+    holder.pool.set_thresholds(PressureThresholds(hysteresis=0.25))
+    assert (holder.pressure.state, holder.pressure.since) == ("frozen", since)
+    assert holder.pressure.entries["frozen"] == 1
+    holder.drain(64)
+    assert holder.pressure.state == "frozen"
+    holder.drain(63)
+    assert holder.pressure.state == "open"
+
+
+@pytest.mark.feature("P27")
+def test_a_higher_threshold_ends_a_state_only_with_its_hysteresis(make_net: MakeNet) -> None:
+    """30 of 256 chunks are less than 31, but not less than 29."""
+    holder = Holder(make_net(), LOW)
+    holder.fill(30)
+    assert holder.pressure.state == "frozen"
+    holder.pool.set_thresholds(PressureThresholds(frozen=31 / 256, hysteresis=2 / 256))
+    assert holder.pressure.state == "frozen"
+    holder.pool.set_thresholds(PressureThresholds(frozen=33 / 256, hysteresis=2 / 256))
+    assert holder.pressure.state == "open"
+
+
+@pytest.mark.feature("P27")
+def test_the_thresholds_of_the_transmit_buffer_change_while_it_is_used(make_net: MakeNet) -> None:
+    """Who was cut short hears of it in the same turn when they let the pressure fall."""
+    net = make_net(transmit_buffer=64 * KiB)
+    net.engine.set_thresholds(LOW)
+    assert net.engine.thresholds == LOW
+    group, low = net.group(7), net.group(8, priority="low")
+    clients = [net.client(group).established() for _ in range(6)]
+    other = net.client(low).established()
+    for client in clients:
+        assert group.send(client.cd, b"a" * 8 * CHUNK) == 8 * CHUNK
+    net.turn()
+    pressure = net.engine.snapshot().transmit_buffer.pressure
+    assert (pressure.state, pressure.thresholds) == ("withholding", LOW)
+    assert low.send(other.cd, b"news") == 0
+    net.engine.set_thresholds(PressureThresholds())
+    assert net.engine.snapshot().transmit_buffer.pressure.state == "open"
+    assert net.engine.poll_at() == net.now
+    net.turn()
+    assert [event[2] for event in net.take_events(EventKind.WRITABLE)] == [other.cd]
+    for client in clients:
+        client.take()
+
+
+def test_thresholds_that_are_refused_change_nothing(make_net: MakeNet) -> None:
+    holder = Holder(make_net())
+    before = holder.net.engine.snapshot()
+    for target in (holder.pool, holder.net.engine):
+        with pytest.raises(LocalError, match=r"thresholds: 0.5 is not allowed; give PressureThresholds"):
+            target.set_thresholds(0.5)  # type: ignore[arg-type]
+    assert holder.net.engine.snapshot() == before
+    holder.pool.close()
+    with pytest.raises(PoolClosed):
+        holder.pool.set_thresholds(LOW)
+    holder.net.engine.close()
+    with pytest.raises(EngineClosed):
+        holder.net.engine.set_thresholds(LOW)
+
+
 class Model:
-    """The state after a history of uses, by the definition."""
+    """The state after a history of uses and of thresholds, by the definition."""
 
     def __init__(self, thresholds: PressureThresholds, now: float) -> None:
-        shares = (thresholds.frozen, thresholds.withholding, thresholds.discarding)
-        self.begins = (0.0, *(share * CHUNKS for share in shares))
-        self.ends = (0.0, *((share - thresholds.hysteresis) * CHUNKS for share in shares))
         self.state = 0
+        self.bound(thresholds)
         self.since = now
         self.entries = [0, 0, 0, 0]
         self.durations = [0.0, 0.0, 0.0, 0.0]
+
+    def bound(self, thresholds: PressureThresholds) -> None:
+        shares = (thresholds.frozen, thresholds.withholding, thresholds.discarding)
+        self.begins = (0.0, *(share * CHUNKS for share in shares))
+        self.ends = (0.0, *((share - thresholds.hysteresis) * CHUNKS for share in shares))
 
     def use(self, used: int, now: float) -> None:
         risen = max(i for i in range(4) if used >= self.begins[i])
@@ -273,17 +363,24 @@ def thresholds(draw: st.DrawFn) -> PressureThresholds:
 
 @given(
     thresholds=thresholds(),
-    history=st.lists(st.tuples(st.integers(0, 230), st.integers(0, 100)), min_size=1, max_size=8),
+    history=st.lists(
+        st.tuples(st.integers(0, 230), st.integers(0, 100), st.none() | thresholds()), min_size=1, max_size=8
+    ),
 )
 def test_the_state_is_a_function_of_the_uses(
-    thresholds: PressureThresholds, history: list[tuple[int, int]]
+    thresholds: PressureThresholds, history: list[tuple[int, int, PressureThresholds | None]]
 ) -> None:
-    """Any uses one after the other: state, entries and durations are those of the definition."""
+    """Any uses and thresholds: state, entries and durations are those of the definition."""
     net = Net()
     holder = Holder(net, thresholds)
     model = Model(thresholds, holder.pressure.since)
-    for goal, milliseconds in history:
+    for goal, milliseconds, others in history:
         net.stall(milliseconds / 1_000)
+        if others is not None:
+            net.turn()
+            holder.pool.set_thresholds(others)
+            model.bound(others)
+            model.use(holder.used, net.now)
         while holder.used < goal:
             before = holder.used
             holder.take(min(AT_ONCE, goal - before))

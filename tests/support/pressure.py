@@ -28,11 +28,14 @@ CALM = 460
 
 
 class Crowd:
-    """A pool of 256 KiB: a client of weight 8 may hold 31 KB when it is empty, 14 KB when half full."""
+    """A pool of 256 KiB: a client of weight 8 may hold 31 KB when it is empty, 14 KB when half full.
 
-    def __init__(self, net: Net) -> None:
+    :param options: of the pool.
+    """
+
+    def __init__(self, net: Net, **options: Any) -> None:
         self.net = net
-        self.pool = net.engine.create_pool(CHUNKS * 256)
+        self.pool = net.engine.create_pool(CHUNKS * 256, **options)
         self.group = net.group(9, pool=self.pool, weight=64, accept_credits=UNLIMITED)
         self.members = [net.client(self.group).established() for _ in range(6)]
         #: Clients that hold nothing yet, made while the pool still took connections.
@@ -48,6 +51,11 @@ class Crowd:
     def used(self) -> int:
         """Chunks in use."""
         return self.net.engine.snapshot().pools[0].receive_buffer.used // 256
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the pressure of the pool has done."""
+        return dict(self.net.engine.snapshot().pools[0].counters)
 
     @property
     def state(self) -> str:

@@ -17,7 +17,8 @@ from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.members cimport group_sweep
 from xtcp_twisted.engine.pool cimport Pool, close_whole
 from xtcp_twisted.engine.report cimport all_counters, all_transitions, engine_snapshot
-from xtcp_twisted.engine.state cimport State
+from xtcp_twisted.engine.pool import check_thresholds
+from xtcp_twisted.engine.state cimport State, pressure_configure
 from xtcp_twisted.engine.unix_domain import UnixDomain
 from xtcp_twisted.engine.waiting cimport Waiting
 from xtcp_twisted.errors import GroupClosed, LocalError, PoolExhausted
@@ -52,11 +53,13 @@ cdef class Engine:
 
     :param link: where packets come from and go to; it stays the caller's to close.
     :param config: an `EngineConfig`.
+    :ivar thresholds: where the transmit buffer's pressure states begin, `PressureThresholds`.
     """
 
     cdef State state
     cdef readonly object link
     cdef readonly object config
+    cdef readonly object thresholds    # of the transmit buffer
     cdef list _pools
     cdef dict _by_descriptor
     cdef object _unix          # UnixDomain, or None as long as no group has needed it
@@ -66,6 +69,7 @@ cdef class Engine:
             raise LocalError(f"config: {config!r} is not allowed; give EngineConfig(...)")
         self.link = link
         self.config = config
+        self.thresholds = config.pressure
         self._pools = []
         self._by_descriptor = {}
         self.state = State(link, config)
@@ -83,10 +87,11 @@ cdef class Engine:
 
     # --- pools and groups ----------------------------------------------------
 
-    def create_pool(self, size, *, name="", thresholds=_THRESHOLDS):
+    def create_pool(self, size, *, name="", thresholds=_THRESHOLDS, throttling="both"):
         """Create a connection pool with a receive buffer of `size` bytes (P01, Fig. 6a).
 
         :param thresholds: where the buffer's pressure states begin (`PressureThresholds`).
+        :param throttling: what they do to received packets, as of `Pool.set_throttling`.
         :raises PoolExhausted: the arena has no room for it; raise `arena_limit`.
         """
         cdef uint32_t row
@@ -96,11 +101,21 @@ cdef class Engine:
                 break
         else:
             raise PoolExhausted(f"there are {MAX_POOLS} pools already; close one")
-        pool = Pool(self, self.state, row, size, name, thresholds)
+        pool = Pool(self, self.state, row, size, name, thresholds, throttling)
         if row >= self.state.stack.pool_count:
             self.state.stack.pool_count = row + 1
         self._pools.append(pool)
         return pool
+
+    def set_thresholds(self, thresholds):
+        """Change where the transmit buffer's pressure states begin and end, as `Pool.set_thresholds` does."""
+        self.state.check_open()
+        check_thresholds(thresholds)
+        self.thresholds = thresholds
+        pressure_configure(
+            &self.state.stack.pressure, &self.state.stack.payloads, thresholds, self.state.stack.now_us
+        )
+        self.state.note_work()
 
     def pools(self):
         """The open pools, in the order in which they were made."""
@@ -316,9 +331,7 @@ cdef class Engine:
     def snapshot(self):
         """A frozen view of the whole engine; its cost does not depend on the number of connections."""
         self.state.check_open()
-        return engine_snapshot(
-            self.state, self.config, self._pools, 0 if self._unix is None else len(self._unix.connections)
-        )
+        return engine_snapshot(self.state, self, 0 if self._unix is None else len(self._unix.connections))
 
     def census(self, edges_s=(1, 10, 60, 600, 3600)):
         """Begin to count the connections by state and idle time; its `advance` does it, in slices.

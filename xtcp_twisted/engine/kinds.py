@@ -36,7 +36,8 @@ class EventKind(IntEnum):
     CLOSED = 8
     #: The peer sent RST; `detail` is ECONNREFUSED if it was the answer to our SYN.
     RESET = 9
-    #: Given up: the connect, retransmission or keepalive limit was reached (P21); `detail` is the errno.
+    #: Given up: the connect, retransmission or keepalive limit was reached (P21), or (ENOBUFS) a buffer that
+    #: discarded for long needed what the connection held (P27); `detail` is the errno.
     DOWN = 10
 
 

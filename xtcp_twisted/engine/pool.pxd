@@ -1,6 +1,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from xtcp_twisted.engine.state cimport State
+from xtcp_twisted.tcp.groups cimport pool_row_t
 
 
 cdef class Pool:
@@ -11,9 +12,13 @@ cdef class Pool:
     cdef readonly str name
     cdef readonly object size
     cdef readonly object thresholds
+    cdef readonly str throttling
     cdef readonly bint closed
     cdef list members
 
+    cdef pool_row_t *_open_row(self) except NULL
+    cdef int _use_thresholds(self, thresholds) except -1
+    cdef int _use_throttling(self, throttling) except -1
     cdef int _end_closing(self) except -1
 
 

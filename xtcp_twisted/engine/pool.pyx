@@ -7,7 +7,7 @@ import ipaddress
 import socket
 
 from xtcp_twisted.config import GroupOptions, PressureThresholds
-from xtcp_twisted.config import ACK_POLICIES, KEEPALIVE_IDLE_S, PRIORITIES
+from xtcp_twisted.config import ACK_POLICIES, KEEPALIVE_IDLE_S, PRIORITIES, THROTTLINGS
 from xtcp_twisted.engine.demux cimport is_own
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.listening cimport free_port, listening_start
@@ -35,10 +35,13 @@ from xtcp_twisted.tcp.groups cimport (
     GROUP_TIMESTAMPS,
     GROUP_V4,
     GROUP_V6,
+    VARIANT_DISCARD,
+    VARIANT_WITHHOLD,
     group_row_t,
     pool_row_t,
 )
 from xtcp_twisted.tcp.layout cimport chunk_t
+from xtcp_twisted.tcp.pressure cimport pressure_open
 from xtcp_twisted.wire.codec cimport pack_address
 
 cdef enum:
@@ -46,9 +49,30 @@ cdef enum:
 
 _DOMAINS = {socket.AF_INET: GROUP_V4, socket.AF_INET6: GROUP_V6, socket.AF_UNSPEC: GROUP_V4 | GROUP_V6}
 _DEFAULTS = GroupOptions()
+_VARIANTS = {
+    "both": VARIANT_WITHHOLD | VARIANT_DISCARD,
+    "withhold": VARIANT_WITHHOLD,
+    "discard": VARIANT_DISCARD,
+}
+if tuple(_VARIANTS) != THROTTLINGS:
+    raise AssertionError("config.py and pool.pyx disagree")
 
 
-cdef int open_buffer(State state, uint32_t row, object size, object thresholds) except -1:
+def check_thresholds(thresholds):
+    """LocalError unless they are `PressureThresholds`, which check themselves."""
+    if not isinstance(thresholds, PressureThresholds):
+        raise LocalError(f"thresholds: {thresholds!r} is not allowed; give PressureThresholds(...)")
+
+
+def check_throttling(throttling):
+    """LocalError unless it is one of `config.THROTTLINGS`."""
+    if not isinstance(throttling, str) or throttling not in _VARIANTS:
+        raise LocalError(
+            f"throttling: {throttling!r} is not allowed; give one of " + ", ".join(map(repr, _VARIANTS))
+        )
+
+
+cdef int open_buffer(State state, uint32_t row, object size) except -1:
     """Takes the extent of a pool's receive buffer."""
     cdef pool_row_t *p = &state.stack.pools[row]
     cdef uint32_t chunks = size // sizeof(chunk_t)
@@ -61,7 +85,7 @@ cdef int open_buffer(State state, uint32_t row, object size, object thresholds) 
         0,
         NULL,
     )
-    pressure_configure(&p.pressure, chunks, thresholds, state.stack.now_us)
+    pressure_open(&p.pressure, state.stack.now_us)
     list_clear(&p.throttled)
     p.size = size
     p.references = 1
@@ -73,26 +97,74 @@ cdef class Pool:
 
     :ivar size: bytes of its receive buffer.
     :ivar thresholds: where its pressure states begin, `PressureThresholds`.
+    :ivar throttling: what they do to received packets, one of `config.THROTTLINGS`.
     """
 
-    def __init__(self, engine, State state, uint32_t row, size, name, thresholds):
+    def __init__(self, engine, State state, uint32_t row, size, name, thresholds, throttling):
         if not isinstance(size, int) or not LEAST_POOL <= size <= 1 << 39:
             raise LocalError(f"size: {size!r} is not allowed; give an integer from {LEAST_POOL:,} to 2**39")
-        if not isinstance(thresholds, PressureThresholds):
-            raise LocalError(f"thresholds: {thresholds!r} is not allowed; give PressureThresholds(...)")
+        check_thresholds(thresholds)
+        check_throttling(throttling)
         self.engine = engine
         self.state = state
         self.row = row
         self.size = size
         self.name = name
-        self.thresholds = thresholds
         self.members = []
-        open_buffer(state, row, size, thresholds)
+        open_buffer(state, row, size)
+        self._use_thresholds(thresholds)
+        self._use_throttling(throttling)
         state.serial += 1
         self.serial = state.serial
 
     def __repr__(self):
         return f"<Pool {self.name!r} of {self.size:,} bytes{' closed' if self.closed else ''}>"
+
+    cdef pool_row_t *_open_row(self) except NULL:
+        if self.closed:
+            raise PoolClosed(f"pool {self.name!r} is closed")
+        self.state.check_open()
+        return &self.state.stack.pools[self.row]
+
+    # --- pressure (P27 to P30) -----------------------------------------------
+
+    cdef int _use_thresholds(self, thresholds) except -1:
+        cdef pool_row_t *p = &self.state.stack.pools[self.row]
+        self.thresholds = thresholds
+        pressure_configure(&p.pressure, &p.chunks, thresholds, self.state.stack.now_us)
+        return 0
+
+    def set_thresholds(self, thresholds):
+        """Change where the pressure states of the receive buffer begin and end, from now on.
+
+        The state goes on from the present one: it rises at the new thresholds, and ends the new
+        hysteresis below the one where it begins.
+
+        :param thresholds: `PressureThresholds`.
+        """
+        self._open_row()
+        check_thresholds(thresholds)
+        self._use_thresholds(thresholds)
+        self.state.note_work()
+
+    cdef int _use_throttling(self, throttling) except -1:
+        cdef pool_row_t *p = &self.state.stack.pools[self.row]
+        self.throttling = throttling
+        p.variants = _VARIANTS[throttling]
+        return 0
+
+    def set_throttling(self, throttling):
+        """Change what pressure does to received packets, from now on; who was held back is looked at again.
+
+        :param throttling: "withhold" (variant 1: acknowledgements wait), "discard" (variant 2:
+            payload is discarded unseen) or "both".  That acknowledgements are processed in any
+            case (variant 3) cannot be changed.
+        """
+        cdef pool_row_t *p = self._open_row()
+        check_throttling(throttling)
+        self._use_throttling(throttling)
+        p.to_visit = p.throttled.count
+        self.state.note_work()
 
     def groups(self):
         """The open groups of this pool, in the order in which they were opened."""
@@ -128,9 +200,7 @@ cdef class Pool:
         :raises NotSupported: `share` comes with a later version.
         """
         cdef uint32_t row
-        if self.closed:
-            raise PoolClosed(f"pool {self.name!r} is closed")
-        self.state.check_open()
+        self._open_row()
         if domain == socket.AF_UNIX:
             return self._open_unix(port, address, share, path, mode, name, options)
         if path is not None:

@@ -15,7 +15,7 @@ from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.memory.index cimport slot_t
 from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.tcp.congestion cimport retransmission_timeout
-from xtcp_twisted.tcp.groups cimport GROUP_COUNTERS, group_row_t, pool_row_t
+from xtcp_twisted.tcp.groups cimport GROUP_COUNTERS, THROTTLE_COUNTERS, group_row_t, pool_row_t
 from xtcp_twisted.tcp.flags cimport (
     RECORD_ECN,
     RECORD_ENDED,
@@ -30,7 +30,7 @@ from xtcp_twisted.tcp.pressure cimport pressure_seen, pressure_t
 from xtcp_twisted.tcp.receive cimport receive_out_of_order
 from xtcp_twisted.tcp.states cimport STATES
 from xtcp_twisted.tcp.urgent cimport urgent_left
-from xtcp_twisted.tcp.counters import GROUP_NAMES, NAMES as COUNTER_NAMES
+from xtcp_twisted.tcp.counters import GROUP_NAMES, NAMES as COUNTER_NAMES, THROTTLE_NAMES
 from xtcp_twisted.tcp.pressure import NAMES as PRESSURE_NAMES
 from xtcp_twisted.tcp.states import NAMES as STATE_NAMES
 from xtcp_twisted.wire.codec cimport host
@@ -142,12 +142,15 @@ cdef object _any_group(State state, const pool_row_t *p, group):
 
 cdef object _pool_snapshot(State state, pool):
     cdef const pool_row_t *p = &state.stack.pools[<uint32_t>pool.row]
+    cdef int i
     return PoolSnapshot(
         name=pool.name,
         row=pool.row,
         serial=pool.serial,
         receive_buffer=_buffer(state, &p.chunks, &p.pressure, pool.thresholds),
+        throttling=pool.throttling,
         groups=tuple(_any_group(state, p, group) for group in pool.groups()),
+        counters={THROTTLE_NAMES[i]: p.counters[i] for i in range(THROTTLE_COUNTERS)},
     )
 
 
@@ -178,7 +181,7 @@ cdef uint64_t _connection_bytes(const stack_t *s) noexcept:
     return total
 
 
-cdef object engine_snapshot(State state, object config, list pools, uint32_t unix_connections):
+cdef object engine_snapshot(State state, object engine, uint32_t unix_connections):
     cdef int i
     states = {}
     for i, name in enumerate(STATE_NAMES):
@@ -189,15 +192,15 @@ cdef object engine_snapshot(State state, object config, list pools, uint32_t uni
         half_open=state.stack.half_opens.used,
         time_wait=state.stack.time_wait_live,
         active=state.stack.actives.used,
-        max_connections=config.max_connections,
+        max_connections=engine.config.max_connections,
         states=states,
         arena_bytes=state.stack.arena.used - state.stack.arena.returned,
         connection_bytes=_connection_bytes(&state.stack),
-        transmit_buffer=_buffer(state, &state.stack.payloads, &state.stack.pressure, config.pressure),
+        transmit_buffer=_buffer(state, &state.stack.payloads, &state.stack.pressure, engine.thresholds),
         unacked_bytes=state.stack.unacked_bytes,
         queued_bytes=state.stack.queued_bytes,
         sending=state.stack.sending,
-        pools=tuple(_pool_snapshot(state, pool) for pool in pools),
+        pools=tuple(_pool_snapshot(state, pool) for pool in engine.pools()),
         counters=all_counters(state),
         unix_connections=unix_connections,
     )

@@ -65,7 +65,10 @@ class PoolSnapshot:
     row: int
     serial: int  #: as a group's
     receive_buffer: BufferSnapshot
+    throttling: str  #: what pressure does to received packets: "withhold", "discard" or "both"
     groups: tuple[GroupSnapshot, ...]
+    #: What its pressure has done, by the names of the engine's counters; those of closed groups included.
+    counters: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from xtcp_twisted.engine.demux cimport addresses_t, prefix_t
 from xtcp_twisted.engine.loop cimport loop_t
 from xtcp_twisted.engine.waiting cimport Waiting
 from xtcp_twisted.link.base cimport Link, frame_t
+from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.tcp.layout cimport stack_t
 from xtcp_twisted.tcp.output cimport out_t
 from xtcp_twisted.tcp.pressure cimport pressure_t
@@ -44,5 +45,5 @@ cdef class State:
     cdef int reap(self) except -1
 
 
-# Bounds of a buffer of `chunks` chunks from `PressureThresholds`.
-cdef int pressure_configure(pressure_t *p, uint32_t chunks, object thresholds, int64_t now_us) except -1
+# Bounds of a buffer from `PressureThresholds`; they may be others than before.
+cdef int pressure_configure(pressure_t *p, const slab_t *chunks, object thresholds, int64_t now_us) except -1

@@ -24,6 +24,7 @@ from xtcp_twisted.tcp.disorder cimport recovery_t
 from xtcp_twisted.tcp.fastcookies cimport fast_key_rotate
 from xtcp_twisted.tcp.fastopens cimport SYN_TEXTS, syn_text_t
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
+from xtcp_twisted.tcp.holders cimport stall_t
 from xtcp_twisted.tcp.icmp cimport icmp_output
 from xtcp_twisted.tcp.layout cimport (
     LOCALS,
@@ -40,7 +41,7 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.tcp.output cimport OUT_FRAMES, output_connection, output_replies
 from xtcp_twisted.tcp.paths cimport NARROWED, PATHS, narrowed_t, path_t
-from xtcp_twisted.tcp.pressure cimport pressure_open, pressure_start
+from xtcp_twisted.tcp.pressure cimport pressure_open, pressure_set, pressure_start
 from xtcp_twisted.tcp.throttle cimport throttle_due
 from xtcp_twisted.tcp.timers cimport timers_due
 from xtcp_twisted.wire.codec cimport pack_address
@@ -269,7 +270,7 @@ cdef class State:
         cdef stack_t *s = &self.stack
         cdef int64_t due = self.link.next_time_us(), timer
         cdef uint32_t when = 0
-        if s.falls_seen != s.pressure.falls or self.loop.count:
+        if s.falls_seen != s.pressure.falls or s.relief.walking or self.loop.count:
             return s.now_us
         if s.output.count or s.reply_count or s.tray_used or s.sweeping or s.to_wake or throttle_due(s):
             return s.now_us
@@ -306,12 +307,12 @@ cdef bint _fill(stack_t *s, out_t *out) noexcept nogil:
     return True
 
 
-cdef int pressure_configure(pressure_t *p, uint32_t chunks, object thresholds, int64_t now_us) except -1:
+cdef int pressure_configure(pressure_t *p, const slab_t *chunks, object thresholds, int64_t now_us) except -1:
     cdef double[3] shares
     shares[0] = thresholds.frozen
     shares[1] = thresholds.withholding
     shares[2] = thresholds.discarding
-    pressure_open(p, chunks, shares, thresholds.hysteresis, now_us)
+    pressure_set(p, chunks.capacity, shares, thresholds.hysteresis, chunks.used, now_us)
     return 0
 
 
@@ -332,13 +333,15 @@ cdef int _open_arena(stack_t *s, config) except -1:
     arena_open(arena, config.arena_limit)
     _open_table(arena, &s.records, sizeof(record_t), rows, 24)
     s.user_timeouts = <uint32_t *>arena_take(arena, <size_t>rows * sizeof(uint32_t))
+    s.relief.stalls = <stall_t *>arena_take(arena, <size_t>rows * sizeof(stall_t))
     _open_table(arena, &s.actives, sizeof(active_t), rows, 0)
     _open_table(arena, &s.recoveries, sizeof(recovery_t), rows, 0)
     # No timer runs before a first `now` is known, but blocks are leased: `connect` needs one.
     wheel_open(&s.wheel, <char *>&active_at(s, 0).timer, sizeof(active_t), 0)
     _open_table(arena, &s.half_opens, sizeof(half_open_t), half, 24)
     _open_table(arena, &s.payloads, sizeof(chunk_t), chunks, 0)
-    pressure_configure(&s.pressure, chunks, config.pressure, 0)
+    pressure_open(&s.pressure, 0)
+    pressure_configure(&s.pressure, &s.payloads, config.pressure, 0)
     # A broadcast needs an extent a connection and hardly any payload.
     _open_table(arena, &s.extents, sizeof(extent_t), chunks + rows, 0)
     _open_table(arena, &s.locals, sizeof(local_row_t), LOCALS, 0)

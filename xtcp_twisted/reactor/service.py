@@ -132,7 +132,7 @@ class XTCPService(service.Service):
 
     def _open(self, stack: XTCPStack) -> None:
         for pool in self.settings.pool:
-            stack.createPool(pool.name, pool.receive_buffer, pool.pressure)
+            stack.createPool(pool.name, pool.receive_buffer, pool.pressure, pool.throttling)
         for group in self.settings.group:
             binding = Binding(
                 port=group.port or 0,

@@ -25,7 +25,8 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.python import reflect
 
-from xtcp_twisted.config import EngineConfig, GroupOptions, PressureThresholds
+from xtcp_twisted.checks import one_of
+from xtcp_twisted.config import THROTTLINGS, EngineConfig, GroupOptions, PressureThresholds
 from xtcp_twisted.engine.unix_path import checked
 from xtcp_twisted.errors import ConfigurationError, LocalError
 from xtcp_twisted.reactor.interfaces import IGroupProtocol
@@ -127,6 +128,11 @@ class PoolSettings:
     )
     #: ``[pool.pressure]``: where the buffer's pressure states begin.
     pressure: PressureThresholds = attrs.field(factory=PressureThresholds)
+    #: What pressure does to received packets: `withhold` lets acknowledgements wait while the pool is
+    #: withholding (variant 1), `discard` discards the payload of who holds data while it is discarding
+    #: (variant 2), `both` does each in its time (P28, P29).  Acknowledgements that come are always processed
+    #: (variant 3).
+    throttling: str = attrs.field(default="both", validator=one_of(*THROTTLINGS))
 
 
 @attrs.frozen(kw_only=True)

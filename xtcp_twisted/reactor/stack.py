@@ -92,13 +92,22 @@ class XTCPStack:
         # cannot tell them itself that it stops.
         self._trigger = self.reactor.addSystemEventTrigger("during", "shutdown", self.stop)
 
-    def createPool(self, name: str, size: int, thresholds: PressureThresholds = _THRESHOLDS) -> Pool:
+    def createPool(
+        self,
+        name: str,
+        size: int,
+        thresholds: PressureThresholds = _THRESHOLDS,
+        throttling: str = "both",
+    ) -> Pool:
         """Make a connection pool (P01).
 
         :param size: bytes of its shared receive buffer.
         :param thresholds: where the buffer's pressure states begin.
+        :param throttling: what they do to received packets, as of `Pool.set_throttling`.
         """
-        pool = self._pools[name] = self.engine.create_pool(size, name=name, thresholds=thresholds)
+        pool = self._pools[name] = self.engine.create_pool(
+            size, name=name, thresholds=thresholds, throttling=throttling
+        )
         return pool
 
     def pool(self, name: str | None = None) -> Pool:

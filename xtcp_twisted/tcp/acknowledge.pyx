@@ -26,15 +26,22 @@ from xtcp_twisted.tcp.connection cimport (
     conn_pressure,
     conn_throttle,
     conn_update_ready,
+    conn_withheld,
+    group_throttled,
 )
 from xtcp_twisted.tcp.counters cimport (
-    C_ACKS_WITHHELD,
     C_CHALLENGE_ACKS,
     C_PIGGYBACKED_ACKS,
     C_PURE_ACKS,
     C_WINDOW_UPDATES,
 )
-from xtcp_twisted.tcp.groups cimport G_PIGGYBACKED, G_PURE_ACKS, POLICY_APPLICATION, POLICY_IMMEDIATE
+from xtcp_twisted.tcp.groups cimport (
+    G_PIGGYBACKED,
+    G_PURE_ACKS,
+    POLICY_APPLICATION,
+    POLICY_IMMEDIATE,
+    T_ACKS_WITHHELD,
+)
 from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_ACK_NOW,
@@ -44,7 +51,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_SCALING,
 )
 from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, earlier
-from xtcp_twisted.tcp.pressure cimport PRESSURE_FROZEN, PRESSURE_WITHHOLDING
+from xtcp_twisted.tcp.pressure cimport PRESSURE_FROZEN
 from xtcp_twisted.tcp.receive cimport receive_drop, receive_quota, receive_room
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt, seq_max
 
@@ -133,7 +140,7 @@ cdef bint _withholding(const conn_t *c) noexcept nogil:
 
     Under the `application` policy they wait for the application anyway.
     """
-    return c.g.policy != POLICY_APPLICATION and conn_holds(c) and conn_pressure(c) >= PRESSURE_WITHHOLDING
+    return c.g.policy != POLICY_APPLICATION and conn_holds(c) and conn_withheld(c)
 
 
 cdef bint _is_withheld(const conn_t *c) noexcept nogil:
@@ -148,7 +155,7 @@ cdef void ack_received(conn_t *c, bint prompt, uint16_t segments) noexcept nogil
         return
     c.a.held = <uint8_t>min(c.a.held + segments, MOST_HELD)
     if _withholding(c) and not prompt:
-        c.s.counters[C_ACKS_WITHHELD] += 1
+        group_throttled(c.s, c.g, T_ACKS_WITHHELD, 1)
         conn_throttle(c)
         _hold(c, MAX_ACK_DELAY_MS)
         return

@@ -5,13 +5,22 @@ decides, it only keeps the lists, the lease of the active block and the timer
 node in order.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from xtcp_twisted.memory.links cimport UNLINKED
-from xtcp_twisted.tcp.groups cimport GROUP_KEEPALIVE, GROUP_NAGLE, group_row_t, pool_row_t
+from xtcp_twisted.tcp.counters cimport C_ACKS_WITHHELD
+from xtcp_twisted.tcp.groups cimport (
+    G_THROTTLED,
+    GROUP_KEEPALIVE,
+    GROUP_NAGLE,
+    VARIANT_DISCARD,
+    VARIANT_WITHHOLD,
+    group_row_t,
+    pool_row_t,
+)
 from xtcp_twisted.tcp.flags cimport RECORD_KEEPALIVE, RECORD_NAGLE, RECORD_OWN_TIMEOUT
 from xtcp_twisted.tcp.layout cimport active_t, record_t, stack_t
-from xtcp_twisted.tcp.pressure cimport pressure_seen
+from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, PRESSURE_WITHHOLDING, pressure_seen
 
 cdef struct conn_t:
     stack_t *s
@@ -84,6 +93,23 @@ cdef inline uint32_t conn_user_timeout(const conn_t *c) noexcept nogil:
 cdef inline int conn_pressure(const conn_t *c) noexcept nogil:
     """The state of its pool's receive buffer as its group sees it (pressure.pxd)."""
     return pressure_seen(&c.p.pressure, c.g.priority)
+
+
+cdef inline bint conn_withheld(const conn_t *c) noexcept nogil:
+    """Whether acknowledgements of its group wait because of the pressure of its pool (P28)."""
+    return c.p.variants & VARIANT_WITHHOLD and conn_pressure(c) >= PRESSURE_WITHHOLDING
+
+
+cdef inline bint conn_discarded(const conn_t *c) noexcept nogil:
+    """Whether payload of its group is discarded because of the pressure of its pool (P29)."""
+    return c.p.variants & VARIANT_DISCARD and conn_pressure(c) >= PRESSURE_DISCARDING
+
+
+cdef inline void group_throttled(stack_t *s, group_row_t *g, int what, uint64_t n) noexcept nogil:
+    """Counts what the pressure of a pool did, T_*: for the engine, the group and the pool."""
+    s.counters[C_ACKS_WITHHELD + what] += n
+    g.counters[G_THROTTLED + what] += n
+    s.pools[g.pool_row].counters[what] += n
 
 
 cdef inline bint conn_holds(const conn_t *c) noexcept nogil:

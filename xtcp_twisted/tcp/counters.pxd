@@ -115,10 +115,14 @@ cdef enum:
     C_STALLED
     C_LINK_DROPS
     C_LINK_REFUSED
-    C_ACKS_WITHHELD            # segments whose acknowledgement waits because of pressure
+    # What the pressure of pools has done, in the order of groups.pxd, T_*
+    C_ACKS_WITHHELD            # segments whose acknowledgement waits
     C_PRESSURE_SYN_DROPS
-    C_PRESSURE_DROP_SEGS       # whose payload was discarded because of pressure
+    C_PRESSURE_DROP_SEGS       # whose payload was discarded
     C_PRESSURE_DROP_BYTES
+    C_PRESSURE_ACKS            # acknowledgements that made room in the transmit buffer all the same
+    C_PRESSURE_ABORTS          # connections that held much of a pool that had discarded for long
+    C_TRANSMIT_ABORTS          # connections that had stalled with much in a transmit buffer that discarded
     C_SOFT_ERRORS
     C_ICMP_LIMITED
     C_ICMP_DROPS               # the tray was full

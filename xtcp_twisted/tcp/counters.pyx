@@ -1,5 +1,17 @@
 """The names of the counters, in the order of counters.pxd and of G_* in groups.pxd."""
 
+from xtcp_twisted.tcp.groups cimport GROUP_COUNTERS, THROTTLE_COUNTERS
+
+#: What the pressure of a pool has done (P27 to P30): of each pool, each group, and all of them.
+THROTTLE_NAMES = (
+    "AcksWithheld",
+    "PressureSynDrops",
+    "PressureDropSegs",
+    "PressureDropBytes",
+    "PressureAcks",
+    "PressureAborts",
+)
+
 #: Names of the TCP-MIB, the IP-MIB and Linux' TcpExt where the field has one.
 NAMES = (
     "ActiveOpens",
@@ -110,10 +122,8 @@ NAMES = (
     "Stalled",
     "LinkDrops",
     "LinkRefused",
-    "AcksWithheld",
-    "PressureSynDrops",
-    "PressureDropSegs",
-    "PressureDropBytes",
+    *THROTTLE_NAMES,
+    "TransmitAborts",
     "SoftErrors",
     "IcmpLimited",
     "IcmpDrops",
@@ -140,7 +150,8 @@ GROUP_NAMES = (
     "Ended",
     "DataSegsIn",
     "DataSegsOut",
+    *THROTTLE_NAMES,
 )
 
-if len(NAMES) != COUNTERS:
+if (len(NAMES), len(GROUP_NAMES), len(THROTTLE_NAMES)) != (COUNTERS, GROUP_COUNTERS, THROTTLE_COUNTERS):
     raise AssertionError("counters.pxd and counters.pyx disagree")

@@ -51,6 +51,7 @@ cdef enum:
     ACTIVE_SYN = 2048          # active or fast open: our SYN is not acknowledged
     ACTIVE_SYN_NOW = 4096      # it leaves with the next flush
     ACTIVE_URGENT = 8192       # rcv_up holds: the application has not read so far; never with ACTIVE_LINGER
+    ACTIVE_WATCHED = 16_384    # its row of stalls holds (holders.pxd)
     ACTIVE_FAST_COOKIE = 32_768  # our SYN-ACK brings a new cookie of Fast Open
 
     # half_open_t.flags

@@ -47,7 +47,21 @@ cdef enum:
     G_ENDED = 9
     G_DATA_IN = 10
     G_DATA_OUT = 11
-    GROUP_COUNTERS = 12
+    G_THROTTLED = 12           # the first of those that its pool has, too
+    GROUP_COUNTERS = 18
+
+    # pool_row_t.counters: what its pressure has done, in the order of THROTTLE_NAMES in counters.pyx
+    T_ACKS_WITHHELD = 0
+    T_SYN_DROPS = 1
+    T_DROP_SEGS = 2
+    T_DROP_BYTES = 3
+    T_ACKS_TAKEN = 4
+    T_ABORTS = 5
+    THROTTLE_COUNTERS = 6
+
+    # pool_row_t.variants: how it throttles
+    VARIANT_WITHHOLD = 1       # acknowledgements wait while it withholds
+    VARIANT_DISCARD = 2        # payload is discarded unseen while it discards
 
 cdef struct group_row_t:
     uint32_t generation
@@ -85,13 +99,15 @@ cdef struct group_row_t:
     uint32_t sweep_at          # next record row of a sweep
     list_t pending
     list_t ready
-    uint64_t counters[12]
+    uint64_t counters[18]
 
 cdef struct pool_row_t:
     uint32_t references        # groups, and one for the open pool
     slab_t chunks
     uint64_t size
     pressure_t pressure        # of `chunks`
+    uint8_t variants
+    uint64_t counters[6]
     list_t throttled           # active rows of connections that wait for the pressure to fall
     uint32_t falls_seen        # pressure.falls when the present walk over them began
     uint32_t to_visit          # of them in this walk

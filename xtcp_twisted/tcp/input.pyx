@@ -25,10 +25,12 @@ from xtcp_twisted.tcp.connection cimport (
     conn_ack_now,
     conn_arm,
     conn_lease,
+    conn_pressure,
     conn_queue_output,
     conn_report,
     conn_settle,
     conn_update_ready,
+    group_throttled,
 )
 from xtcp_twisted.tcp.counters cimport (
     C_ABORT_ON_DATA,
@@ -45,7 +47,7 @@ from xtcp_twisted.tcp.counters cimport (
 )
 from xtcp_twisted.tcp.disorder cimport DUP_THRESH, delivery_t, recovery_of
 from xtcp_twisted.tcp.ecn cimport ecn_acknowledged, ecn_arrives
-from xtcp_twisted.tcp.groups cimport G_DATA_IN, G_IN_BYTES, G_IN_SEGMENTS
+from xtcp_twisted.tcp.groups cimport G_DATA_IN, G_IN_BYTES, G_IN_SEGMENTS, T_ACKS_TAKEN
 from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_NOW,
     ACTIVE_FIN_PENDING,
@@ -66,6 +68,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_TIMESTAMPS,
     RECORD_TS_STALE,
 )
+from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING
 from xtcp_twisted.tcp.receive cimport overlap_t, receive_append, receive_keep
 from xtcp_twisted.tcp.recovery cimport recovery_acknowledged, recovery_window_opened
 from xtcp_twisted.tcp.replay cimport replay_duplicate
@@ -163,6 +166,9 @@ cdef void _new_acknowledgement(conn_t *c, const segment_t *seg, delivery_t *d) n
     """SND.UNA < SEG.ACK =< SND.NXT: purge the cache (P19), time the trip."""
     d.acked = seg.ack - c.r.snd_una
     conn_lease(c)
+    if c.p.pressure.state and conn_pressure(c) >= PRESSURE_WITHHOLDING:
+        # Whatever becomes of its payload (P30).
+        group_throttled(c.s, c.g, T_ACKS_TAKEN, 1)
     transmit_acknowledged(c, seg, d)
     _sample_round_trip(c, seg, d)
     c.r.snd_una = seg.ack

@@ -15,6 +15,7 @@ from xtcp_twisted.memory.wheel cimport node_t, wheel_t
 from xtcp_twisted.tcp.bucket cimport bucket_t
 from xtcp_twisted.tcp.fastopens cimport fast_opens_t
 from xtcp_twisted.tcp.groups cimport group_row_t, pool_row_t
+from xtcp_twisted.tcp.holders cimport relief_t
 from xtcp_twisted.tcp.paths cimport paths_t
 from xtcp_twisted.tcp.pressure cimport pressure_t
 from xtcp_twisted.wire.segment cimport segment_t
@@ -362,6 +363,7 @@ cdef struct stack_t:
     pool_row_t *pools
     uint32_t pool_count
     uint32_t throttled         # connections in the pools' lists
+    relief_t relief
     uint16_t *listeners        # first group row on each port, or MAX_GROUPS
     uint32_t port_counters[PORT_COUNTERS]  # where the next search for an ephemeral port begins
 

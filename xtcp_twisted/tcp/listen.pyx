@@ -10,18 +10,18 @@ from libc.stdint cimport uint16_t, uint32_t
 from xtcp_twisted import config
 from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.acknowledge cimport first_window
+from xtcp_twisted.tcp.connection cimport group_throttled
 from xtcp_twisted.tcp.counters cimport (
     C_ATTEMPT_FAILS,
     C_CHALLENGE_ACKS,
     C_LISTEN_DROPS,
     C_LISTEN_OVERFLOWS,
-    C_PRESSURE_SYN_DROPS,
     C_REQ_Q_FULL_DROP,
     C_SYN_RETRANS,
 )
 from xtcp_twisted.tcp.ecn cimport ecn_setup
 from xtcp_twisted.tcp.fastopen cimport fast_open_admits, fast_open_forget, fast_open_offer
-from xtcp_twisted.tcp.groups cimport MAX_GROUPS, group_row_t
+from xtcp_twisted.tcp.groups cimport MAX_GROUPS, T_SYN_DROPS, group_row_t
 from xtcp_twisted.tcp.halfopen cimport (
     half_open_answer,
     half_open_become,
@@ -51,7 +51,7 @@ from xtcp_twisted.wire.sequence cimport seq_ge, seq_lt
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 
 
-cdef bint _admits(stack_t *s, const group_row_t *g) noexcept nogil:
+cdef bint _admits(stack_t *s, group_row_t *g) noexcept nogil:
     """Whether the group may have another connection."""
     if s.records.used >= s.records.capacity:
         s.counters[C_LISTEN_OVERFLOWS] += 1
@@ -59,7 +59,7 @@ cdef bint _admits(stack_t *s, const group_row_t *g) noexcept nogil:
         return False
     if pressure_seen(&s.pools[g.pool_row].pressure, g.priority) >= PRESSURE_WITHHOLDING:
         # Unanswered: the client asks again in a second, and then in two (P28).
-        s.counters[C_PRESSURE_SYN_DROPS] += 1
+        group_throttled(s, g, T_SYN_DROPS, 1)
         return False
     return True
 

@@ -24,15 +24,21 @@ cdef struct pressure_t:
     int64_t since_us           # when it came into the present state
     uint64_t entries[4]        # changes into each state
     int64_t durations_us[4]    # in each state, up to `since_us`
+    int64_t eased_us           # of a pool: when the application last acknowledged something
+    int64_t relieved_us        # when a walk for its relief last began (relief.pyx) ...
+    uint32_t relief            # ... and how many connections it might abort
 
-# Bounds for a buffer of `capacity` chunks, nothing used; `shares` are where frozen, withholding and
-# discarding begin, `hysteresis` is how much lower they end.
-cdef void pressure_open(
-    pressure_t *p, uint32_t capacity, const double *shares, double hysteresis, int64_t now_us
+# A buffer of which nothing is used; its bounds are set next.
+cdef void pressure_open(pressure_t *p, int64_t now_us) noexcept nogil
+# Bounds for a buffer of `capacity` chunks, `used` of them in use, and the state that these make of the
+# present one; `shares` are where frozen, withholding and discarding begin, `hysteresis` is how much lower
+# they end.
+cdef void pressure_set(
+    pressure_t *p, uint32_t capacity, const double *shares, double hysteresis, uint32_t used, int64_t now_us
 ) noexcept nogil
 # Counts from `now_us` on: the engine's clock has just been set for the first time.
 cdef void pressure_start(pressure_t *p, int64_t now_us) noexcept nogil
-# The state for `used` chunks, which are outside of the present state's bounds.
+# The state for `used` chunks: another one only if they are outside of the present state's bounds.
 cdef void pressure_change(pressure_t *p, uint32_t used, int64_t now_us) noexcept nogil
 
 

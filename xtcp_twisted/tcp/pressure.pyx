@@ -8,7 +8,8 @@
 A state begins when the chunks in use reach its threshold, and ends when they
 fall by the hysteresis below it.  Both bounds are kept in chunks, so that a
 batch of chunks costs two comparisons.  A batch that crosses more than one bound
-makes one change, to the state where it ends.
+makes one change, to the state where it ends.  Other thresholds may be set at any
+time: the state goes on from the present one, as if the use had just changed.
 
 Knows a number of chunks and the engine's time; what a state does to segments,
 acknowledgements and sends stands where those are dealt with.
@@ -34,16 +35,20 @@ cdef void _enter(pressure_t *p, int state) noexcept nogil:
     p.next_rise = p.rise[state + 1] if state < PRESSURE_DISCARDING else <uint32_t>NEVER
 
 
-cdef void pressure_open(
-    pressure_t *p, uint32_t capacity, const double *shares, double hysteresis, int64_t now_us
+cdef void pressure_open(pressure_t *p, int64_t now_us) noexcept nogil:
+    memset(p, 0, sizeof(pressure_t))
+    p.since_us = now_us
+
+
+cdef void pressure_set(
+    pressure_t *p, uint32_t capacity, const double *shares, double hysteresis, uint32_t used, int64_t now_us
 ) noexcept nogil:
     cdef int state
-    memset(p, 0, sizeof(pressure_t))
     for state in range(PRESSURE_FROZEN, PRESSURES):
         p.rise[state] = <uint32_t>ceil(shares[state - 1] * capacity)
         p.fall[state] = <uint32_t>ceil((shares[state - 1] - hysteresis) * capacity)
-    p.since_us = now_us
-    _enter(p, PRESSURE_OPEN)
+    _enter(p, p.state)
+    pressure_change(p, used, now_us)
 
 
 cdef void pressure_start(pressure_t *p, int64_t now_us) noexcept nogil:
@@ -56,6 +61,8 @@ cdef void pressure_change(pressure_t *p, uint32_t used, int64_t now_us) noexcept
         state += 1
     while used < p.fall[state]:
         state -= 1
+    if state == p.state:
+        return
     p.durations_us[p.state] += now_us - p.since_us
     p.since_us = now_us
     p.entries[state] += 1

@@ -284,6 +284,8 @@ cdef uint32_t receive_copy(const conn_t *c, uint32_t skip, uint8_t *out, uint32_
 cdef void receive_drop(conn_t *c, uint32_t length) noexcept nogil:
     cdef uint32_t row
     cdef chunk_t *chunk
+    if length:
+        c.p.pressure.eased_us = c.s.now_us
     while length and c.a.rx_head != NONE:
         row = c.a.rx_head
         chunk = chunk_at(c.p, row)

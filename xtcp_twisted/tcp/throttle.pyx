@@ -4,7 +4,8 @@ A discarding pool takes no more of connections that hold data of it: the peer
 keeps what is discarded and sends it again.  Its acknowledgements are processed
 before that, for they make room in the transmit buffer (variant 3).  One that
 holds only data behind a gap may still fill the gap, else that data would stay
-for ever.  The last sixteenth is for the others, in order.
+for ever.  The last sixteenth is for the others, in order.  A pool that throttles
+by withholding alone (variant 1) discards nothing as long as it has room.
 
 A connection that the pressure of its pool held back is in the pool's list.
 Each fall of the pressure starts a walk over that list, a bounded part in each
@@ -18,16 +19,18 @@ from xtcp_twisted.memory.slab cimport NONE, slab_free_rows
 from xtcp_twisted.tcp.acknowledge cimport window_frozen, window_reopens
 from xtcp_twisted.tcp.connection cimport (
     conn_ack_now,
+    conn_discarded,
     conn_holds,
     conn_load,
-    conn_pressure,
     conn_settle,
     conn_t,
     conn_throttle,
     conn_unthrottle,
+    conn_withheld,
+    group_throttled,
 )
-from xtcp_twisted.tcp.counters cimport C_PRESSURE_DROP_BYTES, C_PRESSURE_DROP_SEGS, C_WINDOW_UPDATES
-from xtcp_twisted.tcp.groups cimport pool_row_t
+from xtcp_twisted.tcp.counters cimport C_WINDOW_UPDATES
+from xtcp_twisted.tcp.groups cimport T_DROP_BYTES, T_DROP_SEGS, VARIANT_DISCARD, pool_row_t
 from xtcp_twisted.tcp.flags cimport ACTIVE_ACK_HELD, ACTIVE_DISCARDED, RECORD_ENDED
 from xtcp_twisted.tcp.layout cimport active_at
 from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, PRESSURE_WITHHOLDING
@@ -40,11 +43,11 @@ cdef enum:
 
 cdef bint throttle_refuses(const conn_t *c, const segment_t *seg) noexcept nogil:
     cdef bint in_order = seq_le(seg.seq, c.r.rcv_nxt), holds = False
-    if c.p.pressure.state < PRESSURE_WITHHOLDING:
+    if c.p.pressure.state < PRESSURE_WITHHOLDING or not c.p.variants & VARIANT_DISCARD:
         return False
     if c.a != NULL:
         holds = c.a.rx_head != NONE if in_order else c.a.rx_chunks != 0
-    if holds and conn_pressure(c) >= PRESSURE_DISCARDING:
+    if holds and conn_discarded(c):
         return True
     if c.p.pressure.state < PRESSURE_DISCARDING:
         return False
@@ -52,8 +55,8 @@ cdef bint throttle_refuses(const conn_t *c, const segment_t *seg) noexcept nogil
 
 
 cdef void throttle_discard(conn_t *c, segment_t *seg) noexcept nogil:
-    c.s.counters[C_PRESSURE_DROP_SEGS] += 1
-    c.s.counters[C_PRESSURE_DROP_BYTES] += seg.length
+    group_throttled(c.s, c.g, T_DROP_SEGS, 1)
+    group_throttled(c.s, c.g, T_DROP_BYTES, seg.length)
     seg.length = 0
     seg.flags &= ~FIN
     if conn_holds(c):
@@ -64,9 +67,9 @@ cdef void throttle_discard(conn_t *c, segment_t *seg) noexcept nogil:
 cdef void _visit(conn_t *c) noexcept nogil:
     conn_unthrottle(c)
     if not c.r.flags & RECORD_ENDED:
-        if c.a.flags & ACTIVE_ACK_HELD and conn_pressure(c) < PRESSURE_WITHHOLDING:
+        if c.a.flags & ACTIVE_ACK_HELD and not conn_withheld(c):
             conn_ack_now(c)
-        if c.a.flags & ACTIVE_DISCARDED and conn_pressure(c) < PRESSURE_DISCARDING:
+        if c.a.flags & ACTIVE_DISCARDED and not conn_discarded(c):
             c.a.flags &= ~ACTIVE_DISCARDED
             conn_ack_now(c)
         if window_reopens(c):

@@ -16,12 +16,10 @@ from xtcp_twisted.tcp.close cimport conn_fail, conn_free
 from xtcp_twisted.tcp.connect cimport connect_again
 from xtcp_twisted.tcp.connection cimport (
     EVENT_DOWN,
-    EVENT_WRITABLE,
     conn_ack_now,
     conn_arm,
     conn_load,
     conn_queue_output,
-    conn_report,
     conn_settle,
     conn_times_out,
     conn_user_timeout,
@@ -51,10 +49,11 @@ from xtcp_twisted.tcp.layout cimport active_at, earlier, record_at, record_t
 from xtcp_twisted.tcp.halfopen cimport half_open_due, half_open_timers
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_age, pathmtu_timeout
 from xtcp_twisted.tcp.recovery cimport recovery_back_off, recovery_reordering_over, recovery_timeout
+from xtcp_twisted.tcp.relief cimport relief_look, relief_walk
 from xtcp_twisted.tcp.reply cimport reply_probe
 from xtcp_twisted.tcp.tailprobe cimport tailprobe_fire
 from xtcp_twisted.tcp.timewait cimport time_wait_age
-from xtcp_twisted.tcp.transmit cimport transmit_room
+from xtcp_twisted.tcp.transmit cimport transmit_wake
 
 cdef uint32_t SWEEP_MS = int(config.SWEEP_S * 1000)
 
@@ -121,13 +120,6 @@ cdef void _fire(conn_t *c) noexcept nogil:
     conn_settle(c)
 
 
-cdef void _wake(conn_t *c) noexcept nogil:
-    """A send was short because others had filled the buffer: no ACK of its own will tell this one."""
-    if c.r.flags & RECORD_SHORT and c.r.snd_lbb == c.r.snd_una and transmit_room(c):
-        c.r.flags &= ~<uint32_t>RECORD_SHORT
-        conn_report(c, EVENT_WRITABLE)
-
-
 cdef void _wake_all(stack_t *s) noexcept nogil:
     """Each fall of the transmit buffer's pressure: one walk over the records, a slice in each poll."""
     cdef uint32_t left = WOKEN_AT_ONCE
@@ -142,7 +134,7 @@ cdef void _wake_all(stack_t *s) noexcept nogil:
         r = record_at(s, s.to_wake)
         if r.generation & 1 and not r.flags & (RECORD_ENDED | RECORD_PROMISED):
             conn_load(&c, s, s.to_wake)
-            _wake(&c)
+            transmit_wake(&c)
 
 
 cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
@@ -159,7 +151,7 @@ cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
     if not r.flags & (RECORD_KEEPALIVE | RECORD_SHORT):
         return
     conn_load(&c, s, slot)
-    _wake(&c)
+    transmit_wake(&c)
     if not r.flags & RECORD_KEEPALIVE or idle < c.g.keepalive_ms + r.probes * c.g.keepalive_interval_ms:
         return
     if c.a != NULL and c.a.flags & ACTIVE_TRANSMIT:
@@ -181,6 +173,7 @@ cdef void _sweep(stack_t *s) noexcept nogil:
     s.hand_at = s.now_ms + SWEEP_MS // SLICES
     time_wait_age(s)
     pathmtu_age(s)
+    relief_look(s)
     slice_rows = s.records.fresh // SLICES + 1
     for i in range(slice_rows):
         if s.hand >= s.records.fresh:
@@ -203,6 +196,7 @@ cdef void timers_fire(stack_t *s) noexcept nogil:
         _fire(&c)
     _wake_all(s)
     _sweep(s)
+    relief_walk(s)
 
 
 cdef bint timers_due(const stack_t *s, uint32_t *when) noexcept nogil:

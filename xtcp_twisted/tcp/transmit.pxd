@@ -10,6 +10,9 @@ from xtcp_twisted.wire.segment cimport segment_t
 
 # Bytes that a connection may add to its queue now.
 cdef uint32_t transmit_room(const conn_t *c) noexcept nogil
+# Tells a connection that a short send may be tried again: others had filled the buffer, and no ACK of its own
+# will tell it.
+cdef void transmit_wake(conn_t *c) noexcept nogil
 # Whether the pressure of the transmit buffer keeps broadcasts out.
 cdef bint transmit_paused(const stack_t *s) noexcept nogil
 # Copies bytes into a payload of its own; returns its first chunk, or NONE, and the bytes taken.

@@ -28,9 +28,17 @@ from xtcp_twisted.memory.slab cimport (
     slab_take,
     slab_take_raw,
 )
-from xtcp_twisted.tcp.connection cimport conn_lease
+from xtcp_twisted.tcp.connection cimport EVENT_WRITABLE, conn_lease, conn_report
 from xtcp_twisted.tcp.disorder cimport recovery_of, recovery_t
-from xtcp_twisted.tcp.flags cimport EXTENT_AGAIN, EXTENT_LOST, EXTENT_RESENT, EXTENT_SACKED, EXTENT_SENT
+from xtcp_twisted.tcp.flags cimport (
+    ACTIVE_WATCHED,
+    EXTENT_AGAIN,
+    EXTENT_LOST,
+    EXTENT_RESENT,
+    EXTENT_SACKED,
+    EXTENT_SENT,
+    RECORD_SHORT,
+)
 from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, EXTENT_CHUNKS, chunk_t, extent_at, extent_t, payload_at
 from xtcp_twisted.tcp.pressure cimport (
     PRESSURE_DISCARDING,
@@ -63,6 +71,12 @@ cdef uint32_t transmit_room(const conn_t *c) noexcept nogil:
         return 0
     quota -= used
     return (quota if quota < free else free) * CHUNK_BYTES
+
+
+cdef void transmit_wake(conn_t *c) noexcept nogil:
+    if c.r.flags & RECORD_SHORT and c.r.snd_lbb == c.r.snd_una and transmit_room(c):
+        c.r.flags &= ~<uint32_t>RECORD_SHORT
+        conn_report(c, EVENT_WRITABLE)
 
 
 cdef bint transmit_paused(const stack_t *s) noexcept nogil:
@@ -265,6 +279,7 @@ cdef void transmit_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) 
         c.a.tx_head = extent.next
         if c.a.tx_head == NONE:
             c.a.tx_tail = NONE
+            c.a.flags &= ~ACTIVE_WATCHED
             c.s.sending -= 1
         _free_extent(c, row)
     if d.delivered == 0:
