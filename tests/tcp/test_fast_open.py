@@ -6,6 +6,7 @@ import errno
 from typing import Any
 
 import pytest
+from support.icmp import error
 from support.net import PEER_V4, V4, MakeNet, Net
 from support.packets import EXPERIMENT, FAST_OPEN
 from support.peer import Client
@@ -532,6 +533,23 @@ class TestResets:
         client.expect_reset(seq=500)
         assert group.info(client.cd).state == "SYN_RECEIVED"
 
+    @pytest.mark.requirement("RFC 7413 5.1")
+    def test_a_host_that_cannot_be_reached_is_as_one_that_resets(self, net: Net) -> None:
+        """Its packets cannot have come from there."""
+        group = served(net, fast_open=1)
+        client = opened(net, group)
+        group.recv(100)
+        group.send(client.cd, ANSWER, ALL)
+        net.flush()
+        syn_ack, answer = client.take()
+        net.inject(error("203.0.113.1", answer.raw, 3, 2))
+        net.turn()
+        assert group.info(client.cd).state == "SYN_RECEIVED", "only the SYN-ACK may be quoted"
+        net.inject(error("203.0.113.1", syn_ack.raw, 3, 2))
+        net.turn()
+        assert len(net.take_events(EventKind.DOWN)) == 1
+        assert pending(net, group) == 0
+
 
 class TestBesideOthers:
     def test_a_good_cookie_needs_no_syn_cookie(self, make_net: MakeNet) -> None:
@@ -584,3 +602,32 @@ class TestBesideOthers:
         net.turn()
         stranger.expect("SA", ack=1)
         assert group.recv(100) is None
+
+    def test_a_connection_in_time_wait_opens_again_with_its_request(self, net: Net) -> None:
+        group = served(net)
+        cookie = cookie_for(net, group)
+        net.client(group, sport=5_000).time_wait()
+        net.advance(2)
+        again = net.client(group, sport=5_000, iss=0x2000_0000)
+        again.syn(cookie=cookie, data=REQUEST)
+        net.turn()
+        again.expect("SA", ack=END)
+        again.ack()
+        net.turn()
+        again.cd = net.take_events(EventKind.ESTABLISHED)[0][2]
+        assert group.recv(100) == (again.cd, REQUEST)
+
+    def test_sequence_numbers_turn_over(self, net: Net) -> None:
+        group = served(net)
+        cookie = cookie_for(net, group)
+        client = net.client(group, iss=2**32 - 4)
+        client.syn(cookie=cookie, data=REQUEST)
+        net.turn()
+        client.cd = net.take_events(EventKind.ESTABLISHED)[0][2]
+        client.expect("SA", ack=END)
+        assert group.recv(100) == (client.cd, REQUEST)
+        group.send(client.cd, ANSWER, ALL)
+        net.flush()
+        client.expect("A", data=ANSWER)
+        client.ack()
+        client.is_alive()

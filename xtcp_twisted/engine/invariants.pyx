@@ -14,6 +14,7 @@ from xtcp_twisted.tcp.flags cimport (
     EXTENT_LOST,
     EXTENT_SACKED,
     EXTENT_SENT,
+    HALF_FAST_OPEN,
     RECORD_CWR,
     RECORD_ECE,
     RECORD_ECN,
@@ -22,7 +23,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_PROMISED,
     RECORD_SACK,
 )
-from xtcp_twisted.tcp.layout cimport extent_at, extent_t, record_at, record_t, stack_t
+from xtcp_twisted.tcp.layout cimport extent_at, extent_t, half_open_at, record_at, record_t, stack_t
 from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, pressure_t
 from xtcp_twisted.tcp.states cimport FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
 from xtcp_twisted.wire.sequence cimport seq_le, seq_lt, seq_min
@@ -121,6 +122,23 @@ cdef int _check_transmit_totals(const stack_t *s, const totals_t *totals) except
     return 0
 
 
+cdef int _check_fast_opens(const stack_t *s) except -1:
+    """Each group counts its requests of Fast Open that are pending; those undecided have their SYN's data."""
+    cdef uint32_t row, undecided = 0, pending = 0, counted = 0
+    for row in range(s.records.fresh):
+        if record_at(s, row).generation & 1 and record_at(s, row).flags & RECORD_FAST_OPEN:
+            pending += 1
+    for row in range(s.half_opens.fresh):
+        if half_open_at(s, row).generation & 1 and half_open_at(s, row).flags & HALF_FAST_OPEN:
+            undecided += 1
+    for row in range(s.group_rows.fresh):
+        if s.groups[row].flags:
+            counted += s.groups[row].fast_open_pending
+    assert pending + undecided == counted, f"fast opens: {pending} and {undecided}, {counted} counted"
+    assert undecided == s.fast_opens.texts.used, f"{undecided} undecided, {s.fast_opens.texts.used} rows"
+    return 0
+
+
 cdef int _check_pressure(const pressure_t *p, const slab_t *chunks) except -1:
     assert p.least == p.fall[p.state] <= chunks.used, "a pressure state ends below its lower bound"
     if p.state < PRESSURE_DISCARDING:
@@ -154,6 +172,7 @@ cdef int check_invariants(State state) except -1:
             _add_transmit_queue(&c, &totals)
             _check_scoreboard(&c)
     _check_transmit_totals(&state.stack, &totals)
+    _check_fast_opens(&state.stack)
     for i in range(11):
         states += state.stack.state_counts[i]
     _check_pressure(&state.stack.pressure, &state.stack.payloads)
