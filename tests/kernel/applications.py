@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from examples.chat import Chat
+from examples.chat.commands import Command
+from examples.chat.lines import Answer
 from xtcp_twisted.reactor.endpoints import XTCPClientEndpoint
 from xtcp_twisted.reactor.groups import GroupProtocol
 from xtcp_twisted.reactor.stack import stackFor
@@ -21,6 +24,17 @@ class Fails(Protocol):
             raise ZeroDivisionError("as the client wished")
         assert self.transport is not None
         self.transport.write(data)
+
+
+class BrittleChat(Chat):
+    """A chat with a command that is broken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commands.table["crash"] = Command("", "breaks", self._crash)
+
+    def _crash(self, principal: int, text: str) -> Answer:
+        raise ZeroDivisionError("the command is broken on purpose")
 
 
 class GroupFails(GroupProtocol):

@@ -45,6 +45,12 @@ GROUPS = {
         'protocol = "tests.kernel.applications.Dam"\npool = "small"\noptions = { weight = 64 }',
     ),
     "relay": (9006, 'protocol = "tests.kernel.applications.Relay"'),
+    "brittle": (9010, 'protocol = "tests.kernel.applications.BrittleChat"'),
+    "busy": (
+        9011,
+        """protocol = "examples.chat.Chat"
+        arguments = { limits = { lines_per_second = 10_000, burst = 10_000 } }""",
+    ),
     "gate": (9005, 'protocol = "tests.kernel.applications.Gate"'),
 }
 

@@ -227,7 +227,7 @@ def test_the_printed_command_talks_to_the_chat(start: Start) -> None:
     assert lines[-1] == "* goodbye"
     assert "* you are ada" in lines
     assert any(re.fullmatch(r"\* said to \d+", line) for line in lines)
-    assert any(re.fullmatch(r"\* \d+ of 2\d have a name: ada, .*", line) for line in lines)
+    assert any(re.fullmatch(r"\* \d+ in #lobby: ada, .*", line) for line in lines)
     run.process.send_signal(signal.SIGINT)
     assert run.result()["errors"] == 0
 

@@ -66,7 +66,7 @@ def test_echo_refuses_bytes_without_a_request() -> None:
         (Client(7, 0), b"/nick fleet_7\n", b"* you are fleet_7\r\n"),
         (Client(7, 13), b"message 13 of fleet_7\n", b"* said to 19\r\n"),
         (Client(7, 2), b"/msg fleet_7 message 2 of fleet_7\n", b"* sent to fleet_7\r\n"),
-        (Client(70, 0), b"/who\n", b"* 2 of 500 have a name: fleet_1, fleet_7\r\n"),
+        (Client(70, 0), b"/who\n", b"* 2 in #lobby: fleet_1, fleet_7\r\n"),
         (Client(70, 1), b"is anybody here?\n", b"! take a name first: /nick NAME\r\n"),
     ],
 )
@@ -83,12 +83,14 @@ def test_chat_lets_others_talk_before_the_answer() -> None:
     talk, client = ChatTalk(), Client(7, 13)
     talk.request(client)
     others = (
-        "* Welcome. Take a name.\r\n* fleet_3 is here\r\n<fleet_3> message 5 of fleet_3\r\n"
-        "<ada> hello everybody\r\n-fleet_7- message 2 of fleet_7\r\n* ada is now zo\u00eb\r\n"
-        "<zo\u00eb> -- <fleet_1> --\r\n-fleet_fan- hello\r\n* zo\u00eb has left\r\n"
+        "* Welcome. Take a name.\r\n* fleet_3 has joined #lobby\r\n#lobby <fleet_3> message 5 of fleet_3\r\n"
+        "#lobby <ada> hello everybody\r\n-fleet_7- message 2 of fleet_7\r\n* ada is now zo\u00eb\r\n"
+        "#lobby <zo\u00eb> -- <fleet_1> --\r\n-fleet_fan- hello\r\n* zo\u00eb has left #lobby\r\n"
+        "  should the connection break: /nick fleet_7 abcdefghijklmnop within 60 s\r\n"
+        "* you are in #lobby with 4 others\r\n"
     )
     assert not talk.received(client, others.encode())
-    assert talk.received(client, b"* said to 2\r\n<fleet_3> message 6 of fleet_3\r\n")
+    assert talk.received(client, b"* said to 2\r\n#lobby <fleet_3> message 6 of fleet_3\r\n")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +98,8 @@ def test_chat_lets_others_talk_before_the_answer() -> None:
     [
         b"* you are fleet_8",
         b"* said to everybody",
-        b"<fleet_3> message 5 of fleet_4",
-        b"<fleet_3> mess",
+        b"#lobby <fleet_3> message 5 of fleet_4",
+        b"#lobby <fleet_3> mess",
         b"! /nick is not known; /help shows what is",
         b"",
     ],

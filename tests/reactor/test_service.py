@@ -139,11 +139,13 @@ def test_kernel_clients_chat(served: Served) -> None:
             user.write(f"/nick {nick}\r\n")
             user.flush()
             assert user.readline() == f"* you are {nick}\r\n"
-        assert ada.readline() == "* bob is here\r\n"
+            assert user.readline().startswith("  should the connection break: /nick")
+            assert user.readline().startswith("* you are in #lobby with")
+        assert ada.readline() == "* bob has joined #lobby\r\n"
         bob.write("hello\r\n")
         bob.flush()
         assert bob.readline() == "* said to 1\r\n"
-        assert ada.readline() == "<bob> hello\r\n"
+        assert ada.readline() == "#lobby <bob> hello\r\n"
 
 
 @pytest.mark.feature("P04")

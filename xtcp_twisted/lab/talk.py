@@ -81,15 +81,16 @@ class ChatTalk:
     _WHO: Final = b"/who"
     _SAID: Final = b"/said"
     _patterns: Final = {
-        _WHO: re.compile(rb"\* \d+ of \d+ have a name: .+"),
+        _WHO: re.compile(rb"\* (\d+ in #lobby: .+|nobody is in #lobby)"),
         _SAID: re.compile(rb"\* said to \d+"),
     }
     #: What may come at any time: from other clients of the fleet, who say where their
-    #: words come from, from people, and the greeting.
+    #: words come from, from people, what follows a name, and the greeting.
     _UNASKED: Final = re.compile(
-        rb"(<(fleet_\d+)>|-(fleet_\d+)-) message \d+ of (\2|\3)"
-        rb"|(<(?!fleet_\d+>)[^> ]+>|-(?!fleet_\d+-)[^- ]+-) .*"
-        rb"|\* [^ ]+ (is here|has left|is now [^ ]+)"
+        rb"(#lobby <(fleet_\d+)>|-(fleet_\d+)-) message \d+ of (\2|\3)"
+        rb"|(#lobby <(?!fleet_\d+>)[^> ]+>|-(?!fleet_\d+-)[^ ]+-) .*"
+        rb"|\* [^ ]+ (has (joined|left) #lobby|is now [^ ]+)"
+        rb"|  should the connection break: .*|\* you are in #lobby with \d+ others"
         rb"|\* Welcome\b.*"
     )
 
