@@ -9,6 +9,8 @@ from support.packets import read
 from support.throng import connect
 
 from xtcp_twisted.config import ALL, UNLIMITED, KiB, MiB
+from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.errors import StaleConnection
 
 #: Who do not read; 8 chunks for each of them are four tenths of a buffer of 1 MiB.
 STALLED = 200
@@ -69,6 +71,50 @@ def test_rows_10_and_11_who_does_not_read(make_net: MakeNet, window: int) -> Non
 
 
 @pytest.mark.feature("P12")
+@pytest.mark.feature("P27")
+def test_row_10_more_who_do_not_read_than_the_buffer_has_room_for(make_net: MakeNet) -> None:
+    """Sockstress by so many that what each is guaranteed does not fit: the longest-stalled are aborted.
+
+    All but their first seconds are the honest client's: it is served >= 80 % of a minute.
+    """
+    net = make_net(transmit_buffer=256 * KiB)
+    group = net.group(7, accept_credits=UNLIMITED)
+    stalled = [connect(net, SOURCE, 1_024 + number, window=0)[0] for number in range(400)]
+    honest = net.client(group).established()
+    taken = [group.send(cd, bytes(1 * MiB)) for cd in stalled]
+    assert taken[-1] == 0, "the buffer is full"
+    served = 0
+    for _ in range(60):
+        honest.send(b"request")
+        net.poll()
+        assert [cd for cd, _ in group.recv_batch(10)] == [honest.cd]
+        served += group.send(honest.cd, b"answer" * 100, ackd=ALL) == 600
+        for cd in stalled:
+            try:
+                group.send(cd, bytes(1 * MiB))  # the attackers go on asking
+            except StaleConnection:
+                continue
+        net.engine.flush(net.now)
+        end = net.now + 1.0
+        while True:
+            for _, raw in net.link.take():
+                if raw[16:20] == packed(honest.ip):
+                    honest.arrived(read(net.now, bytes(raw), net.mtu))
+            honest.take()
+            honest.ack()
+            due = net.engine.poll_at()
+            if due is None or due > end:
+                break
+            net.now = max(net.now, due)
+            net.poll()
+            net.engine.flush(net.now)
+        net.now = end
+    assert served >= 48
+    assert honest.cd not in {cd for _, _, cd, _ in net.take_events(EventKind.DOWN)}
+    assert 0 < net.counters()["TransmitAborts"] <= len(stalled)
+    leave(net)
+
+
 def test_row_22_one_hog_among_many(make_net: MakeNet) -> None:
     """It holds no more than its quota, and each of the others' requests is served."""
     net = make_net()

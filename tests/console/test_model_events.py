@@ -226,6 +226,42 @@ def test_the_engine_has_all_of_these_counters() -> None:
     assert set(LOSSES) <= set(NAMES)
 
 
+@pytest.mark.feature("P27")
+def test_an_abort_for_a_stuck_pool_is_told(watched: Watched) -> None:
+    filler = Filler(watched.net)
+    filler.fill(230)
+    watched.seconds(12)
+    [event] = watched.events("loss")
+    assert (event.severity, event.ref) == ("crit", "engine")
+    assert event.text.startswith("Connections were aborted: their pool was full")
+    assert event.detail == "1 time · counter PressureAborts"
+    assert watched.tick.counters["PressureAborts"] == 1
+    assert watched.texts("pressure")[-1] == "Pool im recovered from discarding: open"
+    assert "R" in filler.client.take()[-1].flags
+    for newcomer in filler.newcomers:
+        newcomer.take()
+
+
+@pytest.mark.feature("P27")
+def test_thresholds_that_change_are_shown_at_once(watched: Watched) -> None:
+    """By the gauges, which read them from each tick, and by the event of the state that they make."""
+    filler = Filler(watched.net)
+    filler.fill(100)
+    watched.seconds(2)
+    limits = PressureThresholds(frozen=0.25, withholding=0.5, discarding=0.9, hysteresis=0.1)
+    filler.pool.set_thresholds(limits)
+    watched.net.engine.set_thresholds(limits)
+    watched.seconds(1)
+    tick = watched.tick
+    for pressure in (tick.pools[str(filler.pool.row)].receive.pressure, tick.transmit.buffer.pressure):
+        shown = pressure.thresholds
+        assert (shown.frozen, shown.withholding, shown.discarding, shown.hysteresis) == (0.25, 0.5, 0.9, 0.1)
+    event = watched.events("pressure")[-1]
+    assert event.text == "Pool im came under pressure: frozen"
+    assert event.detail.endswith("threshold 25.0\u00a0%")
+    filler.client.take()
+
+
 def damaged() -> bytes:
     packet = bytearray(build("198.51.100.7", "192.0.2.1", 40_000, 7, seq=1, ack=0, flags="S", window=1_000))
     packet[-1] ^= 0xFF

@@ -73,6 +73,13 @@ def test_pressure_thresholds_of_the_transmit_buffer_and_of_a_pool() -> None:
     assert settings.pool[0].pressure == PressureThresholds(discarding=0.95, hysteresis=0.1)
 
 
+@pytest.mark.feature("P28", "P29")
+@pytest.mark.parametrize("throttling", ["both", "withhold", "discard"])
+def test_how_a_pool_throttles(throttling: str) -> None:
+    assert structure(GOOD).pool[0].throttling == "both"
+    assert structure(changed("pool.0.throttling", throttling)).pool[0].throttling == throttling
+
+
 def test_build_makes_a_group_protocol_once_with_its_arguments() -> None:
     server = structure(GOOD).group[0].build()
     assert isinstance(server, servers.Group)
@@ -149,6 +156,11 @@ def test_build_refuses_a_factory_that_makes_something_else() -> None:
             "pool.0.pressure",
             {"hysteresis": 0.6},
             "pool[0].pressure.hysteresis: 0.6 is not allowed; give less than frozen, 0.5",
+        ),
+        (
+            "pool.0.throttling",
+            "none",
+            "pool[0].throttling: 'none' is not allowed; give one of 'both', 'withhold', 'discard'",
         ),
         ("pool.0.pressure", 0.5, "pool[0].pressure: 0.5 is not allowed; give a table"),
         (
