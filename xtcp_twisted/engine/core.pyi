@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from xtcp_twisted.config import EngineConfig, PressureThresholds
 from xtcp_twisted.engine.census import Census
@@ -16,6 +16,8 @@ class Engine:
     config: EngineConfig
     thresholds: PressureThresholds
     closed: bool
+    routes: dict[int, Any]
+    driver: object | None
     def __init__(self, link: Link, config: EngineConfig) -> None: ...
     def create_pool(
         self, size: int, *, name: str = "", thresholds: PressureThresholds = ..., throttling: str = "both"

@@ -54,12 +54,17 @@ cdef class Engine:
     :param link: where packets come from and go to; it stays the caller's to close.
     :param config: an `EngineConfig`.
     :ivar thresholds: where the transmit buffer's pressure states begin, `PressureThresholds`.
+    :ivar routes: who is told the events of which group: its descriptor -> an object with
+        ``turn(events, limit, context)``.  It is for whoever drives the engine; the engine only keeps it.
+    :ivar driver: the reactor's reader that drives this engine, or None: then any program may.
     """
 
     cdef State state
     cdef readonly object link
     cdef readonly object config
     cdef readonly object thresholds    # of the transmit buffer
+    cdef readonly dict routes
+    cdef public object driver
     cdef list _pools
     cdef dict _by_descriptor
     cdef object _unix          # UnixDomain, or None as long as no group has needed it
@@ -72,6 +77,8 @@ cdef class Engine:
         self.thresholds = config.pressure
         self._pools = []
         self._by_descriptor = {}
+        self.routes = {}
+        self.driver = None
         self.state = State(link, config)
 
     def __enter__(self):
@@ -133,6 +140,7 @@ cdef class Engine:
 
     def _forget_descriptor(self, gd):
         del self._by_descriptor[gd]
+        self.routes.pop(gd, None)
 
     def _forget_pool(self, pool):
         self._pools.remove(pool)

@@ -23,6 +23,7 @@ from xtcp_twisted.engine.waiting cimport new_eventfd
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.tcp.connection cimport group_signal
 from xtcp_twisted.tcp.groups cimport (
+    GROUP_ATTENTION,
     GROUP_OPEN,
     GROUP_SIGNALLED,
     GROUP_SWEEP,
@@ -31,6 +32,8 @@ from xtcp_twisted.tcp.groups cimport (
 )
 from xtcp_twisted.tcp.halfopen cimport half_open_drop, half_open_refuse
 from xtcp_twisted.tcp.layout cimport record_at
+
+cdef uint32_t EVERY_REQUEST = 0xFFFFFFFF
 
 cdef enum:
     SWEEP_ROWS = 65_536        # records that one slice of a closing group's sweep visits
@@ -52,6 +55,28 @@ cdef class Group(Connections):
     def readable(self):
         """Connections that have something for `recv` or `recv_batch`."""
         return self._open_row().ready.count
+
+    @property
+    def waiting(self):
+        """Connection requests that wait for a decision: how many `pending` would list."""
+        return self._open_row().pending.count
+
+    @property
+    def attention(self):
+        """Whether the descriptor is readable for something that the engine knows nothing of.
+
+        An end that was taken from `Engine.events` and that the application has not seen, for example.
+        """
+        return self._open_row().flags & GROUP_ATTENTION != 0
+
+    @attention.setter
+    def attention(self, wanted):
+        cdef group_row_t *g = self._open_row()
+        if wanted:
+            g.flags |= GROUP_ATTENTION
+        else:
+            g.flags &= ~<uint32_t>GROUP_ATTENTION
+        group_signal(g)
 
     def __len__(self):
         """Connections of the group, closing ones included."""
@@ -77,10 +102,13 @@ cdef class Group(Connections):
 
     # --- opening (P08) -------------------------------------------------------
 
-    def pending(self):
-        """Connection requests that wait for a decision: [(pending_id, (host, port))]."""
+    def pending(self, limit=None):
+        """Connection requests that wait for a decision, the oldest first: [(pending_id, (host, port))].
+
+        :param limit: no more than so many; None is all of them.
+        """
         self._open_row()
-        return requests_of(self.state, self.row)
+        return requests_of(self.state, self.row, EVERY_REQUEST if limit is None else max(limit, 0))
 
     cdef int64_t _pending_row(self, object pending_id) except -1:
         self._open_row()

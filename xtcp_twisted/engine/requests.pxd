@@ -6,7 +6,7 @@ from xtcp_twisted.engine.state cimport State
 
 
 # [(pending_id, (host, port))] of a group, the oldest first.
-cdef list requests_of(State state, uint32_t group_row)
+cdef list requests_of(State state, uint32_t group_row, uint32_t limit)
 # The half-open row of a request; None names the oldest.  Raises NothingPending, StalePending.
 cdef int64_t request_row(State state, uint32_t group_row, object group_name, object pending_id) except -1
 # Accepts it into a group, which may be another one; the connection's id.  Raises PoolExhausted.

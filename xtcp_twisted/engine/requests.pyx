@@ -20,11 +20,12 @@ from xtcp_twisted.tcp.layout cimport half_open_at, half_open_t, record_at
 cdef uint32_t WITHOUT_END = UNLIMITED
 
 
-cdef list requests_of(State state, uint32_t group_row):
+cdef list requests_of(State state, uint32_t group_row, uint32_t limit):
     cdef uint32_t row = state.stack.groups[group_row].pending.head
     cdef half_open_t *h
     cdef list found = []
-    while row != END:
+    while row != END and limit:
+        limit -= 1
         h = half_open_at(&state.stack, row)
         found.append((make_id(h.generation, row), host_and_port(h.remote, h.remote_port)))
         row = h.link.next

@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from xtcp_twisted.engine import Engine
-from xtcp_twisted.errors import ResourceError
+from xtcp_twisted.errors import LocalError, ResourceError
 from xtcp_twisted.reactor.logctx import LazyContext, callWithLazyContext
 
 #: Most events that one turn takes from the engine.
@@ -80,7 +80,8 @@ class XTCPReader:
         self.engine = engine
         self._failed = failed
         self._clock = clock
-        self._drivers: dict[int, Driver] = {}
+        #: Shared with whoever else serves groups of this engine, such as application servers.
+        self._drivers: dict[int, Driver] = engine.routes
         self._again: set[int] = set()
         self._steps: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._epoll: select.epoll | None = None
@@ -91,7 +92,13 @@ class XTCPReader:
     # -- in and out of the reactor ---------------------------------------------
 
     def attach(self) -> None:
-        """Begin: from now on the reactor drives the engine."""
+        """Begin: from now on the reactor drives the engine.
+
+        :raises LocalError: another reader drives it.
+        """
+        if self.engine.driver not in (None, self):
+            raise LocalError("the engine has a reactor that drives it already; give each reactor its own")
+        self.engine.driver = self
         self._wakefd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self.engine.fileno(), select.EPOLLIN)
@@ -106,6 +113,7 @@ class XTCPReader:
         """End; may be called twice.  The engine stays as it is."""
         if self._epoll is None:
             return
+        self.engine.driver = None
         internal = getattr(self.reactor, "_internalReaders", None)
         if internal is not None:
             internal.discard(self)

@@ -6,7 +6,7 @@ from posix.unistd cimport read, write
 from xtcp_twisted.memory.links cimport UNLINKED, list_append, list_remove
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.memory.wheel cimport wheel_arm, wheel_disarm
-from xtcp_twisted.tcp.groups cimport GROUP_SIGNALLED
+from xtcp_twisted.tcp.groups cimport GROUP_ATTENTION, GROUP_SIGNALLED
 from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_ACK_NOW,
@@ -233,7 +233,7 @@ cdef void conn_ready_last(conn_t *c) noexcept nogil:
 
 cdef void group_signal(group_row_t *g) noexcept nogil:
     cdef uint64_t one = 1
-    cdef bint readable = g.ready.count != 0 or g.pending.count != 0
+    cdef bint readable = g.ready.count != 0 or g.pending.count != 0 or g.flags & GROUP_ATTENTION != 0
     if g.eventfd < 0:
         return
     if readable and not g.flags & GROUP_SIGNALLED:

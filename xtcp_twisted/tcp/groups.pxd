@@ -29,6 +29,7 @@ cdef enum:
     GROUP_ECN = 32_768         # agrees to ECN when the peer asks for it
     GROUP_ECN_ASKS = 65_536    # asks for it in its own SYNs, too
     GROUP_COOKIES = 1_048_576  # its requests may be answered by SYN cookies
+    GROUP_ATTENTION = 4_194_304  # its eventfd is readable for a reason outside of the engine
 
     POLICY_BOUNDED = 0
     POLICY_APPLICATION = 1

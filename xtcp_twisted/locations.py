@@ -1,0 +1,230 @@
+"""What the calls of Fig. 4 are given to write into: sets of groups, places for an id, addresses, buffers.
+
+C passes pointers; here each of them is a small object with the names of C.
+Every check raises `Refused`, which carries the errno that the call returns
+negated.  Knows nothing of engines; `xtcp_twisted.api` is the calls themselves.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import math
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from xtcp_twisted.errors import LocalError
+
+
+class Refused(LocalError):
+    """A call cannot do what was asked.
+
+    :param number: the errno that it returns negated.
+    :param sentence: what was wrong and what to do.
+    """
+
+    def __init__(self, number: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.errno = number
+
+
+class xtcp_set:
+    """A set of connection groups, as of Fig. 4; `XTCP_SET` and its sisters change it.
+
+    :param gds: a set, or group descriptors, to begin with.  `xtcp_select` changes
+        the sets that it is given, so a loop passes it copies: ``xtcp_set(readgds)``.
+    """
+
+    __slots__ = ("_gds",)
+
+    def __init__(self, gds: Iterable[int] = ()) -> None:
+        self._gds: set[int] = set()
+        for gd in gds:
+            self.add(gd)
+
+    def add(self, gd: int) -> None:
+        """Put a descriptor in; ValueError when it cannot be one."""
+        if not is_descriptor(gd):
+            raise ValueError(f"gd: {gd!r} is not allowed; give what xtcp_open_group returned")
+        self._gds.add(gd)
+
+    def discard(self, gd: int) -> None:
+        """Take a descriptor out; one that is not there stays away."""
+        if is_descriptor(gd):
+            self._gds.discard(gd)
+
+    def replace(self, gds: Iterable[int]) -> None:
+        """Hold these from now on."""
+        self._gds = set(gds)
+
+    def __contains__(self, gd: object) -> bool:
+        return is_descriptor(gd) and gd in self._gds
+
+    def __iter__(self) -> Iterator[int]:
+        """The descriptors, rising; the set may change meanwhile."""
+        return iter(sorted(self._gds))
+
+    def __len__(self) -> int:
+        return len(self._gds)
+
+    def __repr__(self) -> str:
+        return f"xtcp_set({sorted(self._gds)})"
+
+
+@dataclass
+class xtcp_cd:
+    """A place for a connection id, ``int *cd`` in C; any object whose `value` can be set will do."""
+
+    #: The id; 0 is none.
+    value: int = 0
+
+
+@dataclass
+class sockaddr_in:
+    """An IPv4 end: the address as text, the port in the byte order of this machine."""
+
+    sin_addr: str = "0.0.0.0"
+    sin_port: int = 0
+    sin_family: int = field(default=socket.AF_INET, init=False)
+
+
+@dataclass
+class sockaddr_in6:
+    """An IPv6 end; one of IPv4 stands in it as a mapped address (RFC 4291 section 2.5.5.2)."""
+
+    sin6_addr: str = "::"
+    sin6_port: int = 0
+    sin6_flowinfo: int = 0
+    sin6_scope_id: int = 0
+    sin6_family: int = field(default=socket.AF_INET6, init=False)
+
+
+@dataclass
+class sockaddr_un:
+    """An end of a Unix-socket connection; a client that bound no name has the path ""."""
+
+    sun_path: str = ""
+    sun_family: int = field(default=socket.AF_UNIX, init=False)
+
+
+sockaddr = sockaddr_in | sockaddr_in6 | sockaddr_un
+
+
+def is_descriptor(gd: object) -> bool:
+    """Whether this can be a group's descriptor at all."""
+    return isinstance(gd, int) and not isinstance(gd, bool) and gd > 0
+
+
+def check_place(name: str, place: Any) -> None:
+    """`place` can be given an id; it holds 0 from now on."""
+    try:
+        place.value = 0
+    except (AttributeError, TypeError):
+        raise Refused(errno.EFAULT, f"{name}: {place!r} is no place for an id; give xtcp_cd()") from None
+
+
+def check_size(size: object, room: int) -> int:
+    """How many bytes of a buffer of `room` bytes a call may use; None is all of them."""
+    if size is None:
+        return room
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise Refused(errno.EINVAL, f"len: {size!r} is not allowed; give an integer from 0, or None for all")
+    if size > room:
+        raise Refused(errno.EFAULT, f"len: {size:,} is more than the {room:,} bytes of buf")
+    return size
+
+
+def writable_bytes(buf: Any, size: object) -> memoryview:
+    """The part of a buffer that a call may fill."""
+    try:
+        view = memoryview(buf).cast("B")
+    except TypeError:
+        raise Refused(errno.EFAULT, f"buf: {type(buf).__name__} is no buffer; give a bytearray") from None
+    if view.readonly:
+        raise Refused(errno.EFAULT, f"buf: {type(buf).__name__} cannot be written to; give a bytearray")
+    used = check_size(size, view.nbytes)
+    if used == 0:
+        raise Refused(errno.EINVAL, "len: 0 is not allowed; 0 bytes received would mean the end of a stream")
+    return view[:used]
+
+
+def readable_bytes(buf: Any, size: object) -> bytes:
+    """What a call is to send; no buffer is no bytes."""
+    if buf is None:
+        check_size(size, 0)
+        return b""
+    if type(buf) is bytes and size is None:
+        return buf
+    try:
+        view = memoryview(buf).cast("B")
+    except TypeError:
+        raise Refused(errno.EFAULT, f"buf: {type(buf).__name__} is no buffer; give bytes") from None
+    return bytes(view[: check_size(size, view.nbytes)])
+
+
+def fill(room: memoryview, data: bytes) -> int:
+    """Put bytes at the beginning of a buffer that has room for them; how many they are."""
+    room[: len(data)] = data
+    return len(data)
+
+
+def seconds_of(timeout: object) -> float | None:
+    """A timeout in seconds: None for ever, a number of seconds, or C's ``(tv_sec, tv_usec)``."""
+    if timeout is None:
+        return None
+    parts = timeout if isinstance(timeout, tuple) else (timeout, 0)
+    if len(parts) == 2 and all(isinstance(part, (int, float)) for part in parts):
+        whole, micro = parts
+        if math.isfinite(whole) and whole >= 0 and 0 <= micro < 1_000_000:
+            return float(whole + micro / 1e6)
+    raise Refused(
+        errno.EINVAL,
+        f"timeout: {timeout!r} is not allowed; give seconds, (seconds, microseconds), or None for ever",
+    )
+
+
+def store_address(sa: object, host: str, port: int) -> None:
+    """Write one end of a connection into the structure that the caller chose."""
+    if isinstance(sa, sockaddr_in):
+        if ":" in host:
+            raise Refused(
+                errno.EAFNOSUPPORT, f"sa: {host} does not fit into sockaddr_in; give sockaddr_in6()"
+            )
+        sa.sin_addr, sa.sin_port = host, port
+    elif isinstance(sa, sockaddr_in6):
+        sa.sin6_addr, sa.sin6_port = host if ":" in host else f"::ffff:{host}", port
+    else:
+        raise _no_address(sa)
+
+
+def store_path(sa: object, path: str) -> None:
+    """The same for a Unix-socket connection."""
+    if not isinstance(sa, sockaddr_un):
+        if isinstance(sa, (sockaddr_in, sockaddr_in6)):
+            raise Refused(errno.EAFNOSUPPORT, "sa: the group is one of Unix sockets; give sockaddr_un()")
+        raise _no_address(sa)
+    sa.sun_path = path
+
+
+def read_address(sa: object) -> tuple[str, int]:
+    """(host, port) of an address structure."""
+    if isinstance(sa, sockaddr_in):
+        return sa.sin_addr, sa.sin_port
+    if isinstance(sa, sockaddr_in6):
+        host: Any = sa.sin6_addr
+        try:
+            mapped = ipaddress.IPv6Address(host).ipv4_mapped
+        except ValueError:
+            mapped = None
+        return str(mapped) if mapped is not None else host, sa.sin6_port
+    raise _no_address(sa)
+
+
+def _no_address(sa: object) -> Refused:
+    return Refused(
+        errno.EFAULT,
+        f"sa: {sa!r} is no address structure; give sockaddr_in(), sockaddr_in6() or, for a Unix socket,"
+        " sockaddr_un()",
+    )
