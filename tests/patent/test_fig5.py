@@ -16,11 +16,13 @@ from collections.abc import Iterator
 
 import pytest
 from support.figure import compare
-from support.flows import THINKING_S, Flow, KernelFlow, ScriptedFlow
+from support.flows import Flow, KernelFlow, ScriptedFlow
 from support.net import MakeNet
 
 from xtcp_twisted.engine.kinds import EventKind
 
+#: How long an application that takes its time takes, seconds.
+THINKING_S = 0.01
 POLICIES = ["bounded", "application"]
 CLIENTS = ["scripted", "kernel"]
 FAMILIES = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}
@@ -118,7 +120,7 @@ def test_fig_5b_a_request_is_lost(flow: Flow) -> None:
 def test_fig_5c_an_answer_is_lost(flow: Flow) -> None:
     """The duplicate of the request brings the cached answer again; the application sleeps on."""
     flow.request()
-    flow.serve(lost=True, thinking_s=THINKING_S)
+    flow.serve(lost=True)
     flow.request_again()
     flow.asleep()
     flow.answer_again()

@@ -42,9 +42,8 @@ ANSWERS: Final = (Message("Ans1", "m", b"Helsinki"), Message("Ans2", "n", b"Tall
 
 PORT: Final = 7
 HOSTS: Final[dict[int, str]] = {socket.AF_INET: "10.77.0.2", socket.AF_INET6: "fd77::2"}
-#: An answer that is lost has left so long after its request that the client's timer comes before XTCP's.
-THINKING_S: Final = 0.03
-#: How much later the kernel's ACK of the handshake comes, which makes XTCP's first resend timer longer.
+#: How much later than at once the client's ACK of the handshake comes.  XTCP's first resend timer is so much
+#: longer, and where an answer is lost, the client asks again before it.
 LATE_S: Final = 0.1
 #: How long `bounded` holds an acknowledgement here: a busy machine must not make packets of its own.
 PATIENT_MS: Final = 400
@@ -318,9 +317,13 @@ class ScriptedFlow(Flow):
         network = Network()
         self.net = make_net(around=network.around)
         group = self.net.group(PORT, v6=v6, **options)
-        self.client = self.net.client(group).established()
+        self.client = self.net.client(group).syn_received()
+        self.net.advance(LATE_S)
+        self.client.ack()
+        self.net.turn()
+        [(kind, _, self.client.cd, _)] = self.net.take_events()
+        assert kind == EventKind.ESTABLISHED
         self._asked = 0.0
-        self.net.advance(0.1)
         super().__init__(network, self.net.engine, group, self.client.cd)
 
     @property
