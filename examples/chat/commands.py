@@ -20,6 +20,7 @@ from examples.chat.lines import (
     NOTE_BYTES,
     Answer,
     Line,
+    counted,
     information,
     listing,
     message,
@@ -201,7 +202,7 @@ class Commands:
         room = service.principals.room[principal]
         name = service.rooms.name(room)
         service.announce(principal, room, notice(f"{service.name(principal)} has joined #{name}"))
-        return [notice(f"you are in #{name} with {service.rooms.count(room) - 1:,} others")]
+        return [notice(f"you are in #{name} with {counted(service.rooms.count(room) - 1, 'other')}")]
 
     @named
     def leave(self, principal: int, text: str) -> Answer:
@@ -219,8 +220,10 @@ class Commands:
     def show_rooms(self, principal: int, text: str) -> Answer:
         """The rooms there are, and how many are in each."""
         rooms = self.service.rooms
+        if not len(rooms):
+            return [notice("there is no room; /join makes one")]
         found = listing((f"#{name} {count:,}" for name, count in rooms.names(NAMES_SHOWN)), len(rooms))
-        return [notice(f"{len(rooms):,} rooms: {found}" if found else "there is no room; /join makes one")]
+        return [notice(f"{counted(len(rooms), 'room')}: {found}")]
 
     def who(self, principal: int, text: str) -> Answer:
         """Who is in a room."""
@@ -274,8 +277,10 @@ class Commands:
         presence, row = self.service.presence, self.service.principals.presentity[principal]
         count, fetches = presence.watcher_information(row)
         names = (self.service.name(watcher) for watcher in islice(presence.subscribers(row), NAMES_SHOWN))
-        subscribers = f"{count:,} subscribers: {listing(names, count)}" if count else "no subscribers"
-        return [notice(f"{subscribers}; fetched {fetches:,} times")]
+        fetched = f"fetched {counted(fetches, 'time')}"
+        if not count:
+            return [notice(f"no subscribers; {fetched}")]
+        return [notice(f"{counted(count, 'subscriber')}: {listing(names, count)}; {fetched}")]
 
     @named
     def away(self, principal: int, text: str) -> Answer:

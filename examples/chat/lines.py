@@ -95,6 +95,11 @@ def listing(names: Iterable[str], count: int) -> str:
     return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of something."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def printable(text: str) -> str:
     """The text without control characters, escape sequences and overrides of direction."""
     if text.isprintable():

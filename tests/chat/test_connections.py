@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -12,10 +15,18 @@ from examples.chat import post
 from examples.chat.lines import MAX_LINE
 from examples.chat.protocol import Chat
 from tests.chat.conftest import Scene, User
-from tests.reactor.world import ANY
+from tests.reactor.world import ANY, World
 from xtcp_twisted.errors import ConfigurationError
+from xtcp_twisted.reactor.port import Binding
 
 pytestmark = pytest.mark.feature("P36")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """With a short path, as those of Unix sockets must be."""
+    with TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name)
 
 
 # --- lines ------------------------------------------------------------------------------
@@ -110,6 +121,21 @@ def test_a_flood_is_slowed_down_and_nothing_of_it_is_lost(make_scene: Callable[.
     scene.later(2)
     assert heard + bob.hears() == [f"#lobby <ada> line {i}" for i in range(20)]
     assert scene.world.receive_used == 0
+
+
+def test_a_flood_that_ends_in_order_is_served_to_its_end(make_scene: Callable[..., Scene]) -> None:
+    """As of a script: everything at once, and then nothing more."""
+    scene = make_scene(lines_per_second=10, burst=4)
+    ada, bob = scene.users("ada", "bob")
+    ada.fin(b"".join(b"line %d\n" % i for i in range(20)))
+    scene.world.turns(3)
+    for _ in range(7):
+        scene.later(0.5)
+        bob.hears()
+    said = [line for line in bob.received.decode().splitlines() if "line" in line]
+    assert said == [f"#lobby <ada> line {i}" for i in range(20)]
+    assert bob.received.endswith(b"* ada has left #lobby\r\n")
+    assert scene.people == 1
 
 
 def test_a_flooder_who_goes_leaves_nothing_behind(make_scene: Callable[..., Scene]) -> None:
@@ -297,6 +323,38 @@ def test_when_the_group_is_closed_nothing_is_left_to_do(scene: Scene) -> None:
     assert scene.world.reactor.getDelayedCalls()
     scene.world.stack.stop()
     assert scene.world.reactor.getDelayedCalls() == []
+
+
+@pytest.mark.feature("P31")
+def test_local_clients_chat_by_a_unix_socket(world: World, folder: Path) -> None:
+    """The same protocol over another kind of group; whoever does not read is treated alike."""
+    chat = Chat(clock=world.reactor, limits={"lines_per_second": 10_000, "burst": 10_000, "patience_s": 5})
+    world.stack.listen(chat, Binding(path=str(folder / "chat")))
+    with socket.socket(socket.AF_UNIX) as ada, socket.socket(socket.AF_UNIX) as deaf:
+        for client, name in ((ada, b"ada"), (deaf, b"deaf")):
+            client.connect(str(folder / "chat"))
+            client.setblocking(False)
+            client.send(b"/nick %s\n" % name)
+            world.turns(5)
+        assert b"* deaf has joined #lobby\r\n" in ada.recv(65_536)
+        ada.send(b"/msg deaf hello\n")
+        world.turns(3)
+        assert ada.recv(65_536) == b"* sent to deaf\r\n"
+        assert deaf.recv(65_536).endswith(b"-ada- hello\r\n")
+        for _ in range(2_000):
+            deaf.send(b"/help\n")
+            world.turns(2)
+            if chat._post._rests:
+                break
+        assert chat._post._rests
+        ada.send(b"hello?\n")
+        world.turns(3)
+        assert ada.recv(65_536) == b"* said to 0\r\n"
+        world.reactor.advance(6)
+        world.turns(3)
+        ada.send(b"/fetch deaf\n")
+        world.turns(3)
+        assert ada.recv(65_536) == b"~ deaf is CLOSED\r\n"
 
 
 # --- limits -------------------------------------------------------------------------------------

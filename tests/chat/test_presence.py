@@ -76,10 +76,10 @@ def test_watcher_information(scene: Scene) -> None:
     bob.says("/subscribe ada")
     eve.says("/subscribe ada")
     eve.says("/fetch ada")
-    assert ada.says("/watchers") == ["* 2 subscribers: bob, eve; fetched 1 times"]
+    assert ada.says("/watchers") == ["* 2 subscribers: bob, eve; fetched 1 time"]
     eve.says("/quit")
     ada.hears()
-    assert ada.says("/watchers") == ["* 1 subscribers: bob; fetched 1 times"]
+    assert ada.says("/watchers") == ["* 1 subscriber: bob; fetched 1 time"]
 
 
 def test_subscriptions_end(scene: Scene) -> None:

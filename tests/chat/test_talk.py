@@ -64,7 +64,7 @@ def test_instant_messages(scene: Scene) -> None:
 def test_rooms(scene: Scene) -> None:
     ada, bob, eve = scene.users("ada", "bob", "eve")
     assert ada.says("/join #Tea") == ["* you are in #tea with 0 others"]
-    assert bob.says("/join tea") == ["* you are in #tea with 1 others"]
+    assert bob.says("/join tea") == ["* you are in #tea with 1 other"]
     assert ada.hears() == ["* bob has joined #tea"]
     assert ada.says("milk?") == ["* said to 1"]
     assert bob.hears() == ["#tea <ada> milk?"]
@@ -76,7 +76,7 @@ def test_rooms(scene: Scene) -> None:
     assert bob.hears() == ["#lobby <ada> here"]
     assert bob.says("/leave") == ["* you have left #tea; you speak in #lobby"]
     assert ada.says("/leave tea") == ["* bob has left #tea", "* you have left #tea; you speak in #lobby"]
-    assert ada.says("/rooms") == ["* 1 rooms: #lobby 3"]
+    assert ada.says("/rooms") == ["* 1 room: #lobby 3"]
     assert ada.says("/leave") == ["* you have left #lobby; you are in no room"]
     assert ada.says("/leave") == ["! you are in no room"]
     assert ada.says("/leave tea") == ["! you are not in #tea"]
@@ -111,6 +111,10 @@ def test_a_large_room_is_listed_in_part(scene: Scene, monkeypatch: pytest.Monkey
     monkeypatch.setattr("examples.chat.commands.NAMES_SHOWN", 2)
     ada, _, _ = scene.users("ada", "bob", "eve")
     assert ada.says("/who") == ["* 3 in #lobby: ada, bob and 1 more"]
+
+
+def test_before_anybody_has_come_there_is_no_room(scene: Scene) -> None:
+    assert scene.user().says("/rooms") == ["* there is no room; /join makes one"]
 
 
 def test_help_explains_every_command(scene: Scene) -> None:

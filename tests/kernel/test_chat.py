@@ -77,7 +77,7 @@ def test_people_of_both_families_talk(served: Served, visitor: Callable[..., Vis
     assert bob.says("/msg ada \u2615?") == "* sent to ada, who is away: caf\u00e9"
     assert ada.hears() == "-zo\u00eb- \u2615?"
     assert bob.says("/join tea") == "* you are in #tea with 0 others"
-    assert ada.says("/join tea") == "* you are in #tea with 1 others"
+    assert ada.says("/join tea") == "* you are in #tea with 1 other"
     assert bob.hears() == "* ada has joined #tea"
     assert bob.says("milk?") == "* said to 1"
     assert ada.hears() == "#tea <zo\u00eb> milk?"

@@ -90,7 +90,7 @@ class ChatTalk:
         rb"(#lobby <(fleet_\d+)>|-(fleet_\d+)-) message \d+ of (\2|\3)"
         rb"|(#lobby <(?!fleet_\d+>)[^> ]+>|-(?!fleet_\d+-)[^ ]+-) .*"
         rb"|\* [^ ]+ (has (joined|left) #lobby|is now [^ ]+)"
-        rb"|  should the connection break: .*|\* you are in #lobby with \d+ others"
+        rb"|  should the connection break: .*|\* you are in #lobby with \d+ others?"
         rb"|\* Welcome\b.*"
     )
 
