@@ -195,6 +195,8 @@ def store_address(sa: object, host: str, port: int) -> None:
         sa.sin_addr, sa.sin_port = host, port
     elif isinstance(sa, sockaddr_in6):
         sa.sin6_addr, sa.sin6_port = host if ":" in host else f"::ffff:{host}", port
+    elif isinstance(sa, sockaddr_un):
+        raise Refused(errno.EAFNOSUPPORT, "sa: the group is none of Unix sockets; give sockaddr_in()")
     else:
         raise _no_address(sa)
 
