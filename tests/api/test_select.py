@@ -1,4 +1,4 @@
-"""`xtcp_select` blocks, drives the engine, and ends when something is ready or exactly when time is up (P25)."""
+"""`xtcp_select` blocks, drives the engine, and ends when something is ready or just when time is up (P25)."""
 
 from __future__ import annotations
 
