@@ -103,12 +103,6 @@ class PortsExhausted(LocalError):
     errno = _errno.EADDRNOTAVAIL
 
 
-class NotSupported(LocalError):
-    """The call is part of the surface but this version cannot do it yet."""
-
-    errno = _errno.EOPNOTSUPP
-
-
 class PoolExhausted(LocalError):
     """No room: the arena, the record table or the descriptor table is full."""
 

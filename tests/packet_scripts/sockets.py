@@ -27,7 +27,7 @@ from xtcp_twisted.config import MiB
 from xtcp_twisted.engine import Group, Pool
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.engine.snapshot import ConnectionInfo
-from xtcp_twisted.errors import LocalError, NotSupported
+from xtcp_twisted.errors import LocalError
 
 from .script import Mismatch, Unsupported
 from .setup import Setup
@@ -178,8 +178,6 @@ class Sockets:
         """A call of the engine: its errors by their names, and a turn after it."""
         try:
             yield
-        except NotSupported as error:
-            raise Unsupported(str(error)) from error
         except LocalError as error:
             raise SocketError(errno.errorcode[error.errno]) from error
         self._turn()

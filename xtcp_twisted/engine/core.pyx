@@ -26,11 +26,19 @@ from xtcp_twisted.link.base cimport Link
 from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.tcp.close cimport conn_free
 from xtcp_twisted.tcp.connection cimport conn_load, conn_reported, conn_settle, conn_t
-from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_POOLS, group_row_t
+from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, PRIORITIES, group_row_t
 from xtcp_twisted.tcp.fastcookies cimport fast_key_rotate, fast_key_set
 from xtcp_twisted.tcp.flags cimport HALF_REPORTED
-from xtcp_twisted.tcp.layout cimport XTCP_DEBUG, active_at, active_t, half_open_at, half_open_t
+from xtcp_twisted.tcp.layout cimport (
+    XTCP_DEBUG,
+    active_at,
+    active_t,
+    half_open_at,
+    half_open_t,
+    stack_t,
+)
 from xtcp_twisted.engine.invariants cimport check_invariants
+from xtcp_twisted.tcp.sharing cimport request_seen, sharer_first, sharer_next
 from xtcp_twisted.tcp.throttle cimport throttle_release
 from xtcp_twisted.tcp.timers cimport timers_fire
 from xtcp_twisted.tcp.urgent cimport urgent_left
@@ -275,6 +283,8 @@ cdef class Engine:
         self.state.check_open()
         if self.state.stack.unreported:
             self._pending_events(found, limit)
+        if self.state.offers:
+            self._offered_events(found, limit)
         while self.state.stack.reports.count and len(found) < limit:
             self._connection_events(found, self.state.stack.reports.head)
         if self._unix is not None:
@@ -283,19 +293,45 @@ cdef class Engine:
         return found
 
     cdef int _pending_events(self, list found, int limit) except -1:
+        """New requests, those of important groups first; each group that sees one hears of it."""
+        cdef stack_t *s = &self.state.stack
         cdef group_row_t *g
         cdef half_open_t *h
+        cdef uint32_t row
+        cdef int priority
+        for priority in range(PRIORITIES):
+            row = s.waiting[priority].head
+            while row != END:
+                g = &s.groups[row]
+                while g.unreported != END and len(found) < limit:
+                    h = half_open_at(s, g.unreported)
+                    if not h.flags & HALF_REPORTED:
+                        self._pending_event(found, row, g.unreported)
+                        h.flags |= HALF_REPORTED
+                        s.unreported -= 1
+                    g.unreported = h.link.next
+                row = g.waiting.next
+        return 0
+
+    cdef int _pending_event(self, list found, uint32_t holder, uint32_t half_open_row) except -1:
+        cdef half_open_t *h = half_open_at(&self.state.stack, half_open_row)
+        cdef uint32_t row = sharer_first(&self.state.stack, holder)
         cdef Group group
-        for group in list(self.state.group_objects.values()):
-            g = &self.state.stack.groups[group.row]
-            while not group.closed and g.unreported != END and len(found) < limit:
-                h = half_open_at(&self.state.stack, g.unreported)
-                found.append(
-                    (KINDS[0], group._descriptor(), make_id(h.generation, g.unreported), 0)
-                )
-                h.flags |= HALF_REPORTED
-                self.state.stack.unreported -= 1
-                g.unreported = h.link.next
+        while row != MAX_GROUPS:
+            if request_seen(&self.state.stack, row, h):
+                group = self.state.group_objects[row]
+                found.append((KINDS[0], group._descriptor(), make_id(h.generation, half_open_row), 0))
+            row = sharer_next(&self.state.stack, holder, row)
+        return 0
+
+    cdef int _offered_events(self, list found, int limit) except -1:
+        """Requests that were there when a group began to share their port."""
+        cdef Group group
+        while self.state.offers and len(found) < limit:
+            row, pending_id = self.state.offers.pop(0)
+            group = self.state.group_objects.get(row)
+            if group is not None and not group.closed and group._sees(pending_id):
+                found.append((KINDS[0], group._descriptor(), pending_id, 0))
         return 0
 
     cdef int _connection_events(self, list found, uint32_t active_row) except -1:

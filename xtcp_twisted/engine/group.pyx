@@ -21,7 +21,6 @@ from xtcp_twisted.engine.requests cimport (
 )
 from xtcp_twisted.engine.waiting cimport new_eventfd
 from xtcp_twisted.errors import LocalError
-from xtcp_twisted.tcp.connection cimport group_signal
 from xtcp_twisted.tcp.groups cimport (
     GROUP_ATTENTION,
     GROUP_OPEN,
@@ -29,9 +28,11 @@ from xtcp_twisted.tcp.groups cimport (
     GROUP_SWEEP,
     GROUP_SWEEP_ABORT,
     group_row_t,
+    requests_seen,
 )
-from xtcp_twisted.tcp.halfopen cimport half_open_drop, half_open_refuse
+from xtcp_twisted.tcp.halfopen cimport half_open_drop, half_open_refuse_by
 from xtcp_twisted.tcp.layout cimport record_at
+from xtcp_twisted.tcp.readiness cimport group_signal
 
 cdef uint32_t EVERY_REQUEST = 0xFFFFFFFF
 
@@ -59,7 +60,7 @@ cdef class Group(Connections):
     @property
     def waiting(self):
         """Connection requests that wait for a decision: how many `pending` would list."""
-        return self._open_row().pending.count
+        return requests_seen(self._open_row())
 
     @property
     def attention(self):
@@ -105,6 +106,8 @@ cdef class Group(Connections):
     def pending(self, limit=None):
         """Connection requests that wait for a decision, the oldest first: [(pending_id, (host, port))].
 
+        Those to a port that groups share are seen by each of them (P06).
+
         :param limit: no more than so many; None is all of them.
         """
         self._open_row()
@@ -113,6 +116,14 @@ cdef class Group(Connections):
     cdef int64_t _pending_row(self, object pending_id) except -1:
         self._open_row()
         return request_row(self.state, self.row, self.name, pending_id)
+
+    cdef bint _sees(self, object pending_id) except -1:
+        """Whether the request still waits for this group."""
+        try:
+            self._pending_row(pending_id)
+        except LocalError:
+            return False
+        return True
 
     def accept(self, pending_id=None, Group into=None):
         """Accept a connection request: its SYN-ACK leaves with the next flush (Fig. 6c).
@@ -133,8 +144,13 @@ cdef class Group(Connections):
         return cd
 
     def refuse(self, pending_id):
-        """Refuse a connection request: RST, or silence if the group's options say so."""
-        half_open_refuse(&self.state.stack, <uint32_t>self._pending_row(pending_id), False)
+        """Refuse a connection request: RST, or silence if the group's options say so.
+
+        That is final, also for other groups that share the port.
+        """
+        half_open_refuse_by(
+            &self.state.stack, <uint32_t>self._pending_row(pending_id), self.row, False
+        )
         self.state.note_work()
 
     def credit(self, n):

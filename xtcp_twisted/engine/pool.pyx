@@ -14,11 +14,10 @@ from xtcp_twisted.engine.listening cimport free_port, listening_start
 from xtcp_twisted.engine.members cimport group_sweep
 from xtcp_twisted.engine.state cimport pressure_configure
 from xtcp_twisted.engine.unix_group import UnixGroup
-from xtcp_twisted.errors import AddressNotAvailable, LocalError, NotSupported, PoolClosed, PoolExhausted
+from xtcp_twisted.errors import AddressNotAvailable, LocalError, PoolClosed, PoolExhausted
 from xtcp_twisted.memory.arena cimport arena_return, arena_take
 from xtcp_twisted.memory.links cimport END, list_clear
 from xtcp_twisted.memory.slab cimport NONE, slab_open, slab_take
-from xtcp_twisted.tcp.connection cimport group_return
 from xtcp_twisted.tcp.groups cimport (
     GROUP_ANY_ADDRESS,
     GROUP_COOKIES,
@@ -30,6 +29,7 @@ from xtcp_twisted.tcp.groups cimport (
     GROUP_OPEN,
     GROUP_SACK,
     GROUP_SCALING,
+    GROUP_SHARE,
     GROUP_SILENT,
     GROUP_SWEEP,
     GROUP_TIMESTAMPS,
@@ -42,6 +42,7 @@ from xtcp_twisted.tcp.groups cimport (
 )
 from xtcp_twisted.tcp.layout cimport chunk_t
 from xtcp_twisted.tcp.pressure cimport pressure_open
+from xtcp_twisted.tcp.readiness cimport group_return
 from xtcp_twisted.wire.codec cimport pack_address
 
 cdef enum:
@@ -192,12 +193,13 @@ cdef class Pool:
         :param port: 1 to 65535, or 0 for a free one; 0 for a Unix socket.
         :param address: one of the engine's addresses; None is all of the domain.
         :param domain: AF_INET, AF_INET6, AF_UNSPEC for both, or AF_UNIX.
+        :param share: other groups that say so, too, of any pool, may listen there as well; each sees the
+            requests, the first to accept one takes it (P06).
         :param path: where the Unix socket is; one that begins with a NUL is a name without a file.
         :param mode: permissions of its file: who may write to it may connect.
-        :raises AddressInUse: another group listens there.
+        :raises AddressInUse: another group listens there, and it or this one does not share.
         :raises AddressNotAvailable: the address is not the engine's; no socket can be made at the path.
         :raises PoolExhausted: there are too many groups, or the process may open no more descriptors.
-        :raises NotSupported: `share` comes with a later version.
         """
         cdef uint32_t row
         self._open_row()
@@ -210,6 +212,8 @@ cdef class Pool:
         if row == NONE:
             raise PoolExhausted("there are 65,535 groups already; close one")
         _fill_row(&self.state.stack.groups[row], options)
+        if share:
+            self.state.stack.groups[row].flags |= GROUP_SHARE
         return self._open(row, port, address, packed, domain, name, options)
 
     def _check_binding(self, port, address, domain, share, options):
@@ -220,8 +224,8 @@ cdef class Pool:
             raise LocalError(
                 f"domain: {domain!r} is not allowed; give AF_INET, AF_INET6, AF_UNSPEC or AF_UNIX"
             )
-        if share:
-            raise NotSupported("share: groups that share a port come with a later version; give share=False")
+        if not isinstance(share, bool):
+            raise LocalError(f"share: {share!r} is not allowed; give True or False")
         if not isinstance(options, GroupOptions):
             raise LocalError(f"options: {options!r} is not allowed; give GroupOptions(...)")
         if address is None:

@@ -18,12 +18,19 @@ from xtcp_twisted.memory.links cimport list_clear
 from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_t
 from xtcp_twisted.memory.wheel cimport wheel_open
 from xtcp_twisted.tcp.bucket cimport bucket_fill
-from xtcp_twisted.tcp.connection cimport conn_load, conn_t, group_return
+from xtcp_twisted.tcp.connection cimport conn_load, conn_t
 from xtcp_twisted.tcp.counters cimport C_LINK_DROPS, C_LINK_REFUSED
 from xtcp_twisted.tcp.disorder cimport recovery_t
 from xtcp_twisted.tcp.fastcookies cimport fast_key_rotate
 from xtcp_twisted.tcp.fastopens cimport SYN_TEXTS, syn_text_t
-from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, group_row_t, pool_row_t
+from xtcp_twisted.tcp.groups cimport (
+    GROUP_SWEEP,
+    MAX_GROUPS,
+    MAX_POOLS,
+    PRIORITIES,
+    group_row_t,
+    pool_row_t,
+)
 from xtcp_twisted.tcp.holders cimport stall_t
 from xtcp_twisted.tcp.icmp cimport icmp_output
 from xtcp_twisted.tcp.layout cimport (
@@ -42,6 +49,7 @@ from xtcp_twisted.tcp.layout cimport (
 from xtcp_twisted.tcp.output cimport OUT_FRAMES, output_connection, output_replies
 from xtcp_twisted.tcp.paths cimport NARROWED, PATHS, narrowed_t, path_t
 from xtcp_twisted.tcp.pressure cimport pressure_open, pressure_set, pressure_start
+from xtcp_twisted.tcp.readiness cimport group_return
 from xtcp_twisted.tcp.throttle cimport throttle_due
 from xtcp_twisted.tcp.timers cimport timers_due
 from xtcp_twisted.wire.codec cimport pack_address
@@ -82,6 +90,7 @@ cdef class State:
         memset(&self.stack, 0, sizeof(stack_t))
         self.group_objects = {}
         self.closing = []
+        self.offers = []
         self.sources = []
 
     def __init__(self, Link link not None, config):
@@ -363,4 +372,6 @@ cdef int _open_arena(stack_t *s, config) except -1:
     list_clear(&s.reports)
     for i in range(11):
         list_clear(&s.answered[i])
+    for i in range(PRIORITIES):
+        list_clear(&s.waiting[i])
     return 0

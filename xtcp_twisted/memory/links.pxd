@@ -54,3 +54,23 @@ cdef inline void list_remove(list_t *rows, char *links, uint32_t stride, uint32_
         link_of(links, stride, link.next).previous = link.previous
     link.next = UNLINKED
     rows.count -= 1
+
+
+cdef inline void list_insert(
+    list_t *rows, char *links, uint32_t stride, uint32_t row, uint32_t before
+) noexcept nogil:
+    """In front of a row of the list, or at its end if `before` is END."""
+    cdef link_t *link = link_of(links, stride, row)
+    cdef link_t *following
+    if before == END:
+        list_append(rows, links, stride, row)
+        return
+    following = link_of(links, stride, before)
+    link.next = before
+    link.previous = following.previous
+    if following.previous == END:
+        rows.head = row
+    else:
+        link_of(links, stride, following.previous).next = row
+    following.previous = row
+    rows.count += 1

@@ -73,10 +73,6 @@ cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil
 cdef void conn_update_ready(conn_t *c) noexcept nogil
 # Behind the others of its group's ready list, if it is in there.
 cdef void conn_ready_last(conn_t *c) noexcept nogil
-# Makes the group's descriptor readable, or not, as its lists demand.
-cdef void group_signal(group_row_t *g) noexcept nogil
-# Gives a group's row back; walks over all rows tell a free one by its flags.
-cdef void group_return(stack_t *s, uint32_t row) noexcept nogil
 
 
 cdef inline uint32_t conn_options(const group_row_t *g) noexcept nogil:

@@ -1,12 +1,10 @@
 """Lists, lease and timer node of a connection; see connection.pxd."""
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from posix.unistd cimport read, write
+from libc.stdint cimport uint16_t, uint32_t
 
 from xtcp_twisted.memory.links cimport UNLINKED, list_append, list_remove
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.memory.wheel cimport wheel_arm, wheel_disarm
-from xtcp_twisted.tcp.groups cimport GROUP_ATTENTION, GROUP_SIGNALLED
 from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_HELD,
     ACTIVE_ACK_NOW,
@@ -24,6 +22,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_PAUSED,
 )
 from xtcp_twisted.tcp.layout cimport active_at, active_t, earlier, record_at
+from xtcp_twisted.tcp.readiness cimport group_signal
 
 
 # The links of the lists that an active block may be in, as of row 0 (links.pxd).
@@ -229,21 +228,3 @@ cdef void conn_ready_last(conn_t *c) noexcept nogil:
     if c.a.ready.next != UNLINKED:
         list_remove(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
         list_append(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
-
-
-cdef void group_signal(group_row_t *g) noexcept nogil:
-    cdef uint64_t one = 1
-    cdef bint readable = g.ready.count != 0 or g.pending.count != 0 or g.flags & GROUP_ATTENTION != 0
-    if g.eventfd < 0:
-        return
-    if readable and not g.flags & GROUP_SIGNALLED:
-        g.flags |= GROUP_SIGNALLED
-        write(g.eventfd, &one, 8)
-    elif g.flags & GROUP_SIGNALLED and not readable:
-        g.flags &= ~<uint32_t>GROUP_SIGNALLED
-        read(g.eventfd, &one, 8)
-
-
-cdef void group_return(stack_t *s, uint32_t row) noexcept nogil:
-    slab_return(&s.group_rows, row)
-    s.groups[row].flags = 0

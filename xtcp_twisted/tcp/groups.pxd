@@ -1,14 +1,17 @@
 """The rows of groups and pools: what the connections of one port, and of one buffer, share."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
-from xtcp_twisted.memory.links cimport list_t
+from xtcp_twisted.memory.links cimport link_t, list_t
 from xtcp_twisted.memory.slab cimport slab_t
 from xtcp_twisted.tcp.pressure cimport pressure_t
+from xtcp_twisted.wire.segment cimport is_mapped
 
 cdef enum:
     MAX_GROUPS = 65_535
     MAX_POOLS = 4_096
+    PRIORITIES = 3
 
     # group_row_t.flags
     GROUP_OPEN = 1
@@ -28,6 +31,7 @@ cdef enum:
     GROUP_KEEPALIVE = 16_384   # new connections: RECORD_KEEPALIVE
     GROUP_ECN = 32_768         # agrees to ECN when the peer asks for it
     GROUP_ECN_ASKS = 65_536    # asks for it in its own SYNs, too
+    GROUP_SHARE = 131_072      # others may listen on its port, too (sharing.pxd)
     GROUP_COOKIES = 1_048_576  # its requests may be answered by SYN cookies
     GROUP_ATTENTION = 4_194_304  # its eventfd is readable for a reason outside of the engine
 
@@ -98,7 +102,9 @@ cdef struct group_row_t:
     uint32_t held              # bytes of receive chunks
     uint32_t unreported        # first pending entry whose PENDING event is due, or END
     uint32_t sweep_at          # next record row of a sweep
-    list_t pending
+    list_t pending             # half-open rows
+    link_t waiting             # engine's list, by priority, of groups with a pending entry
+    uint32_t offered           # pending entries of groups that share its port and that it may accept, too
     list_t ready
     uint64_t counters[18]
 
@@ -112,3 +118,15 @@ cdef struct pool_row_t:
     list_t throttled           # active rows of connections that wait for the pressure to fall
     uint32_t falls_seen        # pressure.falls when the present walk over them began
     uint32_t to_visit          # of them in this walk
+
+
+cdef inline bint group_covers(const group_row_t *g, const uint8_t *address) noexcept nogil:
+    """Whether a request to this address of the group's port is one for it."""
+    if not g.flags & (GROUP_V4 if is_mapped(address) else GROUP_V6):
+        return False
+    return g.flags & GROUP_ANY_ADDRESS or memcmp(g.address, address, 16) == 0
+
+
+cdef inline uint32_t requests_seen(const group_row_t *g) noexcept nogil:
+    """Requests that wait and that the group may accept."""
+    return g.pending.count + g.offered

@@ -13,9 +13,9 @@ from libc.string cimport memcpy, memset
 
 from xtcp_twisted import config
 from xtcp_twisted.memory.index cimport index_insert, index_remove, index_replace
-from xtcp_twisted.memory.links cimport END, list_append, list_remove
+from xtcp_twisted.memory.links cimport END, list_append, list_insert, list_remove
 from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take
-from xtcp_twisted.tcp.connection cimport conn_load, conn_release, conn_t, group_signal
+from xtcp_twisted.tcp.connection cimport conn_load, conn_release, conn_t
 from xtcp_twisted.tcp.counters cimport (
     C_ACCEPT_TIMEOUTS,
     C_ATTEMPT_FAILS,
@@ -28,7 +28,16 @@ from xtcp_twisted.tcp.counters cimport (
 )
 from xtcp_twisted.tcp.credits cimport UNLIMITED, credit_give_back, credit_take, credit_wait_ms
 from xtcp_twisted.tcp.fastopen cimport fast_open_begin, fast_open_forget, fast_open_move, fast_open_offer
-from xtcp_twisted.tcp.groups cimport G_ACCEPTED, G_REFUSED, GROUP_OPEN, GROUP_SILENT, group_row_t
+from xtcp_twisted.tcp.groups cimport (
+    G_ACCEPTED,
+    G_REFUSED,
+    GROUP_SHARE,
+    GROUP_SILENT,
+    MAX_GROUPS,
+    PRIORITIES,
+    group_covers,
+    group_row_t,
+)
 from xtcp_twisted.tcp.flags cimport (
     HALF_CREDIT,
     HALF_FAST_OPEN,
@@ -39,8 +48,10 @@ from xtcp_twisted.tcp.flags cimport (
 )
 from xtcp_twisted.tcp.layout cimport earlier, half_open_at, half_open_t, local_at, record_at
 from xtcp_twisted.tcp.passive cimport passive_identify, passive_record, passive_syn_ack
+from xtcp_twisted.tcp.readiness cimport group_signal
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
-from xtcp_twisted.tcp.synoptions cimport syn_options_agree
+from xtcp_twisted.tcp.sharing cimport request_offer, request_taker, sharer_first, sharer_next
+from xtcp_twisted.tcp.synoptions cimport syn_options_agree, syn_options_clamp
 from xtcp_twisted.tcp.tuples cimport local_drop, local_hold, tuple_tag
 from xtcp_twisted.wire.segment cimport ACK, HAS_FAST_OPEN, HAS_FAST_OPEN_EXPERIMENT, SYN
 
@@ -55,13 +66,19 @@ cdef inline uint32_t _reference(uint32_t row) noexcept nogil:
     return <uint32_t>REFERENCE_HALF_OPEN << REFERENCE_SHIFT | row
 
 
-cdef void _enqueue_pending(stack_t *s, uint32_t row, group_row_t *g) noexcept nogil:
+cdef void _enqueue_pending(stack_t *s, uint32_t row, uint32_t before) noexcept nogil:
+    """Into the pending list of its group: in front of a younger entry, or at the end."""
+    cdef half_open_t *h = half_open_at(s, row)
+    cdef group_row_t *g = &s.groups[h.group_row]
     if g.pending.count == 0:
-        s.pending_groups += 1
-    list_append(&g.pending, s.half_opens.rows + LINK_AT, 64, row)
-    if g.unreported == END:
-        g.unreported = row
-    s.unreported += 1
+        list_append(&s.waiting[g.priority], <char *>&s.groups.waiting, sizeof(group_row_t), h.group_row)
+    list_insert(&g.pending, s.half_opens.rows + LINK_AT, 64, row, before)
+    if not h.flags & HALF_REPORTED:
+        s.unreported += 1
+        if g.unreported == END or earlier(h.due, half_open_at(s, g.unreported).due):
+            g.unreported = row
+    if g.flags & GROUP_SHARE:
+        request_offer(s, h.group_row, local_at(s, h.local_row).address, 1)
     group_signal(g)
 
 
@@ -78,7 +95,9 @@ cdef void _dequeue(stack_t *s, uint32_t row) noexcept nogil:
             g.unreported = h.link.next
     list_remove(&g.pending, s.half_opens.rows + LINK_AT, 64, row)
     if g.pending.count == 0:
-        s.pending_groups -= 1
+        list_remove(&s.waiting[g.priority], <char *>&s.groups.waiting, sizeof(group_row_t), h.group_row)
+    if g.flags & GROUP_SHARE:
+        request_offer(s, h.group_row, local_at(s, h.local_row).address, -1)
     group_signal(g)
 
 
@@ -126,12 +145,21 @@ cdef void _start_answer(stack_t *s, uint32_t row, uint32_t slot) noexcept nogil:
     half_open_answer(s, h)
 
 
-cdef bint _take_credit(stack_t *s, group_row_t *g, half_open_t *h) noexcept nogil:
-    if not credit_take(g, s.now_us):
-        return False
-    if g.credits != UNLIMITED:
-        h.flags |= HALF_CREDIT
-    return True
+cdef uint32_t _take_credit(stack_t *s, half_open_t *h, bint queue) noexcept nogil:
+    """The group whose credit the entry takes, or MAX_GROUPS."""
+    cdef uint32_t taker = request_taker(s, h.group_row, local_at(s, h.local_row).address, queue)
+    if taker != MAX_GROUPS:
+        credit_take(&s.groups[taker], s.now_us)
+        if s.groups[taker].credits != UNLIMITED:
+            h.flags |= HALF_CREDIT
+    return taker
+
+
+cdef void _move(stack_t *s, half_open_t *h, uint32_t group_row) noexcept nogil:
+    """From the group that holds it to the one that takes the connection."""
+    fast_open_move(s, h, group_row)
+    h.group_row = <uint16_t>group_row
+    syn_options_clamp(s, &s.groups[group_row], h)
 
 
 cdef void half_open_new(
@@ -139,7 +167,7 @@ cdef void half_open_new(
 ) noexcept nogil:
     cdef group_row_t *g = &s.groups[group_row]
     cdef half_open_t *h
-    cdef uint32_t row, local = local_hold(s, seg.local)
+    cdef uint32_t row, taker, local = local_hold(s, seg.local)
     if local == NONE:
         s.counters[C_LISTEN_DROPS] += 1
         return
@@ -157,26 +185,42 @@ cdef void half_open_new(
     fast_open_offer(s, h, seg)
     h.due = s.now_ms + s.limits.accept_timeout_ms
     index_insert(&s.index, tag, _reference(row))
-    if g.pending.count == 0 and _take_credit(s, g, h):
-        list_append(&s.answered[0], s.half_opens.rows + LINK_AT, 64, row)
-        _start_answer(s, row, NONE)
-    else:
-        _enqueue_pending(s, row, g)
+    taker = _take_credit(s, h, True)
+    if taker == MAX_GROUPS:
+        _enqueue_pending(s, row, END)
+        return
+    _move(s, h, taker)
+    list_append(&s.answered[0], s.half_opens.rows + LINK_AT, 64, row)
+    _start_answer(s, row, NONE)
 
 
 cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_t slot) noexcept nogil:
     cdef half_open_t *h = half_open_at(s, row)
     _dequeue(s, row)
-    fast_open_move(s, h, group_row)
-    h.group_row = <uint16_t>group_row
+    _move(s, h, group_row)
     list_append(&s.answered[0], s.half_opens.rows + LINK_AT, 64, row)
     _start_answer(s, row, slot)
 
 
-cdef void credits_spend(stack_t *s, uint32_t group_row) noexcept nogil:
+cdef void _spend_on(stack_t *s, uint32_t group_row) noexcept nogil:
+    """Accepts what credits allow of one pending list."""
     cdef group_row_t *g = &s.groups[group_row]
-    while g.pending.count and _take_credit(s, g, half_open_at(s, g.pending.head)):
-        half_open_accept(s, g.pending.head, group_row, NONE)
+    cdef uint32_t row = g.pending.head, following, taker
+    while row != END:
+        following = half_open_at(s, row).link.next
+        taker = _take_credit(s, half_open_at(s, row), False)
+        if taker != MAX_GROUPS:
+            half_open_accept(s, row, taker, NONE)
+        elif not g.flags & GROUP_SHARE:
+            return
+        row = following
+
+
+cdef void credits_spend(stack_t *s, uint32_t group_row) noexcept nogil:
+    cdef uint32_t row = sharer_first(s, group_row)
+    while row != MAX_GROUPS:
+        _spend_on(s, row)
+        row = sharer_next(s, group_row, row)
 
 
 cdef void half_open_forget(stack_t *s, uint32_t row) noexcept nogil:
@@ -233,8 +277,12 @@ cdef bint half_open_make_room(stack_t *s, uint32_t group_row) noexcept nogil:
 
 
 cdef void half_open_refuse(stack_t *s, uint32_t row, bint quiet) noexcept nogil:
+    half_open_refuse_by(s, row, half_open_at(s, row).group_row, quiet)
+
+
+cdef void half_open_refuse_by(stack_t *s, uint32_t row, uint32_t group_row, bint quiet) noexcept nogil:
     cdef half_open_t *h = half_open_at(s, row)
-    cdef group_row_t *g = &s.groups[h.group_row]
+    cdef group_row_t *g = &s.groups[group_row]
     cdef segment_t seg
     g.counters[G_REFUSED] += 1
     s.counters[C_REFUSED] += 1
@@ -259,7 +307,9 @@ cdef void half_open_unreachable(stack_t *s, uint32_t row) noexcept nogil:
 
 
 cdef uint32_t half_open_promise(stack_t *s, uint32_t row, uint32_t group_row) noexcept nogil:
-    cdef uint32_t slot = passive_record(s, half_open_at(s, row), group_row)
+    cdef uint32_t slot
+    syn_options_clamp(s, &s.groups[group_row], half_open_at(s, row))
+    slot = passive_record(s, half_open_at(s, row), group_row)
     if slot == NONE:
         return NONE
     record_at(s, slot).flags |= RECORD_PROMISED
@@ -294,6 +344,41 @@ cdef void half_open_drop(stack_t *s, uint32_t group_row) noexcept nogil:
             row = following
 
 
+cdef uint32_t _heir(const stack_t *s, uint32_t group_row, const half_open_t *h) noexcept nogil:
+    """The oldest of the others that see an entry of a group that is in the list of its port no more."""
+    cdef const group_row_t *g = &s.groups[group_row]
+    cdef uint32_t row = s.listeners[g.port] if g.flags & GROUP_SHARE else MAX_GROUPS
+    while row != MAX_GROUPS and not group_covers(&s.groups[row], local_at(s, h.local_row).address):
+        row = s.groups[row].next_on_port
+    return row
+
+
+cdef void half_open_hand_over(stack_t *s, uint32_t group_row) noexcept nogil:
+    cdef group_row_t *g = &s.groups[group_row]
+    cdef uint32_t row, heir, last = MAX_GROUPS, before = END
+    cdef half_open_t *h
+    while g.pending.count:
+        row = g.pending.head
+        h = half_open_at(s, row)
+        heir = _heir(s, group_row, h)
+        if heir == MAX_GROUPS:
+            half_open_refuse(s, row, False)
+            continue
+        if heir != last:
+            before = s.groups[heir].pending.head
+            last = heir
+        # Both lists have the oldest first.
+        while before != END and not earlier(h.due, half_open_at(s, before).due):
+            before = half_open_at(s, before).link.next
+        _dequeue(s, row)
+        fast_open_move(s, h, heir)
+        h.group_row = <uint16_t>heir
+        # Who is off the list has told nobody; what the others see is counted anew.
+        request_offer(s, heir, local_at(s, h.local_row).address, -1)
+        s.groups[heir].offered -= 1
+        _enqueue_pending(s, row, before)
+
+
 cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil:
     # Until the handshake completes the tag of a promised record is the row of its entry.
     return record_at(s, slot).tag if record_at(s, slot).flags & RECORD_PROMISED else NONE
@@ -301,17 +386,19 @@ cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil:
 
 cdef void _expire_pending(stack_t *s) noexcept nogil:
     """Requests that the application has neither accepted nor refused in time."""
-    cdef uint32_t row
+    cdef uint32_t row, following
     cdef group_row_t *g
-    for row in range(s.group_rows.fresh):
-        g = &s.groups[row]
-        if not g.flags & GROUP_OPEN:
-            continue
-        if g.pending.count and g.credits:
-            credits_spend(s, row)
-        while g.pending.count and not earlier(s.now_ms, half_open_at(s, g.pending.head).due):
-            s.counters[C_ACCEPT_TIMEOUTS] += 1
-            half_open_refuse(s, g.pending.head, False)
+    cdef int priority
+    for priority in range(PRIORITIES):
+        row = s.waiting[priority].head
+        while row != END:
+            g = &s.groups[row]
+            following = g.waiting.next
+            _spend_on(s, row)
+            while g.pending.count and not earlier(s.now_ms, half_open_at(s, g.pending.head).due):
+                s.counters[C_ACCEPT_TIMEOUTS] += 1
+                half_open_refuse(s, g.pending.head, False)
+            row = following
 
 
 cdef uint32_t _most_tries(const stack_t *s) noexcept nogil:
@@ -347,8 +434,7 @@ cdef void half_open_timers(stack_t *s) noexcept nogil:
             else:
                 _answer_again(s, row)
     # Those that were forgotten may have given a credit back.
-    if s.pending_groups:
-        _expire_pending(s)
+    _expire_pending(s)
 
 
 cdef void _earliest(uint32_t candidate, uint32_t *when, bint *found) noexcept nogil:
@@ -357,19 +443,28 @@ cdef void _earliest(uint32_t candidate, uint32_t *when, bint *found) noexcept no
         found[0] = True
 
 
+cdef void _earliest_credit(const stack_t *s, uint32_t group_row, uint32_t *when, bint *found) noexcept nogil:
+    """When the accept rate of a group that sees these requests allows one more."""
+    cdef uint32_t row = sharer_first(s, group_row)
+    cdef const group_row_t *g
+    while row != MAX_GROUPS:
+        g = &s.groups[row]
+        if g.credits and g.rate > 0:
+            _earliest(s.now_ms + credit_wait_ms(g), when, found)
+        row = sharer_next(s, group_row, row)
+
+
 cdef bint half_open_due(const stack_t *s, uint32_t *when) noexcept nogil:
     cdef bint found = False
     cdef uint32_t row
-    cdef const group_row_t *g
+    cdef int priority
     for row in range(1, s.limits.syn_ack_tries + 1):
         if s.answered[row].count:
             _earliest(half_open_at(s, s.answered[row].head).due, when, &found)
-    if not s.pending_groups:
-        return found
-    for row in range(s.group_rows.fresh):
-        g = &s.groups[row]
-        if g.flags & GROUP_OPEN and g.pending.count:
-            _earliest(half_open_at(s, g.pending.head).due, when, &found)
-            if g.credits and g.rate > 0:
-                _earliest(s.now_ms + credit_wait_ms(g), when, &found)
+    for priority in range(PRIORITIES):
+        row = s.waiting[priority].head
+        while row != END:
+            _earliest(half_open_at(s, s.groups[row].pending.head).due, when, &found)
+            _earliest_credit(s, row, when, &found)
+            row = s.groups[row].waiting.next
     return found

@@ -371,7 +371,7 @@ cdef struct stack_t:
     list_t reports             # active rows with events
     list_t answered[11]        # half-open rows by SYN-ACKs sent
     uint32_t unreported        # groups' pending entries to be reported
-    uint32_t pending_groups    # groups with pending entries
+    list_t waiting[3]          # rows of groups with pending entries, by their priority
     uint32_t sweeping          # groups being closed
 
     segment_t *replies         # ring of REPLIES

@@ -33,8 +33,8 @@ from xtcp_twisted.tcp.halfopen cimport (
 from xtcp_twisted.tcp.flags cimport HALF_AGAIN, HALF_ECN
 from xtcp_twisted.tcp.layout cimport earlier, half_open_at, half_open_t
 from xtcp_twisted.tcp.passive cimport passive_establish, passive_record
-from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING, pressure_seen
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset, reply_to
+from xtcp_twisted.tcp.sharing cimport request_admitted
 from xtcp_twisted.tcp.syncookies cimport (
     COOKIE_NONE,
     COOKIE_OPENED,
@@ -51,15 +51,15 @@ from xtcp_twisted.wire.sequence cimport seq_ge, seq_lt
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 
 
-cdef bint _admits(stack_t *s, group_row_t *g) noexcept nogil:
-    """Whether the group may have another connection."""
+cdef bint _admits(stack_t *s, uint32_t group_row, const segment_t *seg) noexcept nogil:
+    """Whether the group, or one that shares its port, may have another connection."""
     if s.records.used >= s.records.capacity:
         s.counters[C_LISTEN_OVERFLOWS] += 1
         s.counters[C_LISTEN_DROPS] += 1
         return False
-    if pressure_seen(&s.pools[g.pool_row].pressure, g.priority) >= PRESSURE_WITHHOLDING:
+    if not request_admitted(s, group_row, seg.local):
         # Unanswered: the client asks again in a second, and then in two (P28).
-        group_throttled(s, g, T_SYN_DROPS, 1)
+        group_throttled(s, &s.groups[group_row], T_SYN_DROPS, 1)
         return False
     return True
 
@@ -75,10 +75,9 @@ cdef bint _has_room(stack_t *s, uint32_t group_row) noexcept nogil:
 
 cdef void _request(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag) noexcept nogil:
     """A SYN to a listening group."""
-    cdef group_row_t *g = &s.groups[group_row]
-    if not _admits(s, g):
+    if not _admits(s, group_row, seg):
         return
-    if cookie_due(s, g) and not fast_open_admits(s, g, seg):
+    if cookie_due(s, group_row, seg) and not fast_open_admits(s, &s.groups[group_row], seg):
         cookie_answer(s, group_row, seg)
     elif _has_room(s, group_row):
         half_open_new(s, group_row, seg, tag, initial_sequence(s, seg))
@@ -87,7 +86,7 @@ cdef void _request(stack_t *s, uint32_t group_row, const segment_t *seg, uint32_
 cdef void listen_reopen(stack_t *s, uint32_t row, const segment_t *seg, uint32_t tag) noexcept nogil:
     # Never by a cookie: its number is not free to be larger than those of the old connection.
     cdef uint32_t group_row = listener_of(s, seg)
-    if _admits(s, &s.groups[group_row]) and _has_room(s, group_row):
+    if _admits(s, group_row, seg) and _has_room(s, group_row):
         half_open_new(s, group_row, seg, tag, time_wait_reopen(s, row, seg, tag))
 
 

@@ -3,7 +3,6 @@
 from libc.stdint cimport uint32_t
 
 from xtcp_twisted.tcp.connection cimport conn_t
-from xtcp_twisted.tcp.groups cimport group_row_t
 from xtcp_twisted.tcp.layout cimport stack_t
 from xtcp_twisted.wire.segment cimport segment_t
 
@@ -13,9 +12,10 @@ cdef enum:
     COOKIE_OPENED = 2
 
 
-# Whether a SYN to this group is answered by a cookie.
-cdef bint cookie_due(const stack_t *s, const group_row_t *g) noexcept nogil
-# Answers a SYN by a cookie, if the group's accept rate allows one more connection now.
+# Whether a SYN to this group, or to one that shares its port, is answered by a cookie.
+cdef bint cookie_due(const stack_t *s, uint32_t group_row, const segment_t *seg) noexcept nogil
+# Answers a SYN by a cookie, if the accept rate of the group that is to have it allows one more
+# connection now.
 cdef void cookie_answer(stack_t *s, uint32_t group_row, const segment_t *seg) noexcept nogil
 # An acknowledgement that belongs to no connection; COOKIE_OPENED: `c` is the new one, whose first
 # segment this is.

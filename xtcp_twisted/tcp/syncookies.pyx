@@ -43,11 +43,12 @@ from xtcp_twisted.tcp.credits cimport credit_ready, credit_take
 from xtcp_twisted.tcp.fastopen cimport fast_open_grants
 from xtcp_twisted.tcp.groups cimport (
     G_ACCEPTED,
-    GROUP_COOKIES,
     GROUP_ECN,
     GROUP_SACK,
     GROUP_SCALING,
     GROUP_TIMESTAMPS,
+    MAX_GROUPS,
+    group_row_t,
 )
 from xtcp_twisted.tcp.halfopen cimport half_open_crowded
 from xtcp_twisted.tcp.flags cimport COOKIES_ALWAYS, COOKIES_OFF, HALF_ECN
@@ -58,7 +59,8 @@ from xtcp_twisted.tcp.passive cimport (
     passive_record,
     passive_syn_ack,
 )
-from xtcp_twisted.tcp.synoptions cimport syn_options_agree
+from xtcp_twisted.tcp.sharing cimport cookie_taker
+from xtcp_twisted.tcp.synoptions cimport syn_options_agree, syn_options_clamp
 from xtcp_twisted.tcp.tuples cimport (
     TUPLE_BYTES,
     local_drop,
@@ -179,14 +181,17 @@ cdef bint _recall_options(
     )
 
 
-cdef bint cookie_due(const stack_t *s, const group_row_t *g) noexcept nogil:
-    if s.limits.syn_cookies == COOKIES_OFF or not g.flags & GROUP_COOKIES or g.credits == 0:
+cdef bint cookie_due(const stack_t *s, uint32_t group_row, const segment_t *seg) noexcept nogil:
+    if s.limits.syn_cookies == COOKIES_OFF:
         return False
-    return s.limits.syn_cookies == COOKIES_ALWAYS or half_open_crowded(s)
+    if s.limits.syn_cookies != COOKIES_ALWAYS and not half_open_crowded(s):
+        return False
+    return cookie_taker(s, group_row, seg.local, False) != MAX_GROUPS
 
 
 cdef void cookie_answer(stack_t *s, uint32_t group_row, const segment_t *seg) noexcept nogil:
-    cdef group_row_t *g = &s.groups[group_row]
+    cdef uint32_t taker = cookie_taker(s, group_row, seg.local, False)
+    cdef group_row_t *g = &s.groups[taker]
     cdef half_open_t h
     cdef segment_t *reply
     if not credit_ready(g, s.now_us):
@@ -194,8 +199,9 @@ cdef void cookie_answer(stack_t *s, uint32_t group_row, const segment_t *seg) no
         s.counters[C_LISTEN_DROPS] += 1
         return
     memset(&h, 0, sizeof(h))
-    passive_identify(&h, seg, group_row)
-    syn_options_agree(s, g, &h, seg)
+    passive_identify(&h, seg, taker)
+    syn_options_agree(s, &s.groups[group_row], &h, seg)
+    syn_options_clamp(s, g, &h)
     if not h.has & HAS_TIMESTAMPS:
         h.has = h.scale = h.flags = 0
     h.iss = _bake(s, seg, h.irs, _slot_now(s), _index_of(h.mss))
@@ -233,15 +239,15 @@ cdef bint _open(stack_t *s, half_open_t *h, const segment_t *seg, uint32_t tag, 
 cdef int cookie_returned(
     stack_t *s, uint32_t group_row, const segment_t *seg, uint32_t tag, conn_t *c
 ) noexcept nogil:
-    cdef group_row_t *g = &s.groups[group_row]
+    cdef uint32_t taker = cookie_taker(s, group_row, seg.local, True)
     cdef half_open_t h
-    if s.now_us >= g.cookies_until_us or seg.flags & SYN:
+    if taker == MAX_GROUPS or seg.flags & SYN:
         return COOKIE_NONE
     memset(&h, 0, sizeof(h))
-    passive_identify(&h, seg, group_row)
+    passive_identify(&h, seg, taker)
     h.irs = seg.seq - 1
     h.iss = seg.ack - 1
-    if not _recall_size(s, seg, &h) or not _recall_options(s, g, seg, &h):
+    if not _recall_size(s, seg, &h) or not _recall_options(s, &s.groups[group_row], seg, &h):
         s.counters[C_SYNCOOKIES_FAILED] += 1
         return COOKIE_NONE
     s.counters[C_SYNCOOKIES_RECV] += 1

@@ -15,3 +15,5 @@ cdef uint32_t own_mss(const stack_t *s, const group_row_t *g, const uint8_t *rem
 cdef void syn_options_agree(
     const stack_t *s, const group_row_t *g, half_open_t *h, const segment_t *seg
 ) noexcept nogil
+# The segment size is no larger than the group allows that takes the connection, if it is another one.
+cdef void syn_options_clamp(const stack_t *s, const group_row_t *g, half_open_t *h) noexcept nogil

@@ -37,6 +37,12 @@ cdef uint16_t _send_mss(const stack_t *s, const group_row_t *g, const segment_t 
     return <uint16_t>(mss if mss > MIN_SEND_MSS else MIN_SEND_MSS)
 
 
+cdef void syn_options_clamp(const stack_t *s, const group_row_t *g, half_open_t *h) noexcept nogil:
+    cdef uint32_t own = own_mss(s, g, h.remote)
+    if h.mss > own:
+        h.mss = <uint16_t>own
+
+
 cdef uint8_t syn_options_offer(const group_row_t *g) noexcept nogil:
     return <uint8_t>(
         HAS_MSS

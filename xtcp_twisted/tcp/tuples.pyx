@@ -11,7 +11,7 @@ from libc.string cimport memcmp, memcpy
 from xtcp_twisted.memory.index cimport VACANT, index_insert, index_next, index_remove
 from xtcp_twisted.memory.siphash cimport siphash_1_3, siphash_2_4
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
-from xtcp_twisted.tcp.groups cimport GROUP_ANY_ADDRESS, GROUP_V4, GROUP_V6, MAX_GROUPS, group_row_t
+from xtcp_twisted.tcp.groups cimport MAX_GROUPS, group_covers
 from xtcp_twisted.tcp.flags cimport REFERENCE_HALF_OPEN, REFERENCE_RECORD, REFERENCE_ROW, REFERENCE_SHIFT
 from xtcp_twisted.tcp.layout cimport (
     half_open_t,
@@ -22,7 +22,6 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
     time_wait_t,
 )
-from xtcp_twisted.wire.segment cimport is_mapped
 
 
 cdef uint32_t tuple_tag(const stack_t *s, const segment_t *seg) noexcept nogil:
@@ -116,20 +115,7 @@ cdef void local_drop(stack_t *s, uint32_t row) noexcept nogil:
 
 
 cdef uint32_t listener_of(const stack_t *s, const segment_t *seg) noexcept nogil:
-    cdef uint32_t row = s.listeners[seg.local_port], found = MAX_GROUPS
-    cdef int family = GROUP_V4 if is_mapped(seg.local) else GROUP_V6
-    cdef group_row_t *g
-    cdef int i
-    while row != MAX_GROUPS:
-        g = &s.groups[row]
-        if g.flags & family:
-            if g.flags & GROUP_ANY_ADDRESS:
-                found = row
-            else:
-                for i in range(16):
-                    if g.address[i] != seg.local[i]:
-                        break
-                else:
-                    return row
-        row = g.next_on_port
-    return found
+    cdef uint32_t row = s.listeners[seg.local_port]
+    while row != MAX_GROUPS and not group_covers(&s.groups[row], seg.local):
+        row = s.groups[row].next_on_port
+    return row
