@@ -52,7 +52,7 @@ Pair = tuple[Group, Group]
 # --- Who may share ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("one", "other"), [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize("one, other", [(False, False), (True, False), (False, True)])
 def test_all_of_them_must_say_so(net: Net, one: bool, other: bool) -> None:
     net.pool.open_group(7, share=one, name="first")
     with pytest.raises(AddressInUse, match="taken by group 'first'.*share=True"):
@@ -135,7 +135,7 @@ def test_the_data_lie_in_the_pool_of_the_group_that_took_it(net: Net, pair: Pair
 
 
 def test_the_application_decides_by_the_address_of_the_peer(net: Net, pair: Pair) -> None:
-    """One handler for the port: what comes from 198.51.100/24 is for the one group, the rest for the other."""
+    """One handler for the port: 198.51.100/24 is for the one group, the rest for the other."""
     clients = [net.client(pair[0], ip=ip).asked() for ip in ("198.51.100.9", "203.0.113.9", "198.51.100.8")]
     for pending_id, (host, _) in pair[0].pending():
         pair[0].accept(pending_id, into=pair[0] if host.startswith("198.51.100.") else pair[1])

@@ -114,13 +114,6 @@ def test_a_port_that_another_group_has(tmp_path: Path) -> None:
     assert "group[1].port: 7 is taken by the group 'echo'; give another port or address" in text
 
 
-def test_what_the_engine_alone_can_know(tmp_path: Path) -> None:
-    """It is said when the group is opened, after the link."""
-    shared = CONFIG + "share = true\n" + ANOTHER + "share = true\n"
-    text = refused(tmp_path, shared, *MEMORY)
-    assert re.search(r"XTCP cannot start: .*share.* come with a later version", text)
-
-
 def test_an_arena_that_is_too_small(tmp_path: Path) -> None:
     text = refused(tmp_path, CONFIG.replace('"256 MiB"', '"1 MiB"'), *MEMORY)
     assert re.search(r"XTCP cannot start: .*arena_limit", text)

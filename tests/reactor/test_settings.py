@@ -299,11 +299,34 @@ def test_a_missing_engine_table_is_named() -> None:
     assert problems(tables) == ["engine: is missing"]
 
 
+@pytest.mark.feature("P06")
 def test_two_groups_may_share_a_port_if_both_say_so() -> None:
     tables = changed("group.1.port", 5222)
     for group in tables["group"]:
         group["share"] = True
     assert [group.port for group in structure(tables).group] == [5222, 5222]
+
+
+@pytest.mark.feature("P06")
+@pytest.mark.parametrize(
+    "one, other",
+    [("", "10.77.0.2"), ("10.77.0.2", ""), ("0.0.0.0", "10.77.0.2"), ("::", ""), ("10.77.0.2", "10.77.0.2")],
+)
+def test_one_of_the_two_that_does_not_share_collides(one: str, other: str) -> None:
+    tables = changed("group.1.port", 5222)
+    tables["engine"]["addresses"] = ["10.77.0.2", "2001:db8::2"]
+    tables["group"][0]["address"], tables["group"][1]["address"] = one, other
+    tables["group"][0]["share"] = True
+    [problem] = problems(tables)
+    assert problem.startswith("group[1].port: 5222 is taken by the group 'chat'; give another port")
+    tables["group"][1]["share"] = True
+    assert len(structure(tables).group) == 2
+
+
+def test_the_same_port_of_two_families_is_no_collision() -> None:
+    tables = changed("group.1.port", 5222)
+    tables["group"][0]["address"], tables["group"][1]["address"] = "0.0.0.0", "::"
+    assert len(structure(tables).group) == 2
 
 
 def test_the_same_port_of_two_addresses_is_no_collision() -> None:

@@ -171,7 +171,8 @@ class GroupSettings:
             lambda v: v == "" or bool(ipaddress.ip_address(str(v))),
         ),
     )
-    #: Let other groups that say so too have the same port (P06).  Comes with a later version of the engine.
+    #: Let other groups that say so too have the same port (P06): each is offered the requests, the first to
+    #: accept one takes it.
     share: bool = attrs.field(default=False, validator=_BOOLEAN)
     #: Dotted name of a callable that makes an `IProtocolFactory` or an `IGroupProtocol`.
     factory: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
@@ -383,9 +384,9 @@ def _collide(one: GroupSettings, other: GroupSettings) -> bool:
     if one.port is None or one.port != other.port or (one.share and other.share):
         return False
     if "" in (one.address, other.address):
-        # All addresses: only a group of one address may have the port beside it.
-        return one.address in _WILD and other.address in _WILD
-    return ipaddress.ip_address(one.address) == ipaddress.ip_address(other.address)
+        return True
+    this, that = ipaddress.ip_address(one.address), ipaddress.ip_address(other.address)
+    return this == that or (this.version == that.version and (this.is_unspecified or that.is_unspecified))
 
 
 def _samePath(one: str, other: str) -> bool:
