@@ -36,7 +36,7 @@ markers of the tests (`@pytest.mark.feature("P07")`). A test fails when the page
 or no test, a claim belongs to no row, or a marker names a row that is not here.
 """
 
-_KEYS: Final = {"title", "text", "code", "claims", "figures", "measured", "later"}
+_KEYS: Final = {"title", "text", "code", "claims", "figures", "measured"}
 _FIGURE: Final = re.compile(r"[1-4]|5[a-d]|6[a-i]|7")
 
 
@@ -46,7 +46,6 @@ class Feature:
 
     :ivar claims: claims of the patent that it is part of; `figures` likewise.
     :ivar measured: what is measured because no test can show it, with the command that does.
-    :ivar later: which part brings it; it may lack code and tests until then.
     """
 
     id: str
@@ -56,7 +55,6 @@ class Feature:
     claims: tuple[int, ...] = ()
     figures: tuple[str, ...] = ()
     measured: str = ""
-    later: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,9 @@ def findings(root: Path) -> list[str]:
 
 
 def _of_row(root: Path, row: Feature, tested: bool) -> Iterator[str]:
-    if not row.code and not row.later:
+    if not row.code:
         yield f"{row.id} names no code"
-    if not tested and not row.later:
+    if not tested:
         yield f"{row.id} has no test: none carries its marker"
     for what in unknown(root, row.code):
         yield f"{row.id} names {what}"
