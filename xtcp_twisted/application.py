@@ -29,7 +29,10 @@ from xtcp_twisted.engine import Engine, Pool
 from xtcp_twisted.errors import XTCPError
 from xtcp_twisted.locations import (
     Refused,
+    check_address,
+    check_flag,
     check_place,
+    check_text,
     fill,
     is_descriptor,
     read_address,
@@ -37,7 +40,6 @@ from xtcp_twisted.locations import (
     seconds_of,
     sockaddr,
     store_address,
-    store_path,
     writable_bytes,
     xtcp_set,
 )
@@ -156,7 +158,7 @@ class ApplicationServer:
         :param thresholds: where the pressure states of the buffer begin.
         :returns: 0, or -EINVAL, -ENOBUFS.
         """
-        _check_text("name", name)
+        check_text("name", name)
         self._pools.append(self.engine.create_pool(buffer_pool_size, name=name, thresholds=thresholds))
         return 0
 
@@ -216,11 +218,11 @@ class ApplicationServer:
             raise Refused(errno.EPROTONOSUPPORT, f"protocol: {protocol!r} is not allowed; give 0")
         for key, text in (("address", address), ("name", name)):
             if text is not None:
-                _check_text(key, text)
+                check_text(key, text)
         pool = self._pool()
         more: dict[str, Any] = {"address": address, "share": share}
         if domain == PF_UNIX:
-            _check_text("port", port)
+            check_text("port", port)
             port, more = 0, {"path": port}
         group = pool.open_group(port, domain=domain, name=name, options=options, **more)  # type: ignore[arg-type]
         try:
@@ -239,8 +241,9 @@ class ApplicationServer:
         :returns: 0, or -EBADF.
         """
         group = self._of(gd).group
+        check_flag("abort", abort)
         del self._served[gd]
-        group.close(abort=bool(abort))
+        group.close(abort=abort)
         return 0
 
     # --- connections (406) ---------------------------------------------------
@@ -272,9 +275,9 @@ class ApplicationServer:
             check_place("pd", pd)
         if not served.group.waiting:
             raise Refused(errno.EAGAIN, f"no connection request waits for group {gd}")
-        [(pending_id, (host, port))] = served.group.pending(1)
+        [(pending_id, peer)] = served.group.pending(1)
         if sa is not None:
-            _store(served, sa, host, port)
+            store_address(sa, peer, served.unix)
         if pd is not None:
             pd.value = pending_id
         return int(served.group.waiting)
@@ -319,9 +322,11 @@ class ApplicationServer:
         served = self._of(gd)
         served.check_alive(cd, errno.ENOTCONN)
         peer, own = served.group.peer(cd), served.group.local(cd)
-        _store(served, sa, *peer)
         if local is not None:
-            _store(served, local, *own)
+            check_address(local, own[0], served.unix)
+        store_address(sa, peer, served.unix)
+        if local is not None:
+            store_address(local, own, served.unix)
         return 0
 
     @_answers
@@ -332,6 +337,7 @@ class ApplicationServer:
         :returns: 0, or -EBADF.
         """
         served = self._of(gd)
+        check_flag("abort", abort)
         if not served.forget(cd):
             (served.group.abort if abort else served.group.finish)(cd)
             served.forget(cd)
@@ -485,16 +491,3 @@ class ApplicationServer:
     def _ready(self, which: int, gds: xtcp_set | None) -> list[int]:
         """Those of a set that are ready to be read (0), accepted from (1) or written (2)."""
         return [gd for gd in gds or () if self._of(gd).is_ready(which)]
-
-
-def _check_text(key: str, text: object) -> None:
-    if not isinstance(text, str):
-        raise Refused(errno.EINVAL, f"{key}: {text!r} is not allowed; give a str")
-
-
-def _store(served: Served, sa: object, host: str, port: int) -> None:
-    """Write an address of a connection of this group."""
-    if served.group.domain == PF_UNIX:
-        store_path(sa, host)
-    else:
-        store_address(sa, host, port)

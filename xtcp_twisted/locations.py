@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import math
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from xtcp_twisted.errors import LocalError
+
+#: The longest timeout that is a number: some thirty years.
+LONGEST_S: Final = 1_000_000_000
 
 
 class Refused(LocalError):
@@ -117,6 +119,18 @@ def is_descriptor(gd: object) -> bool:
     return isinstance(gd, int) and not isinstance(gd, bool) and gd > 0
 
 
+def check_text(key: str, text: object) -> None:
+    """What has to be text is."""
+    if not isinstance(text, str):
+        raise Refused(errno.EINVAL, f"{key}: {text!r} is not allowed; give a str")
+
+
+def check_flag(key: str, flag: object) -> None:
+    """What has to be true or false is."""
+    if flag not in (False, True):
+        raise Refused(errno.EINVAL, f"{key}: {flag!r} is not allowed; give True or False")
+
+
 def check_place(name: str, place: Any) -> None:
     """`place` can be given an id; it holds 0 from now on."""
     try:
@@ -136,12 +150,17 @@ def check_size(size: object, room: int) -> int:
     return size
 
 
+def _view(buf: Any, wanted: str) -> memoryview:
+    try:
+        return memoryview(buf).cast("B")
+    except (TypeError, ValueError):
+        # ValueError: a view that was released.
+        raise Refused(errno.EFAULT, f"buf: {type(buf).__name__} is no buffer; give {wanted}") from None
+
+
 def writable_bytes(buf: Any, size: object) -> memoryview:
     """The part of a buffer that a call may fill."""
-    try:
-        view = memoryview(buf).cast("B")
-    except TypeError:
-        raise Refused(errno.EFAULT, f"buf: {type(buf).__name__} is no buffer; give a bytearray") from None
+    view = _view(buf, "a bytearray")
     if view.readonly:
         raise Refused(errno.EFAULT, f"buf: {type(buf).__name__} cannot be written to; give a bytearray")
     used = check_size(size, view.nbytes)
@@ -157,10 +176,7 @@ def readable_bytes(buf: Any, size: object) -> bytes:
         return b""
     if type(buf) is bytes and size is None:
         return buf
-    try:
-        view = memoryview(buf).cast("B")
-    except TypeError:
-        raise Refused(errno.EFAULT, f"buf: {type(buf).__name__} is no buffer; give bytes") from None
+    view = _view(buf, "bytes")
     return bytes(view[: check_size(size, view.nbytes)])
 
 
@@ -177,7 +193,7 @@ def seconds_of(timeout: object) -> float | None:
     parts = timeout if isinstance(timeout, tuple) else (timeout, 0)
     if len(parts) == 2 and all(isinstance(part, (int, float)) for part in parts):
         whole, micro = parts
-        if math.isfinite(whole) and whole >= 0 and 0 <= micro < 1_000_000:
+        if 0 <= whole <= LONGEST_S and 0 <= micro < 1_000_000:
             return float(whole + micro / 1e6)
     raise Refused(
         errno.EINVAL,
@@ -185,29 +201,31 @@ def seconds_of(timeout: object) -> float | None:
     )
 
 
-def store_address(sa: object, host: str, port: int) -> None:
-    """Write one end of a connection into the structure that the caller chose."""
+def check_address(sa: object, host: str, unix: bool) -> None:
+    """An end of a connection fits into the structure that the caller chose.
+
+    :param unix: whether it is a Unix-socket connection, and `host` its path.
+    """
+    if not isinstance(sa, (sockaddr_in, sockaddr_in6, sockaddr_un)):
+        raise _no_address(sa)
+    if unix and not isinstance(sa, sockaddr_un):
+        raise Refused(errno.EAFNOSUPPORT, "sa: the group is one of Unix sockets; give sockaddr_un()")
+    if isinstance(sa, sockaddr_un) and not unix:
+        raise Refused(errno.EAFNOSUPPORT, "sa: the group is none of Unix sockets; give sockaddr_in()")
+    if isinstance(sa, sockaddr_in) and ":" in host:
+        raise Refused(errno.EAFNOSUPPORT, f"sa: {host} does not fit into sockaddr_in; give sockaddr_in6()")
+
+
+def store_address(sa: object, end: tuple[str, int], unix: bool) -> None:
+    """Write an end of a connection into the structure that the caller chose; as `check_address`."""
+    host, port = end
+    check_address(sa, host, unix)
     if isinstance(sa, sockaddr_in):
-        if ":" in host:
-            raise Refused(
-                errno.EAFNOSUPPORT, f"sa: {host} does not fit into sockaddr_in; give sockaddr_in6()"
-            )
         sa.sin_addr, sa.sin_port = host, port
     elif isinstance(sa, sockaddr_in6):
         sa.sin6_addr, sa.sin6_port = host if ":" in host else f"::ffff:{host}", port
     elif isinstance(sa, sockaddr_un):
-        raise Refused(errno.EAFNOSUPPORT, "sa: the group is none of Unix sockets; give sockaddr_in()")
-    else:
-        raise _no_address(sa)
-
-
-def store_path(sa: object, path: str) -> None:
-    """The same for a Unix-socket connection."""
-    if not isinstance(sa, sockaddr_un):
-        if isinstance(sa, (sockaddr_in, sockaddr_in6)):
-            raise Refused(errno.EAFNOSUPPORT, "sa: the group is one of Unix sockets; give sockaddr_un()")
-        raise _no_address(sa)
-    sa.sun_path = path
+        sa.sun_path = host
 
 
 def read_address(sa: object) -> tuple[str, int]:

@@ -10,6 +10,7 @@ Knows the engine's events; must not know who drives the engine.
 from __future__ import annotations
 
 import errno
+import socket
 import sys
 import threading
 from collections.abc import Iterable
@@ -49,6 +50,11 @@ class Served:
     def logPrefix(self) -> str:
         """By this name a reactor's log calls it."""
         return f"xtcp group {self.group.name}"
+
+    @property
+    def unix(self) -> bool:
+        """Whether it is a group of Unix sockets."""
+        return bool(self.group.domain == socket.AF_UNIX)
 
     def turn(self, events: Iterable[tuple[int, int, int]], limit: int = 0, context: object = None) -> bool:
         """Take note of events: (kind, cd, detail).

@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import select
-from typing import Any
 
 import pytest
-from support.fig4 import Host
+from support.fig4 import Host, asked, connected, received
 from support.net import PEER_V4, V4, V6, Net
-from support.peer import Client
 
 from xtcp_twisted import api
 from xtcp_twisted.api import (
@@ -31,35 +29,6 @@ from xtcp_twisted.api import (
 from xtcp_twisted.config import KiB, MiB
 
 pytestmark = pytest.mark.feature("P26")
-
-
-def asked(net: Net, server: ApplicationServer, gd: int, **options: Any) -> Client:
-    """A peer whose SYN is here and undecided."""
-    client = net.client(server.group(gd), **options)
-    client.syn()
-    assert server.xtcp_select(0, None, None, 0) == 0
-    return client
-
-
-def connected(net: Net, server: ApplicationServer, gd: int, **options: Any) -> Client:
-    """A peer that was accepted by `xtcp_accept`."""
-    client = asked(net, server, gd, **options)
-    client.cd = server.xtcp_accept(gd)
-    assert client.cd > 0
-    server.xtcp_select(0, None, None, 0)
-    net.collect()
-    client.expect("SA", ack=1)
-    client.ack()
-    server.xtcp_select(0, None, None, 0)
-    net.collect()
-    return client
-
-
-def received(server: ApplicationServer, gd: int, size: int = 1_000) -> tuple[int, bytes] | int:
-    """What `xtcp_recv` stores, or the errno that it returns."""
-    place, buf = xtcp_cd(), bytearray(size)
-    count = server.xtcp_recv(gd, place, buf)
-    return (place.value, bytes(buf[:count])) if count >= 0 else count
 
 
 # --- pools (402) ---------------------------------------------------------------

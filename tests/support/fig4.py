@@ -16,12 +16,13 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from xtcp_twisted.api import ApplicationServer
+from xtcp_twisted.api import ApplicationServer, xtcp_cd
 
 if TYPE_CHECKING:
     from .net import Net
+    from .peer import Client
 
 
 class Host:
@@ -60,3 +61,32 @@ class Host:
         self.net.now = max(self.net.now, min(times))
         while self._plan and self._plan[0][0] <= self.net.now:
             heapq.heappop(self._plan)[2]()
+
+
+def asked(net: Net, server: ApplicationServer, gd: int, **options: Any) -> Client:
+    """A peer whose SYN is here and undecided."""
+    client = net.client(server.group(gd), **options)
+    client.syn()
+    assert server.xtcp_select(0, None, None, 0) == 0
+    return client
+
+
+def connected(net: Net, server: ApplicationServer, gd: int, **options: Any) -> Client:
+    """A peer that was accepted by `xtcp_accept`."""
+    client = asked(net, server, gd, **options)
+    client.cd = server.xtcp_accept(gd)
+    assert client.cd > 0
+    server.xtcp_select(0, None, None, 0)
+    net.collect()
+    client.expect("SA", ack=1)
+    client.ack()
+    server.xtcp_select(0, None, None, 0)
+    net.collect()
+    return client
+
+
+def received(server: ApplicationServer, gd: int, size: int = 1_000) -> tuple[int, bytes] | int:
+    """What `xtcp_recv` stores, or the errno that it returns."""
+    place, buf = xtcp_cd(), bytearray(size)
+    count = server.xtcp_recv(gd, place, buf)
+    return (place.value, bytes(buf[:count])) if count >= 0 else count
