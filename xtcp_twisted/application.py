@@ -238,7 +238,7 @@ class ApplicationServer:
         """Close a group and its connections (Fig. 6b); the descriptor is the system's to use again.
 
         :param abort: reset the connections instead of closing them in order.
-        :returns: 0, or -EBADF.
+        :returns: 0, or -EBADF, -EINVAL.
         """
         group = self._of(gd).group
         check_flag("abort", abort)
@@ -334,7 +334,7 @@ class ApplicationServer:
         """Close a connection: what was received is acknowledged, then FIN; the id is stale at once.
 
         :param abort: a reset instead.  Bytes that `xtcp_recv` never returned make it one, too.
-        :returns: 0, or -EBADF.
+        :returns: 0, or -EBADF, -EINVAL.
         """
         served = self._of(gd)
         check_flag("abort", abort)

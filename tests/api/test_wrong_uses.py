@@ -208,6 +208,11 @@ CASES: Final[list[Case]] = [
     ("xtcp_send", errno.EFAULT, lambda w: w.server.xtcp_send(w.gd, w.cd, 8, None, 1)),
     ("xtcp_send", errno.EAGAIN, lambda w: w.server.xtcp_send(w.gd, w.full, 0, b"x")),
     ("xtcp_send", errno.EPIPE, lambda w: w.server.xtcp_send(w.failed, w.reset, 0, b"x")),
+    *[
+        ("xtcp_close", errno.EINVAL, lambda w, flag=flag: w.server.xtcp_close(w.gd, w.cd, abort=flag))
+        for flag in (2, None, "yes")
+    ],
+    ("xtcp_close_group", errno.EINVAL, lambda w: w.server.xtcp_close_group(w.gd, abort="no")),
     *calls_of_a_group("xtcp_need", lambda w, gd: w.server.xtcp_need(gd, w.cd, 9)),
     *calls_of_a_connection("xtcp_need", lambda w, cd: w.server.xtcp_need(w.gd, cd, 9)),
     *[
@@ -227,7 +232,7 @@ CASES: Final[list[Case]] = [
     ("xtcp_select", errno.EINVAL, lambda w: w.server.xtcp_select(0, xtcp_set([w.gd]), None, 0)),
     *[
         ("xtcp_select", errno.EINVAL, lambda w, t=t: w.server.xtcp_select(1, xtcp_set([w.gd]), None, t))
-        for t in (-1, float("nan"), float("inf"), "1", (1,), (0, 1_000_000), (0, -1))
+        for t in (-1, float("nan"), float("inf"), 1e10, 10**400, "1", (1,), (0, 1_000_000), (0, -1))
     ],
     ("XTCP_SET", errno.EBADF, lambda w: api.XTCP_SET(0, xtcp_set())),
     ("XTCP_SET", errno.EFAULT, lambda w: api.XTCP_SET(w.gd, None)),
