@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from support.fig4 import Host
@@ -136,3 +139,28 @@ def test_the_link_has_gone() -> None:
         net.link.close()
         assert server.xtcp_select(1, xtcp_set([gd]), None, 1) == -errno.ENODEV
         assert server.error == "the link is closed"
+
+
+@pytest.mark.feature("P03", "P04")
+@pytest.mark.parametrize("where", [("PF_INET", "7"), ("PF_UNIX", "'x.sock'")])
+def test_a_gd_is_positive_though_descriptor_0_is_free(tmp_path: Path, where: tuple[str, str]) -> None:
+    """A process may run without a standard input; 0 would be no group."""
+    domain, port = where
+    program = f"""
+import os
+from xtcp_twisted.api import *
+from xtcp_twisted.config import EngineConfig, MiB
+from xtcp_twisted.engine import Engine
+from xtcp_twisted.link.memory import MemoryLink
+config = EngineConfig(addresses=("192.0.2.1",))
+with Engine(MemoryLink(), config) as engine, ApplicationServer(engine) as server:
+    server.xtcp_initialize(MiB)
+    os.close(0)
+    gd = server.xtcp_open_group({domain}, SOCK_STREAM, 0, {port})
+    assert gd > 0 and server.xtcp_select(1, xtcp_set([gd]), None, 0) == 0, (gd, server.error)
+    assert server.xtcp_close_group(gd) == 0
+"""
+    path = os.pathsep.join(path for path in sys.path if path)
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}
+    )

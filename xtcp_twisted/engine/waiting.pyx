@@ -8,6 +8,7 @@ pays nothing.
 
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from posix.fcntl cimport F_DUPFD_CLOEXEC, fcntl
 from posix.time cimport CLOCK_MONOTONIC, itimerspec, timespec
 from posix.unistd cimport close, read, write
 
@@ -39,8 +40,13 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 
 cdef int new_eventfd() except -1:
-    """A non-blocking eventfd, at zero."""
-    cdef int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
+    """A non-blocking eventfd, at zero; never 0, since the ids of groups are positive (Fig. 4)."""
+    cdef int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), zero
+    if fd == 0:
+        # A process may run without a standard input.
+        zero = fd
+        fd = fcntl(zero, F_DUPFD_CLOEXEC, 1)
+        close(zero)
     if fd < 0:
         raise OSError(errno, os.strerror(errno))
     return fd
