@@ -14,6 +14,7 @@ from support.capture import segments
 
 from tests.kernel.conftest import GROUPS, V4, V6, Served
 from xtcp_twisted.lab.namespace import Namespace
+from xtcp_twisted.link.netlink import IFA_F_NODAD
 
 families = pytest.mark.parametrize("host", [V4, V6], ids=["IPv4", "IPv6"])
 FAR = {V4: "10.88.0.2", V6: "fd88::2"}
@@ -81,7 +82,7 @@ def _near(far: Namespace, mtu: int) -> None:
         route.link("add", ifname="near", kind="veth", peer={"ifname": "far", "net_ns_fd": far.fd})
         index = route.link_lookup(ifname="near")[0]
         route.addr("add", index=index, address="10.88.0.1", prefixlen=24)
-        route.addr("add", index=index, address="fd88::1", prefixlen=64)
+        route.addr("add", index=index, address="fd88::1", prefixlen=64, flags=IFA_F_NODAD)
         route.link("set", index=index, mtu=mtu, state="up")
     write_sysctl("net/ipv4/ip_forward", "1")
     write_sysctl("net/ipv6/conf/all/forwarding", "1")
@@ -95,16 +96,11 @@ def _far(mtu: int) -> None:
         index = route.link_lookup(ifname="far")[0]
         route.link("set", index=index, mtu=mtu, state="up")
         route.addr("add", index=index, address=FAR[V4], prefixlen=24)
-        route.addr("add", index=index, address=FAR[V6], prefixlen=64)
+        route.addr("add", index=index, address=FAR[V6], prefixlen=64, flags=IFA_F_NODAD)
         route.route("add", dst="default", gateway="10.88.0.1", metrics={"advmss": 1_460})
         route.route(
             "add", dst="default", gateway="fd88::1", metrics={"advmss": 1_440}, family=socket.AF_INET6
         )
-
-
-def _no_duplicate_detection() -> None:
-    for scope in ("all", "default"):
-        write_sysctl(f"net/ipv6/conf/{scope}/accept_dad", "0")
 
 
 @pytest.fixture
@@ -118,7 +114,6 @@ def behind(served: Served) -> Iterator[Behind]:
     def make(silent: bool) -> Namespace:
         far = Namespace()
         made.append(far)
-        far.call(_no_duplicate_detection)
         served.lab.call(_near, far, 1_500 if silent else NARROW)
         far.call(_far, NARROW if silent else 1_500)
         return far

@@ -33,9 +33,9 @@ def ip(*words: str) -> str:
     return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
 
 
-def readable(link: Link) -> bool:
+def readable(link: Link, seconds: float = 5) -> bool:
     """Wait until the link is readable; the limit is for a broken link only."""
-    return bool(select.select([link.fileno()], [], [], 5)[0])
+    return bool(select.select([link.fileno()], [], [], seconds)[0])
 
 
 def udp_socket(family: socket.AddressFamily, address: str) -> socket.socket:
@@ -48,9 +48,12 @@ def udp_socket(family: socket.AddressFamily, address: str) -> socket.socket:
 def crosses(link: Link) -> None:
     """A datagram goes from the kernel through the link and its answer comes back."""
     with udp_socket(socket.AF_INET, HOST) as client:
-        client.sendto(b"question", (PEER, 7))
-        assert readable(link)
-        [packet] = link.read(10, 0.0)
+        # The kernel drops what is sent before it has noticed that the device has a carrier now.
+        for _ in range(20):
+            client.sendto(b"question", (PEER, 7))
+            if readable(link, 0.25):
+                break
+        packet = link.read(10, 0.0)[0]
         asked = IP(packet)
         assert (asked.src, asked.dst, bytes(asked[Raw])) == (HOST, PEER, b"question")
         answer = IP(src=PEER, dst=HOST) / UDP(sport=7, dport=asked[UDP].sport) / Raw(b"answer")
