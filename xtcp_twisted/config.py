@@ -310,8 +310,11 @@ class GroupOptions:
     )
     #: Upper bound of the MSS that is announced and used; 0 takes the MTU's.
     mss: int = attrs.field(default=0, validator=integer(MIN_SEND_MSS, 65_495, zero="for the MTU's"))
-    #: Order of throttling: from frozen on, a pool seems one pressure state further to `low`, one less to
-    #: `high`; a withholding transmit buffer takes nothing of `low` (P30).
+    #: Who comes first.  In delivery: a turn of the reactor serves groups of a higher priority before others.
+    #: In acceptance: their requests are taken first, and displace those of others in a crowded table; while
+    #: they listen, 1/32 of the records and 1/8 of the half-open entries are kept for each priority above.  In
+    #: throttling: from frozen on, a pool seems one pressure state further to `low`, one less to `high`; a
+    #: withholding transmit buffer takes nothing of `low` (P30).
     priority: str = attrs.field(default="normal", validator=one_of(*PRIORITIES))
     #: Share of the pool's receive buffer that one connection may hold.
     weight: int = attrs.field(default=1, validator=integer(1, 64))

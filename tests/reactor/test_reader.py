@@ -179,6 +179,25 @@ def test_events_beyond_the_bound_come_in_the_next_turn(world: World, monkeypatch
     assert all(server.connected for server in servers)
 
 
+@pytest.mark.feature("P05")
+def test_groups_of_a_higher_priority_are_served_first(world: World) -> None:
+    order: list[str] = []
+
+    class Noting(Recorder):
+        def dataReceived(self, data: bytes) -> None:
+            order.append(data.decode())
+
+    clients = {}
+    for priority in ("normal", "low", "high"):
+        port = world.listen(factoryOf(Noting()), 0, priority=priority)
+        clients[priority] = world.client(port).opened()
+    world.turn()
+    for priority in ("low", "normal", "high", "low"):
+        clients[priority].send(priority.encode())
+    world.turn()
+    assert order == ["high", "normal", "lowlow"]
+
+
 # -- logging -----------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from xtcp_twisted.tcp.groups cimport (
 )
 from xtcp_twisted.tcp.halfopen cimport half_open_hand_over
 from xtcp_twisted.tcp.layout cimport half_open_at, half_open_t
+from xtcp_twisted.tcp.precedence cimport precedence_listens
 from xtcp_twisted.tcp.sharing cimport request_count, request_seen, sharer_first, sharer_next
 
 cdef enum:
@@ -51,6 +52,7 @@ cdef int listening_start(State state, uint32_t group_row) except -1:
     place[0] = <uint16_t>group_row
     g.next_on_port = MAX_GROUPS
     g.flags |= GROUP_LISTENING
+    precedence_listens(&state.stack, g, 1)
     request_count(&state.stack, group_row)
     if g.offered:
         _offer(state, group_row)
@@ -82,6 +84,7 @@ cdef int listening_stop(State state, uint32_t group_row) except -1:
         place = &state.stack.groups[place[0]].next_on_port
     place[0] = g.next_on_port
     g.flags &= ~<uint32_t>GROUP_LISTENING
+    precedence_listens(&state.stack, g, -1)
     half_open_hand_over(&state.stack, group_row)
     request_count(&state.stack, group_row)
     return 0

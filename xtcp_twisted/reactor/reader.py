@@ -30,8 +30,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from xtcp_twisted.config import PRIORITIES
 from xtcp_twisted.engine import Engine
-from xtcp_twisted.errors import LocalError, ResourceError
+from xtcp_twisted.errors import GroupClosed, LocalError, ResourceError
 from xtcp_twisted.reactor.logctx import LazyContext, callWithLazyContext
 
 #: Most events that one turn takes from the engine.
@@ -187,7 +188,8 @@ class XTCPReader:
         self.engine.poll(self._clock())
         self._runSteps(context)
         touched = self._collect()
-        for gd, events in touched.items():
+        for gd in sorted(touched, key=self._rank) if len(touched) > 1 else touched:
+            events = touched[gd]
             driver = self._drivers.get(gd)
             if driver is None:
                 continue
@@ -201,6 +203,13 @@ class XTCPReader:
                 self._again.add(gd)
         context.current = self
         self.engine.flush(self._clock())
+
+    def _rank(self, gd: int) -> int:
+        """Groups of a higher priority are served first; among equals, whose event came first."""
+        try:
+            return PRIORITIES.index(self.engine.group(gd).options.priority)
+        except GroupClosed:
+            return 0  # nothing is done for it
 
     def _runSteps(self, context: LazyContext) -> None:
         """What was put off before this turn; what is put off meanwhile waits for the next."""

@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 from xtcp_twisted import config
 from xtcp_twisted.memory.index cimport index_insert, index_remove, index_replace
 from xtcp_twisted.memory.links cimport END, list_append, list_insert, list_remove
-from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take
+from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.tcp.connection cimport conn_load, conn_release, conn_t
 from xtcp_twisted.tcp.counters cimport (
     C_ACCEPT_TIMEOUTS,
@@ -48,6 +48,7 @@ from xtcp_twisted.tcp.flags cimport (
 )
 from xtcp_twisted.tcp.layout cimport earlier, half_open_at, half_open_t, local_at, record_at
 from xtcp_twisted.tcp.passive cimport passive_identify, passive_record, passive_syn_ack
+from xtcp_twisted.tcp.precedence cimport precedence_room
 from xtcp_twisted.tcp.readiness cimport group_signal
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
 from xtcp_twisted.tcp.sharing cimport request_offer, request_taker, sharer_first, sharer_next
@@ -247,32 +248,14 @@ cdef bint half_open_crowded(const stack_t *s) noexcept nogil:
     return s.half_opens.used > s.half_opens.capacity - s.half_opens.capacity // 4
 
 
-cdef uint32_t _longest_answered(const stack_t *s) noexcept nogil:
-    """Of those that wait for the last segment of their handshake, one with the most SYN-ACKs; or END."""
-    cdef uint32_t tries = s.limits.syn_ack_tries
-    while tries and s.answered[tries].count == 0:
-        tries -= 1
-    return s.answered[tries].head if tries else END
-
-
 cdef bint half_open_make_room(stack_t *s, uint32_t group_row) noexcept nogil:
-    """RFC 4987 section 3.4, recycling the oldest: the own offers of a group that has more than there is room.
-
-    So a flood of one group's requests drives out its own, and leaves room for those of others.
-    """
-    cdef group_row_t *g = &s.groups[group_row]
-    cdef uint32_t room = slab_free_rows(&s.half_opens), victim
-    if g.pending.count > room:
-        victim = g.pending.head
-    elif g.credits or room == 0:
-        victim = _longest_answered(s)
-    else:
-        return True
-    if victim == END:
-        return room != 0
-    s.counters[C_REQ_Q_FULL_DROP] += 1
-    s.counters[C_LISTEN_DROPS] += 1
-    half_open_forget(s, victim)
+    cdef uint32_t victim = END
+    if not precedence_room(s, group_row, &victim):
+        return False
+    if victim != END:
+        s.counters[C_REQ_Q_FULL_DROP] += 1
+        s.counters[C_LISTEN_DROPS] += 1
+        half_open_forget(s, victim)
     return True
 
 

@@ -371,6 +371,7 @@ cdef struct stack_t:
     list_t reports             # active rows with events
     list_t answered[11]        # half-open rows by SYN-ACKs sent
     uint32_t unreported        # groups' pending entries to be reported
+    uint32_t listening[3]      # groups that listen, by their priority
     list_t waiting[3]          # rows of groups with pending entries, by their priority
     uint32_t sweeping          # groups being closed
 

@@ -33,8 +33,9 @@ from xtcp_twisted.tcp.halfopen cimport (
 from xtcp_twisted.tcp.flags cimport HALF_AGAIN, HALF_ECN
 from xtcp_twisted.tcp.layout cimport earlier, half_open_at, half_open_t
 from xtcp_twisted.tcp.passive cimport passive_establish, passive_record
+from xtcp_twisted.tcp.precedence cimport precedence_record
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset, reply_to
-from xtcp_twisted.tcp.sharing cimport request_admitted
+from xtcp_twisted.tcp.sharing cimport request_admitted, request_recorded
 from xtcp_twisted.tcp.syncookies cimport (
     COOKIE_NONE,
     COOKIE_OPENED,
@@ -53,7 +54,7 @@ cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 
 cdef bint _admits(stack_t *s, uint32_t group_row, const segment_t *seg) noexcept nogil:
     """Whether the group, or one that shares its port, may have another connection."""
-    if s.records.used >= s.records.capacity:
+    if not request_recorded(s, group_row, seg.local):
         s.counters[C_LISTEN_OVERFLOWS] += 1
         s.counters[C_LISTEN_DROPS] += 1
         return False
@@ -114,7 +115,8 @@ cdef bint _establish(stack_t *s, uint32_t row, const segment_t *seg, uint32_t ta
     cdef half_open_t *h = half_open_at(s, row)
     cdef uint32_t slot = h.slot
     if slot == NONE:
-        slot = passive_record(s, h, h.group_row)
+        if precedence_record(s, &s.groups[h.group_row]):
+            slot = passive_record(s, h, h.group_row)
         if slot == NONE:
             s.counters[C_LISTEN_OVERFLOWS] += 1
             s.counters[C_LISTEN_DROPS] += 1

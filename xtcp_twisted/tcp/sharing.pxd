@@ -32,6 +32,8 @@ cdef void request_offer(stack_t *s, uint32_t group_row, const uint8_t *address, 
 cdef void request_count(stack_t *s, uint32_t group_row) noexcept nogil
 # Whether any group that sees a request to this address may have another connection now.
 cdef bint request_admitted(const stack_t *s, uint32_t group_row, const uint8_t *address) noexcept nogil
+# Whether any of them may have one more record without asking the application.
+cdef bint request_recorded(const stack_t *s, uint32_t group_row, const uint8_t *address) noexcept nogil
 # The group whose accept credit such a request takes, or MAX_GROUPS.  `queue`: it is a new one, which
 # takes none of a group that sees others wait, or that pressure keeps from having more connections.
 cdef uint32_t request_taker(

@@ -14,6 +14,7 @@ from xtcp_twisted.tcp.groups cimport (
     requests_seen,
 )
 from xtcp_twisted.tcp.layout cimport earlier, half_open_at, local_at
+from xtcp_twisted.tcp.precedence cimport precedence_record
 from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING, pressure_seen
 from xtcp_twisted.tcp.readiness cimport group_signal
 
@@ -99,6 +100,15 @@ cdef bint request_admitted(const stack_t *s, uint32_t group_row, const uint8_t *
     return False
 
 
+cdef bint request_recorded(const stack_t *s, uint32_t group_row, const uint8_t *address) noexcept nogil:
+    cdef uint32_t row = sharer_first(s, group_row)
+    while row != MAX_GROUPS:
+        if group_covers(&s.groups[row], address) and precedence_record(s, &s.groups[row]):
+            return True
+        row = sharer_next(s, group_row, row)
+    return False
+
+
 cdef uint32_t request_taker(
     stack_t *s, uint32_t group_row, const uint8_t *address, bint queue
 ) noexcept nogil:
@@ -108,7 +118,7 @@ cdef uint32_t request_taker(
         g = &s.groups[row]
         if best == MAX_GROUPS or g.priority < s.groups[best].priority:
             if g.credits and group_covers(g, address) and not (queue and requests_seen(g)):
-                if (not queue or _admits(s, g)) and credit_ready(g, s.now_us):
+                if (not queue or _admits(s, g)) and precedence_record(s, g) and credit_ready(g, s.now_us):
                     best = row
         row = sharer_next(s, group_row, row)
     return best

@@ -59,6 +59,7 @@ from xtcp_twisted.tcp.passive cimport (
     passive_record,
     passive_syn_ack,
 )
+from xtcp_twisted.tcp.precedence cimport precedence_record
 from xtcp_twisted.tcp.sharing cimport cookie_taker
 from xtcp_twisted.tcp.synoptions cimport syn_options_agree, syn_options_clamp
 from xtcp_twisted.tcp.tuples cimport (
@@ -221,7 +222,7 @@ cdef bint _open(stack_t *s, half_open_t *h, const segment_t *seg, uint32_t tag, 
     """The record, if there is room for it and a credit; False: nothing has changed."""
     cdef group_row_t *g = &s.groups[h.group_row]
     cdef uint32_t slot
-    if s.records.used >= s.records.capacity:
+    if not precedence_record(s, g):
         return False
     h.local_row = local_hold(s, seg.local)
     if h.local_row == NONE:
