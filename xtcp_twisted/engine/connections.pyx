@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from xtcp_twisted.config import ALL
 from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.members cimport group_members, promise_refused
-from xtcp_twisted.engine.preferences cimport prefer_keepalive, prefer_user_timeout
+from xtcp_twisted.engine.preferences cimport prefer_keepalive, prefer_nagle, prefer_user_timeout
 from xtcp_twisted.engine.report cimport connection_info, host_and_port
 from xtcp_twisted.engine.transfer cimport (
     answer_queue,
@@ -45,7 +45,6 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_PAUSED,
 )
 from xtcp_twisted.tcp.layout cimport active_at, local_at, record_at, record_t
-from xtcp_twisted.tcp.nagle cimport nagle_set
 from xtcp_twisted.tcp.receive cimport receive_quota
 
 cdef uint32_t EVERYTHING = ALL
@@ -263,7 +262,7 @@ cdef class Connections:
         """Short segments of this connection leave at once, or wait as Nagle's algorithm says (MUST-17)."""
         cdef conn_t c
         self._find(cd, &c)
-        nagle_set(&c, not on)
+        prefer_nagle(&c, not on)
         self.state.note_work()
 
     def set_keepalive(self, cd, on):

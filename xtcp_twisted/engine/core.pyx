@@ -15,6 +15,7 @@ from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.members cimport group_sweep
+from xtcp_twisted.engine.options cimport options_sweep
 from xtcp_twisted.engine.pool cimport Pool, close_whole
 from xtcp_twisted.engine.report cimport all_counters, all_transitions, engine_snapshot
 from xtcp_twisted.engine.pool import check_thresholds
@@ -244,10 +245,12 @@ cdef class Engine:
         return self.state.waiting.epoll_fd
 
     cdef int _sweep(self) except -1:
-        """The next slice of each group that is being closed."""
+        """The next slice of each group that is being closed, and of those whose options have changed."""
         for row in self.state.closing:
             if self.state.stack.groups[<uint32_t>row].flags & GROUP_SWEEP:
                 group_sweep(&self.state.stack, row, SWEEP_ROWS)
+        if self.state.changing:
+            options_sweep(self.state)
         return 0
 
     def rotate_fast_open_key(self, key=None):

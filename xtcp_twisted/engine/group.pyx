@@ -13,6 +13,8 @@ from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.listening cimport listening_start, listening_stop
 from xtcp_twisted.engine.members cimport group_sweep
 from xtcp_twisted.engine.opening cimport connection_open
+from xtcp_twisted.engine.options cimport options_change, options_forget
+from xtcp_twisted.engine.options import changed_options
 from xtcp_twisted.engine.requests cimport (
     request_accept,
     request_credit,
@@ -197,6 +199,27 @@ cdef class Group(Connections):
 
     # --- the group itself ----------------------------------------------------
 
+    def set_options(self, **changes):
+        """Change options of the group, for the connections that it has, too (P05).
+
+        They hold at once, but for what each connection keeps of its own, which follows in slices within
+        the next polls: the acknowledgement policy and delay (one that is held leaves no later than it
+        would have), the user timeout, Nagle's algorithm, keepalive, a lower `mss`.  A connection for which
+        `set_nodelay`, `set_keepalive` or `set_user_timeout` was called keeps what was set.  What a
+        handshake has agreed on stays: `window_scaling`, `timestamps`, `sack`, `ecn` and a higher `mss`
+        are for new connections, and so is `connect_timeout_s`.  `accept_credits` takes the place of the
+        credits that are left.
+
+        :raises ConfigurationError: there is no such option, or it does not take this value; nothing changes.
+        """
+        self._open_row()
+        before, self.options = self.options, changed_options(self.options, changes)
+        options_change(self.state, self.row, before, self.options)
+        if "accept_credits" in changes:
+            request_credit(self.state, self.row, 0)
+            request_credit(self.state, self.row, self.options.accept_credits)
+        self.state.note_work()
+
     def set_dscp(self, dscp):
         """Change the DSCP of all its connections, from the next segment on (RFC 9293 SHLD-21).
 
@@ -212,6 +235,7 @@ cdef class Group(Connections):
         if self.closed:
             return 0
         listening_stop(self.state, self.row)
+        options_forget(self.state, self.row)
         half_open_drop(&self.state.stack, self.row)
         g.flags &= ~<uint32_t>GROUP_OPEN
         g.flags |= GROUP_SWEEP | (GROUP_SWEEP_ABORT if abort else 0)

@@ -7,32 +7,22 @@ import ipaddress
 import socket
 
 from xtcp_twisted.config import GroupOptions, PressureThresholds
-from xtcp_twisted.config import ACK_POLICIES, KEEPALIVE_IDLE_S, PRIORITIES, THROTTLINGS
+from xtcp_twisted.config import THROTTLINGS
 from xtcp_twisted.engine.demux cimport is_own
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.listening cimport free_port, listening_start
 from xtcp_twisted.engine.members cimport group_sweep
+from xtcp_twisted.engine.options cimport options_open
 from xtcp_twisted.engine.state cimport pressure_configure
 from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.errors import AddressNotAvailable, LocalError, PoolClosed, PoolExhausted
 from xtcp_twisted.memory.arena cimport arena_return, arena_take
-from xtcp_twisted.memory.links cimport END, list_clear
+from xtcp_twisted.memory.links cimport list_clear
 from xtcp_twisted.memory.slab cimport NONE, slab_open, slab_take
 from xtcp_twisted.tcp.groups cimport (
     GROUP_ANY_ADDRESS,
-    GROUP_COOKIES,
-    GROUP_CUBIC,
-    GROUP_ECN,
-    GROUP_ECN_ASKS,
-    GROUP_KEEPALIVE,
-    GROUP_NAGLE,
-    GROUP_OPEN,
-    GROUP_SACK,
-    GROUP_SCALING,
     GROUP_SHARE,
-    GROUP_SILENT,
     GROUP_SWEEP,
-    GROUP_TIMESTAMPS,
     GROUP_V4,
     GROUP_V6,
     VARIANT_DISCARD,
@@ -211,7 +201,7 @@ cdef class Pool:
         row = slab_take(&self.state.stack.group_rows)
         if row == NONE:
             raise PoolExhausted("there are 65,535 groups already; close one")
-        _fill_row(&self.state.stack.groups[row], options)
+        options_open(&self.state.stack.groups[row], options)
         if share:
             self.state.stack.groups[row].flags |= GROUP_SHARE
         return self._open(row, port, address, packed, domain, name, options)
@@ -324,53 +314,4 @@ cdef int close_whole(object group, bint abort) except -1:
         (<Group>group)._close(abort, True)
     else:
         group.close(abort)
-    return 0
-
-
-cdef int _fill_row(group_row_t *g, options) except -1:
-    """A fresh row with the options of a group in it."""
-    memset(g, 0, sizeof(group_row_t))
-    g.flags = GROUP_OPEN
-    g.references = 1
-    g.policy = ACK_POLICIES.index(options.ack_policy)
-    g.priority = PRIORITIES.index(options.priority)
-    g.weight = options.weight
-    g.keepalive_probes = options.keepalive_probes
-    g.mss = options.mss
-    g.ack_delay_ms = options.ack_delay_ms
-    # A connection may ask for keepalive though its group does not.
-    g.keepalive_ms = int((options.keepalive_s or KEEPALIVE_IDLE_S) * 1000)
-    g.keepalive_interval_ms = int(options.keepalive_interval_s * 1000)
-    g.user_timeout_ms = int(options.user_timeout_s * 1000)
-    g.connect_timeout_ms = int(options.connect_timeout_s * 1000)
-    g.credits = options.accept_credits
-    g.rate = options.accept_rate
-    g.fast_open_limit = options.fast_open
-    g.tokens = 1
-    if options.refuse == "silent":
-        g.flags |= GROUP_SILENT
-    if options.window_scaling:
-        g.flags |= GROUP_SCALING
-    if options.timestamps:
-        g.flags |= GROUP_TIMESTAMPS
-    if options.sack:
-        g.flags |= GROUP_SACK
-    if options.congestion == "cubic":
-        g.flags |= GROUP_CUBIC
-    if options.syn_cookies:
-        g.flags |= GROUP_COOKIES
-    if options.ecn != "off":
-        g.flags |= GROUP_ECN
-    if options.ecn == "on":
-        g.flags |= GROUP_ECN_ASKS
-    g.tos = options.dscp << 2
-    g.ttl = options.hop_limit
-    if options.nagle:
-        g.flags |= GROUP_NAGLE
-    if options.keepalive_s:
-        g.flags |= GROUP_KEEPALIVE
-    g.eventfd = -1
-    g.unreported = END
-    list_clear(&g.pending)
-    list_clear(&g.ready)
     return 0

@@ -4,7 +4,14 @@ from libc.stdint cimport uint32_t
 
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.tcp.connection cimport conn_arm
-from xtcp_twisted.tcp.flags cimport RECORD_KEEPALIVE, RECORD_OWN_TIMEOUT
+from xtcp_twisted.tcp.flags cimport (
+    RECORD_KEEPALIVE,
+    RECORD_OWN_KEEPALIVE,
+    RECORD_OWN_NAGLE,
+    RECORD_OWN_TIMEOUT,
+)
+from xtcp_twisted.tcp.groups cimport GROUP_KEEPALIVE, GROUP_NAGLE
+from xtcp_twisted.tcp.nagle cimport nagle_set
 
 cdef enum:
     LONGEST_S = 1_000_000
@@ -27,10 +34,31 @@ cdef int prefer_user_timeout(conn_t *c, object timeout_s) except -1:
     return 0
 
 
-cdef int prefer_keepalive(conn_t *c, bint on) except -1:
+cdef void _probe(conn_t *c, bint on) noexcept nogil:
     c.r.probes = 0
     if on:
         c.r.flags |= RECORD_KEEPALIVE
     else:
         c.r.flags &= ~<uint32_t>RECORD_KEEPALIVE
+
+
+cdef int prefer_keepalive(conn_t *c, bint on) except -1:
+    c.r.flags |= RECORD_OWN_KEEPALIVE
+    _probe(c, on)
     return 0
+
+
+cdef int prefer_nagle(conn_t *c, bint on) except -1:
+    c.r.flags |= RECORD_OWN_NAGLE
+    nagle_set(c, on)
+    return 0
+
+
+cdef void follow_keepalive(conn_t *c) noexcept nogil:
+    if not c.r.flags & RECORD_OWN_KEEPALIVE:
+        _probe(c, c.g.flags & GROUP_KEEPALIVE != 0)
+
+
+cdef void follow_nagle(conn_t *c) noexcept nogil:
+    if not c.r.flags & RECORD_OWN_NAGLE:
+        nagle_set(c, c.g.flags & GROUP_NAGLE != 0)

@@ -29,6 +29,7 @@ cdef class State:
     cdef uint64_t serial       # of the pool or group that was opened last
     cdef list offers           # (group row, pending id) of requests that joined groups are still to hear of
     cdef list closing          # rows of groups whose connections are not all gone
+    cdef dict changing         # group row -> (what, next record, records left): a walk of options.pyx
     cdef uint32_t unix_chunks  # of receive buffers, that Unix-socket connections have
 
     cdef int _fill(self, void *place, size_t size, entropy) except -1

@@ -91,6 +91,7 @@ cdef class State:
         self.group_objects = {}
         self.closing = []
         self.offers = []
+        self.changing = {}
         self.sources = []
 
     def __init__(self, Link link not None, config):

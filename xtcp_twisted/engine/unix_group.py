@@ -24,16 +24,16 @@ import socket
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 
 from xtcp_twisted.config import UNLIMITED, GroupOptions
 from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.engine.options import changed_options
 from xtcp_twisted.engine.snapshot import GroupSnapshot
 from xtcp_twisted.engine.unix_calls import UnixCalls
 from xtcp_twisted.engine.unix_connection import WATCHED, UnixConnection, name_of
 from xtcp_twisted.engine.unix_domain import MOMENT_S, RETRY_S
 from xtcp_twisted.engine.unix_path import SocketFile, checked, exhausted
-from xtcp_twisted.errors import ConfigurationError, LocalError, NothingPending, PoolExhausted, StalePending
+from xtcp_twisted.errors import LocalError, NothingPending, PoolExhausted, StalePending
 
 if TYPE_CHECKING:
     from xtcp_twisted.engine.pool import Pool
@@ -377,12 +377,7 @@ class UnixGroup(UnixCalls):
         :raises ConfigurationError: there is no such option, or it does not take this value; nothing changes.
         """
         self.check_open()
-        try:
-            self.options = attrs.evolve(self.options, **changes)
-        except TypeError:
-            known = [field.name for field in attrs.fields(GroupOptions)]
-            wrong = ", ".join(repr(name) for name in changes if name not in known)
-            raise ConfigurationError(f"{wrong}: no such option; there are: {', '.join(known)}") from None
+        self.options = changed_options(self.options, changes)
         if "accept_credits" in changes:
             self.credit(0)
             self.credit(self.options.accept_credits)

@@ -57,6 +57,7 @@ class GroupTransport:
         "send",
         "setKeepAlive",
         "setNoDelay",
+        "setOptions",
         "setUser",
         "setUserTimeout",
         "shutdown",
@@ -76,6 +77,7 @@ class GroupTransport:
         self.send = group.send
         self.setKeepAlive = group.set_keepalive
         self.setNoDelay = group.set_nodelay
+        self.setOptions = group.set_options
         self.setUser = group.set_user
         self.setUserTimeout = group.set_user_timeout
         self.shutdown = group.shutdown

@@ -93,6 +93,14 @@ class IGroupTransport(Interface):
     def credit(n: int) -> None:
         """Post `n` accept credits: so many requests are accepted without asking."""
 
+    def setOptions(**changes: Any) -> None:
+        """Change `GroupOptions` of the group, for the connections that it has, too (P05).
+
+        What a handshake has agreed on, and what was set for one connection, stays.
+
+        :raise ConfigurationError: there is no such option, or it does not take this value; nothing changes.
+        """
+
     def need(cd: int, n: int) -> None:
         """Offer this connection's data again only when `n` bytes are there, or its end."""
 

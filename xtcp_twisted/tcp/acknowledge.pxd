@@ -30,3 +30,6 @@ cdef bint window_frozen(const conn_t *c) noexcept nogil
 cdef bint window_reopens(const conn_t *c) noexcept nogil
 # The window shown in a SYN-ACK of this connection's group.
 cdef uint32_t first_window(uint32_t pool_chunks, uint32_t weight) noexcept nogil
+# The acknowledgement policy or delay of its group has changed: what is owed to the peer leaves accordingly.
+# One that is held never waits longer than it would have.
+cdef void ack_policy_changed(conn_t *c) noexcept nogil

@@ -177,6 +177,30 @@ cdef void ack_received(conn_t *c, bint prompt, uint16_t segments) noexcept nogil
         _hold(c, c.g.ack_delay_ms)
 
 
+cdef void ack_policy_changed(conn_t *c) noexcept nogil:
+    cdef bint held
+    if c.a == NULL or c.r.flags & (RECORD_DETACHED | RECORD_ENDED):
+        return
+    held = c.a.flags & ACTIVE_ACK_HELD != 0
+    if c.g.policy == POLICY_APPLICATION:
+        # What the peer was told is not taken back; the rest now waits for the application.
+        c.a.flags &= ~ACTIVE_ACK_HELD
+        if ack_number(c) != c.a.wire_ack:
+            conn_ack_now(c)
+    elif not held and ack_number(c) == c.a.wire_ack:
+        return
+    elif c.g.policy == POLICY_IMMEDIATE and not _withholding(c):
+        conn_ack_now(c)
+    elif held:
+        if not _withholding(c) and _is_withheld(c):
+            c.a.acknowledge_at = c.s.now_ms + c.g.ack_delay_ms
+            conn_arm(c)
+    elif c.a.held >= 2:
+        conn_ack_now(c)
+    else:
+        _hold(c, c.g.ack_delay_ms)
+
+
 cdef bint window_reopens(const conn_t *c) noexcept nogil:
     cdef uint32_t quota = _quota(c), shown = c.r.rcv_adv - c.r.rcv_nxt, step = 2 * c.r.mss
     # What can be shown, not what there is room for: else the update would be a duplicate ACK.

@@ -35,6 +35,8 @@ cdef enum:
     RECORD_FAST_OPEN = 1_048_576  # opened by its SYN's cookie, its handshake is not complete (fastopen.pxd)
     RECORD_LAST_SHORT = 4_194_304  # the newest segment was not a full one
     RECORD_OWN_TIMEOUT = 8_388_608  # its row of user_timeouts counts, not its group's option
+    RECORD_OWN_NAGLE = 33_554_432  # the application set RECORD_NAGLE of it; its group's option does not count
+    RECORD_OWN_KEEPALIVE = 67_108_864  # likewise RECORD_KEEPALIVE
 
     # active_t.flags
     ACTIVE_ACK_NOW = 1         # an acknowledgement leaves with the next flush

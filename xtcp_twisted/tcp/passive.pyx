@@ -30,6 +30,8 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_KEEPALIVE,
     RECORD_NAGLE,
     RECORD_NARROWED,
+    RECORD_OWN_KEEPALIVE,
+    RECORD_OWN_NAGLE,
     RECORD_OWN_TIMEOUT,
     RECORD_PAUSED,
     RECORD_SACK,
@@ -49,7 +51,10 @@ from xtcp_twisted.wire.segment cimport (
 
 cdef enum:
     # What the application said, and was told, before the handshake was complete.
-    KEPT = RECORD_PAUSED | RECORD_SHORT | RECORD_NAGLE | RECORD_KEEPALIVE | RECORD_OWN_TIMEOUT
+    KEPT = (
+        RECORD_PAUSED | RECORD_SHORT | RECORD_NAGLE | RECORD_KEEPALIVE
+        | RECORD_OWN_TIMEOUT | RECORD_OWN_NAGLE | RECORD_OWN_KEEPALIVE
+    )
 
 cdef uint32_t WINDOW_SCALE = config.WINDOW_SCALE
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS

@@ -15,3 +15,6 @@ cdef void pathmtu_timeout(conn_t *c) noexcept nogil
 cdef void pathmtu_begin(stack_t *s, uint32_t slot) noexcept nogil
 # Tries the full size again where the time has come; a bounded part of the work.
 cdef void pathmtu_age(stack_t *s) noexcept nogil
+# The group's bound of the MSS has changed: a lower one holds from the next segment on, as many segments
+# as before may be in flight.
+cdef void pathmtu_clamp(conn_t *c) noexcept nogil

@@ -205,9 +205,17 @@ cdef void pathmtu_begin(stack_t *s, uint32_t slot) noexcept nogil:
         _narrow(s, slot, mss)
 
 
+cdef void pathmtu_clamp(conn_t *c) noexcept nogil:
+    cdef uint32_t before = segment_size(c.r)
+    if c.g.mss and c.g.mss < c.r.mss:
+        c.r.mss = c.g.mss
+        c.r.cwnd = <uint32_t>(<uint64_t>c.r.cwnd * segment_size(c.r) // before)
+
+
 cdef void _widen(stack_t *s, const narrowed_t *n) noexcept nogil:
     cdef record_t *r = record_at(s, n.slot)
     cdef path_t *path
+    cdef uint32_t most
     if r.generation != n.generation:
         return
     path = _known(s, r.remote)
@@ -216,7 +224,9 @@ cdef void _widen(stack_t *s, const narrowed_t *n) noexcept nogil:
         _remember(s, n.slot, n.mss, path.learned)
         return
     s.counters[C_PATH_WIDENED] += 1
-    r.mss = n.mss
+    # The group's bound may be lower than when this was remembered.
+    most = s.groups[r.group_row].mss
+    r.mss = <uint16_t>most if most and most < n.mss else n.mss
     r.flags &= ~<uint32_t>(RECORD_NARROWED | RECORD_FULL_ACKED)
 
 
