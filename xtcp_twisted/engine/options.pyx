@@ -6,7 +6,7 @@ a walk over the record table, a slice in each poll.  A change during the walk
 makes it go round once more from where it is, so changes without end starve nobody.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
 import attrs
@@ -14,7 +14,7 @@ import attrs
 from xtcp_twisted.config import ACK_POLICIES, KEEPALIVE_IDLE_S, PRIORITIES, GroupOptions
 from xtcp_twisted.engine.preferences cimport follow_keepalive, follow_nagle
 from xtcp_twisted.errors import ConfigurationError
-from xtcp_twisted.memory.links cimport END, list_clear
+from xtcp_twisted.memory.links cimport END, list_append, list_clear, list_remove
 from xtcp_twisted.tcp.acknowledge cimport ack_policy_changed
 from xtcp_twisted.tcp.connection cimport conn_arm, conn_load, conn_settle, conn_t
 from xtcp_twisted.tcp.flags cimport RECORD_ENDED
@@ -97,7 +97,6 @@ cdef int _write(group_row_t *g, object options) except -1:
     """Everything but the credits, of which the row has what is left."""
     g.flags = g.flags & ~<uint32_t>OPTION_FLAGS | _flags(options)
     g.policy = ACK_POLICIES.index(options.ack_policy)
-    g.priority = PRIORITIES.index(options.priority)
     g.weight = options.weight
     g.keepalive_probes = options.keepalive_probes
     g.mss = options.mss
@@ -124,7 +123,17 @@ cdef int options_open(group_row_t *g, object options) except -1:
     g.unreported = END
     list_clear(&g.pending)
     list_clear(&g.ready)
+    g.priority = PRIORITIES.index(options.priority)
     return _write(g, options)
+
+
+cdef void _change_priority(stack_t *s, uint32_t group_row, uint8_t priority) noexcept nogil:
+    """Its requests are listed by priority."""
+    cdef group_row_t *g = &s.groups[group_row]
+    if g.pending.count:
+        list_remove(&s.waiting[g.priority], <char *>&s.groups.waiting, sizeof(group_row_t), group_row)
+        list_append(&s.waiting[priority], <char *>&s.groups.waiting, sizeof(group_row_t), group_row)
+    g.priority = priority
 
 
 cdef int options_change(State state, uint32_t group_row, object before, object after) except -1:
@@ -132,6 +141,8 @@ cdef int options_change(State state, uint32_t group_row, object before, object a
     cdef pool_row_t *p = &state.stack.pools[g.pool_row]
     cdef uint32_t walk = 0
     _write(g, after)
+    if after.priority != before.priority:
+        _change_priority(&state.stack, group_row, PRIORITIES.index(after.priority))
     if after.accept_rate != before.accept_rate:
         g.tokens = 1
         g.tokens_at_us = state.stack.now_us
@@ -168,7 +179,7 @@ cdef int options_forget(State state, uint32_t group_row) except -1:
 
 
 cdef void _visit(conn_t *c, uint32_t walk) noexcept nogil:
-    """Nothing but the flags last: `conn_settle` may give the active block back."""
+    """`conn_settle` may give the active block back, so each looks whether there is one."""
     if walk & WALK_MSS:
         pathmtu_clamp(c)
     if walk & WALK_KEEPALIVE:
