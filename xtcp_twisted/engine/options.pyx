@@ -61,6 +61,7 @@ _WALKS = {
     "user_timeout_s": WALK_TIMEOUT,
     "nagle": WALK_NAGLE,
     "keepalive_s": WALK_KEEPALIVE,
+    "keepalive_interval_s": WALK_KEEPALIVE,
     "mss": WALK_MSS,
     "priority": WALK_WAKE,
     "weight": WALK_WAKE,

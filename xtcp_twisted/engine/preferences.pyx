@@ -36,6 +36,9 @@ cdef int prefer_user_timeout(conn_t *c, object timeout_s) except -1:
 
 cdef void _probe(conn_t *c, bint on) noexcept nogil:
     c.r.probes = 0
+    # It was quiet for longer than this, perhaps: the first probe is due now, the second an interval later.
+    if on and c.s.now_ms - c.r.last_heard > c.g.keepalive_ms:
+        c.r.last_heard = c.s.now_ms - c.g.keepalive_ms
     if on:
         c.r.flags |= RECORD_KEEPALIVE
     else:
@@ -55,7 +58,9 @@ cdef int prefer_nagle(conn_t *c, bint on) except -1:
 
 
 cdef void follow_keepalive(conn_t *c) noexcept nogil:
-    if not c.r.flags & RECORD_OWN_KEEPALIVE:
+    if c.r.flags & RECORD_OWN_KEEPALIVE:
+        _probe(c, c.r.flags & RECORD_KEEPALIVE != 0)
+    else:
         _probe(c, c.g.flags & GROUP_KEEPALIVE != 0)
 
 

@@ -24,7 +24,6 @@ import socket
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-
 from xtcp_twisted.config import UNLIMITED, GroupOptions
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.options import changed_options
