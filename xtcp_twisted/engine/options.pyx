@@ -6,7 +6,7 @@ a walk over the record table, a slice in each poll.  A change during the walk
 makes it go round once more from where it is, so changes without end starve nobody.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 import attrs
@@ -14,7 +14,7 @@ import attrs
 from xtcp_twisted.config import ACK_POLICIES, KEEPALIVE_IDLE_S, PRIORITIES, GroupOptions
 from xtcp_twisted.engine.preferences cimport follow_keepalive, follow_nagle
 from xtcp_twisted.errors import ConfigurationError
-from xtcp_twisted.memory.links cimport END, list_append, list_clear, list_remove
+from xtcp_twisted.memory.links cimport END, list_clear
 from xtcp_twisted.tcp.acknowledge cimport ack_policy_changed
 from xtcp_twisted.tcp.connection cimport conn_arm, conn_load, conn_settle, conn_t
 from xtcp_twisted.tcp.flags cimport RECORD_ENDED
@@ -36,6 +36,7 @@ from xtcp_twisted.tcp.groups cimport (
 from xtcp_twisted.tcp.halfopen cimport credits_spend
 from xtcp_twisted.tcp.layout cimport record_at, record_t, stack_t
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_clamp
+from xtcp_twisted.tcp.precedence cimport priority_change
 from xtcp_twisted.tcp.transmit cimport transmit_wake
 
 cdef enum:
@@ -128,14 +129,6 @@ cdef int options_open(group_row_t *g, object options) except -1:
     return _write(g, options)
 
 
-cdef void _change_priority(stack_t *s, uint32_t group_row, uint8_t priority) noexcept nogil:
-    """Its requests are listed by priority."""
-    cdef group_row_t *g = &s.groups[group_row]
-    if g.pending.count:
-        list_remove(&s.waiting[g.priority], <char *>&s.groups.waiting, sizeof(group_row_t), group_row)
-        list_append(&s.waiting[priority], <char *>&s.groups.waiting, sizeof(group_row_t), group_row)
-    g.priority = priority
-
 
 cdef int options_change(State state, uint32_t group_row, object before, object after) except -1:
     cdef group_row_t *g = &state.stack.groups[group_row]
@@ -143,7 +136,7 @@ cdef int options_change(State state, uint32_t group_row, object before, object a
     cdef uint32_t walk = 0
     _write(g, after)
     if after.priority != before.priority:
-        _change_priority(&state.stack, group_row, PRIORITIES.index(after.priority))
+        priority_change(&state.stack, group_row, PRIORITIES.index(after.priority))
     if after.accept_rate != before.accept_rate:
         g.tokens = 1
         g.tokens_at_us = state.stack.now_us
