@@ -129,7 +129,6 @@ cdef int options_open(group_row_t *g, object options) except -1:
     return _write(g, options)
 
 
-
 cdef int options_change(State state, uint32_t group_row, object before, object after) except -1:
     cdef group_row_t *g = &state.stack.groups[group_row]
     cdef pool_row_t *p = &state.stack.pools[g.pool_row]
