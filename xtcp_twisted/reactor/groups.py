@@ -126,9 +126,10 @@ class GroupTransport:
         self._port.connecting(cd)
         return cd
 
-    def accept(self, pendingId: int) -> int:
-        cd = self.engineGroup.accept(pendingId)
-        self._port.promised(cd)
+    def accept(self, pendingId: int, into: GroupTransport | None = None) -> int:
+        group = self if into is None else into
+        cd = self.engineGroup.accept(pendingId, group.engineGroup)
+        group._port.promised(cd)  # noqa: SLF001  # of the same class
         return cd
 
     def need(self, cd: int, n: int) -> None:
@@ -296,6 +297,11 @@ class GroupPort(ListeningGroup):
             return reasons.refusalOf(detail)
         return reasons.reasonOf(kind, detail)
 
+    @property
+    def decides(self) -> bool:
+        """Whether the protocol decides about each request."""
+        return bool(IGroupAcceptor.providedBy(self.factory))
+
     def promised(self, cd: int) -> None:
         """The protocol has accepted this connection; nobody reports a handshake that fails."""
         self._promised.add(cd)
@@ -312,10 +318,12 @@ class GroupPort(ListeningGroup):
 
     def _pending(self) -> None:
         requests = self.group.pending()
-        if IGroupAcceptor.providedBy(self.factory):
+        if self.decides:
             hand(self.factory.connectionsPending, requests)
             return
-        for pendingId, _ in requests:  # the credits have run out: nobody else decides
+        if self._decidedElsewhere():
+            return
+        for pendingId, _ in requests:  # there is no credit: nobody else decides
             try:
                 self.group.accept(pendingId)
             except LocalError:
@@ -396,7 +404,7 @@ class GroupPort(ListeningGroup):
 
     def _groupOptions(self, options: GroupOptions) -> GroupOptions:
         """Who does not decide about requests accepts them all, inside the engine."""
-        if options.accept_credits or IGroupAcceptor.providedBy(self.factory):
+        if options.accept_credits or self.binding.share or self.decides:
             return options
         return attrs.evolve(options, accept_credits=UNLIMITED)
 

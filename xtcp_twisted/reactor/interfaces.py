@@ -84,8 +84,11 @@ class IGroupTransport(Interface):
         :raise LocalError: there is no such destination, or no source for it.
         """
 
-    def accept(pendingId: int) -> int:
-        """Accept a connection request (P08); returns the connection's id."""
+    def accept(pendingId: int, into: Any = None) -> int:
+        """Accept a connection request (P08); returns the connection's id.
+
+        :param into: the `IGroupTransport` of the group that gets the connection; None for this one (P06).
+        """
 
     def refuse(pendingId: int) -> None:
         """Refuse a connection request."""

@@ -242,6 +242,22 @@ class ListeningGroup(DrivenGroup):
             return str(self.factory.logPrefix())
         return type(self.factory).__name__
 
+    @property
+    def decides(self) -> bool:
+        """Whether the factory decides about each request before its handshake."""
+        return False
+
+    def _decidedElsewhere(self) -> bool:
+        """Whether a factory that shares the port decides; ports that share post no credits unasked."""
+        return self.binding.share and any(
+            isinstance(port, ListeningGroup)
+            and port.decides
+            and port.connected
+            and port.binding.share
+            and port.group.port == self.group.port
+            for port in self._stage.ports
+        )
+
     def _groupOptions(self, options: GroupOptions) -> GroupOptions:
         return options
 
@@ -268,7 +284,9 @@ class XTCPPort(ServedGroup, ListeningGroup):
         self.sessionno = 0
 
     def _pending(self, pendingId: int) -> None:
-        """No credit was left; a factory cannot be asked before the handshake, so accept."""
+        """There is no credit; a factory cannot be asked before the handshake, so accept."""
+        if self._decidedElsewhere():
+            return
         try:
             self.group.accept(pendingId)
         except LocalError:
@@ -315,7 +333,9 @@ class XTCPPort(ServedGroup, ListeningGroup):
     def _groupOptions(self, options: GroupOptions) -> GroupOptions:
         """A factory cannot be asked before the handshake: accept without asking."""
         options = ordinaryOptions(options)
-        return options if options.accept_credits else attrs.evolve(options, accept_credits=UNLIMITED)
+        if options.accept_credits or self.binding.share:
+            return options
+        return attrs.evolve(options, accept_credits=UNLIMITED)
 
     def _started(self) -> None:
         self.factory.doStart()
