@@ -21,12 +21,13 @@ def serve(lab: Lab, program: str) -> subprocess.Popen[bytes]:
     return lab.popen([sys.executable, "-c", program], cwd=ROOT)
 
 
-def connect(lab: Lab, server: subprocess.Popen[bytes]) -> socket.socket:
+def connect(lab: Lab, server: subprocess.Popen[bytes], source: str = "") -> socket.socket:
     """A kernel client, once the program serves."""
+    ours = (source, 0) if source else None
     deadline = time.monotonic() + 30
     while True:
         try:
-            return lab.call(socket.create_connection, ("10.77.0.2", 5222), 2)
+            return lab.call(socket.create_connection, ("10.77.0.2", 5222), 2, ours)
         except OSError:
             assert server.poll() is None, "the program ended"
             if time.monotonic() > deadline:
@@ -61,5 +62,23 @@ def test_the_group_protocol(lab: Lab) -> None:
         while not answer.endswith(b"news\n"):
             answer += two.recv(100)
         assert answer == b"thank you\nnews\n"
+    server.terminate()
+    assert server.wait(10) in (0, -15)
+
+
+@pytest.mark.feature("P06")
+def test_the_shared_port(lab: Lab) -> None:
+    """Whoever comes from an address that is not known has a board of his own."""
+    program = PROGRAMS[0].replace(
+        "XTCPServerEndpoint(stack, 5222).listen(Factory.forProtocol(Shout))\n", PROGRAMS[2]
+    )
+    server = serve(
+        lab, PROGRAMS[1] + program.replace('("10.77.0.1/16",)', '("10.77.0.1/16", "10.77.0.9/16")')
+    )
+    with connect(lab, server) as regular, connect(lab, server, "10.77.0.9") as stranger:
+        assert regular.recv(100) == b"1 are here\n"
+        assert stranger.recv(100) == b"1 are here\n"
+        with connect(lab, server) as another:
+            assert another.recv(100) == b"2 are here\n"
     server.terminate()
     assert server.wait(10) in (0, -15)
