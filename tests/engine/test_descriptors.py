@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import select
 import time
 from collections.abc import Callable
 
 import pytest
+from support.descriptors import open_descriptors
 from support.net import MakeNet, Net
 
 from xtcp_twisted.config import ALL, UNLIMITED
@@ -36,12 +35,6 @@ def by_epoll(fd: int) -> bool:
 
 
 ways = pytest.mark.parametrize("readable", [by_select, by_poll, by_epoll])
-
-
-def open_descriptors() -> int:
-    """How many this process has; engines of earlier tests that are garbage give theirs back first."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
 
 
 @ways

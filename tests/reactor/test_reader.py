@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.descriptors import open_descriptors
 from twisted.internet import error, interfaces
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.selectreactor import SelectReactor
@@ -108,14 +108,14 @@ def test_what_is_put_off_in_a_turn_waits_for_the_next(reactor: Any) -> None:
 
 
 def test_a_stopped_stack_leaves_no_descriptor(reactor: Any) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     stack = makeStack(reactor)
     stack.listen(factoryOf(), Binding(port=7))
     reactor.iterate(0)
     stack.stop()
     stack.stop()
     assert stack.reader.fileno() == -1
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_a_reactor_without_internal_readers_serves_too(world: World) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import array
 import fcntl
-import os
 import select
 import socket
 import termios
@@ -26,6 +25,7 @@ from xtcp_twisted.lab import Lab
 from xtcp_twisted.link import ImpairedLink
 
 from .calls import Calls
+from .descriptors import open_descriptors
 from .net import Net
 from .peer import Client
 
@@ -254,7 +254,7 @@ class Scripted(World):
         return self.net.now
 
     def descriptors(self) -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return open_descriptors()
 
     def _client(self, group: Any) -> End:
         client = self.net.client(group)
@@ -350,7 +350,7 @@ class Machine(World):
         return time.monotonic()
 
     def descriptors(self) -> int:
-        return len(os.listdir("/proc/self/fd")) - len(self._sockets)
+        return open_descriptors() - len(self._sockets)
 
     def _client(self, group: Any) -> End:
         made = self.lab.call(socket.socket)
