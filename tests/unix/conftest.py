@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.unix_group import UnixGroup
 
 #: A fixture of these tests, too.
-__all__ = ["World", "descriptors", "got", "logged"]
+__all__ = ["World", "got", "logged"]
 
 
 class World:
@@ -72,12 +70,6 @@ def got(client: socket.socket, most: int = 1 << 20) -> bytes | None:
         return client.recv(most)
     except BlockingIOError:
         return None
-
-
-def descriptors() -> int:
-    """How many this process has open; those of what earlier tests left to the collector are closed first."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.descriptors import open_descriptors
 from support.leaks import assert_no_leaks
 from support.net import Net
 
-from tests.unix.conftest import World, descriptors
+from tests.unix.conftest import World
 from xtcp_twisted.config import ALL, UNLIMITED
 from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.errors import LocalError
@@ -144,7 +145,7 @@ STEPS = [name for name in vars(Chaos) if not name.startswith("_") and name not i
 
 @given(seed=st.integers(0, 1 << 32), steps=st.lists(st.sampled_from(STEPS), min_size=20, max_size=120))
 def test_anything_goes(seed: int, steps: list[str]) -> None:
-    before = descriptors()
+    before = open_descriptors()
     net = Net(transmit_buffer=1 << 19)
     with tempfile.TemporaryDirectory(prefix="xtcp") as folder:
         world = World(net, Path(folder))
@@ -169,4 +170,4 @@ def test_anything_goes(seed: int, steps: list[str]) -> None:
         net.close()
     Net.running.clear()
     del net, world, chaos, group
-    assert descriptors() == before
+    assert open_descriptors() == before

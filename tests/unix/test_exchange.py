@@ -11,8 +11,9 @@ import termios
 from collections.abc import Iterator
 
 import pytest
+from support.descriptors import open_descriptors
 
-from tests.unix.conftest import World, descriptors, got
+from tests.unix.conftest import World, got
 from xtcp_twisted.config import ALL
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.unix_calls import BATCH_BYTES, MOST_AT_ONCE
@@ -527,13 +528,13 @@ class TestStrangeClients:
     def test_descriptors_sent_along_are_not_taken(self, world: World) -> None:
         group = world.group()
         client, cd = world.connected(group)
-        before = descriptors()
+        before = open_descriptors()
         for i in range(3):
             socket.send_fds(client, [b"part%d" % i], [0, 1, 2])
         world.net.turn()
         assert group.recv(100) == (cd, b"part0part1part2")
         group.send(cd, b"", ackd=ALL)
-        assert descriptors() == before
+        assert open_descriptors() == before
         assert unacknowledged(client) == 0
 
     def test_urgent_data_comes_in_line(self, world: World) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.descriptors import open_descriptors
 
-from tests.unix.conftest import World, descriptors, got
+from tests.unix.conftest import World, got
 from xtcp_twisted.config import GroupOptions
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.errors import (
@@ -50,7 +51,7 @@ def test_the_file_has_its_mode(world: World, mode: int) -> None:
 
 @pytest.mark.feature("P07")
 def test_closing_leaves_nothing_behind(world: World) -> None:
-    before = descriptors()
+    before = open_descriptors()
     group = world.group()
     client, cd = world.connected(group)
     group.close()
@@ -64,7 +65,7 @@ def test_closing_leaves_nothing_behind(world: World) -> None:
     group.close()
     client.close()
     # The engine's own epoll instance stays.
-    assert descriptors() == before + 1
+    assert open_descriptors() == before + 1
 
 
 def test_a_file_that_somebody_else_has_put_there_stays(world: World) -> None:
@@ -163,11 +164,11 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(world: World) -> None:
     ],
 )
 def test_a_path_that_cannot_be(world: World, path: Any, error: type[LocalError], why: str) -> None:
-    before = descriptors()
+    before = open_descriptors()
     with pytest.raises(error, match=why):
         world.group(path=path)
     assert world.net.pool.groups() == ()
-    assert descriptors() <= before + 1
+    assert open_descriptors() <= before + 1
 
 
 @pytest.mark.parametrize(
