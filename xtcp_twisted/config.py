@@ -290,6 +290,13 @@ class GroupOptions:
     #: the ordinary way.  0 turns it off.  A request can reach the application twice (section 6.1), on two
     #: connections, so this is for requests that may be repeated.
     fast_open: int = attrs.field(default=0, validator=integer(1, 65_535, zero="for no Fast Open"))
+    #: Tell of data when so many connections of a TCP group have something to receive: by the descriptor and
+    #: by DATA events.  End of stream, urgent data, ends and requests are told at once.
+    notify_connections: int = attrs.field(default=1, validator=integer(1, 65_535))
+    #: Tell of fewer when so long has passed since the first of them; needed with `notify_connections` above
+    #: 1, and without effect when that is 1.  More than `ack_delay_ms` costs packets: the acknowledgement
+    #: leaves before the answer can.
+    notify_delay_ms: int = attrs.field(default=0, validator=integer(1, 9_999, zero="for at once"))
     #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-25).
     keepalive_s: float = attrs.field(default=0.0, validator=seconds(1, 1_000_000, zero="for no keepalive"))
     #: Time between keepalive probes.
@@ -335,3 +342,10 @@ class GroupOptions:
     dscp: int = attrs.field(default=0, validator=integer(0, 63))
     #: Time to live, IPv6's hop limit, of every segment (RFC 9293 MUST-49); 0 takes the usual 64.
     hop_limit: int = attrs.field(default=0, validator=integer(0, 255))
+
+    def __attrs_post_init__(self) -> None:
+        if self.notify_connections > 1 and not self.notify_delay_ms:
+            raise ConfigurationError(
+                f"notify_connections: {self.notify_connections} needs notify_delay_ms, or a lone connection"
+                " would wait for ever; give for example notify_delay_ms=20"
+            )

@@ -516,3 +516,28 @@ def test_preferences_of_one_connection(world: World) -> None:
     protocol.group.send(cd, b"into the void")
     world.advance(4)
     assert [lost for lost, _ in protocol.losses] == [cd]
+
+
+@pytest.mark.feature("P05", "P13")
+def test_batches_come_after_so_many_connections_or_after_the_delay(world: World) -> None:
+    """New connections and further data do not deliver early what the group holds back."""
+    protocol = Upper()
+    port = world.listen(protocol, notify_connections=2, notify_delay_ms=50)
+    clients = [world.client(port).opened() for _ in range(3)]
+    clients[0].send(b"one")
+    world.turn()
+    clients[0].send(b" more")
+    world.client(port).opened()
+    world.turns(3)
+    assert len(protocol.cds) == 4
+    assert protocol.messages == []
+    clients[1].send(b"two")
+    world.turn()
+    assert [sorted(data for _, data in batch) for batch in protocol.messages] == [[b"one more", b"two"]]
+    protocol.messages.clear()
+    clients[2].send(b"three")
+    world.turn()
+    world.advance(0.049)
+    assert protocol.messages == []
+    world.advance(0.001)
+    assert protocol.data == [b"three"]

@@ -320,12 +320,12 @@ def test_the_engine_is_readable_when_it_has_something_to_do(world: World, first:
 def test_the_descriptor_can_be_asked_for_attention(world: World) -> None:
     """By whoever has something to show that is neither data nor a request."""
     group = world.group()
-    assert (group.attention, group.notified, readable(group.fileno())) == (False, False, False)
+    assert (group.attention, readable(group.fileno())) == (False, False)
     group.attention = True
-    assert (group.attention, group.notified, readable(group.fileno())) == (True, True, True)
+    assert (group.attention, readable(group.fileno())) == (True, True)
     client, _ = world.connected(group)
     world.asked(client, b"hello")
     group.attention = False
     assert readable(group.fileno())
     group.recv(100)
-    assert (group.attention, group.notified, readable(group.fileno())) == (False, False, False)
+    assert (group.attention, readable(group.fileno())) == (False, False)

@@ -9,6 +9,7 @@ class Group(Connections):
     domain: int
     options: GroupOptions
     readable: int
+    notified: bool
     @property
     def waiting(self) -> int: ...
     attention: bool

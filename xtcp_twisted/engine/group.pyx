@@ -34,7 +34,7 @@ from xtcp_twisted.tcp.groups cimport (
 )
 from xtcp_twisted.tcp.halfopen cimport half_open_drop, half_open_refuse_by
 from xtcp_twisted.tcp.layout cimport record_at
-from xtcp_twisted.tcp.readiness cimport group_signal
+from xtcp_twisted.tcp.readiness cimport group_signal, group_tells
 
 cdef uint32_t EVERY_REQUEST = 0xFFFFFFFF
 
@@ -58,6 +58,11 @@ cdef class Group(Connections):
     def readable(self):
         """Connections that have something for `recv` or `recv_batch`."""
         return self._open_row().ready.count
+
+    @property
+    def notified(self):
+        """Whether `recv` has something and the group tells of it: its options may hold that back (P05)."""
+        return group_tells(self._open_row())
 
     @property
     def waiting(self):
@@ -100,7 +105,10 @@ cdef class Group(Connections):
         return g.eventfd
 
     def fileno(self):
-        """The group's descriptor, which is its id: readable while it has data or pending requests."""
+        """The group's descriptor, which is its id: readable while it has data or pending requests.
+
+        Data may be held back for a while, as `notify_connections` of its options says.
+        """
         return self._descriptor()
 
     # --- opening (P08) -------------------------------------------------------

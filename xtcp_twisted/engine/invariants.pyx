@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from xtcp_twisted.memory.links cimport UNLINKED
+from xtcp_twisted.memory.links cimport END, UNLINKED
 from xtcp_twisted.memory.slab cimport NONE, slab_t
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
 from xtcp_twisted.tcp.counters cimport C_ACTIVE_OPENS, C_ENDED, C_PASSIVE_OPENS
@@ -139,6 +139,17 @@ cdef int _check_fast_opens(const stack_t *s) except -1:
     return 0
 
 
+cdef int _check_holding(const stack_t *s) except -1:
+    """Who holds back has something to tell, and is counted."""
+    cdef uint32_t row = s.holding.head, count = 0
+    while row != END:
+        assert 0 < s.groups[row].ready.count, "a group that holds back has something to tell"
+        count += 1
+        row = s.groups[row].holding.next
+    assert count == s.holding.count, f"holding: {count} groups, {s.holding.count} counted"
+    return 0
+
+
 cdef int _check_pressure(const pressure_t *p, const slab_t *chunks) except -1:
     assert p.least == p.fall[p.state] <= chunks.used, "a pressure state ends below its lower bound"
     if p.state < PRESSURE_DISCARDING:
@@ -173,6 +184,7 @@ cdef int check_invariants(State state) except -1:
             _check_scoreboard(&c)
     _check_transmit_totals(&state.stack, &totals)
     _check_fast_opens(&state.stack)
+    _check_holding(&state.stack)
     for i in range(11):
         states += state.stack.state_counts[i]
     _check_pressure(&state.stack.pressure, &state.stack.payloads)

@@ -14,9 +14,9 @@ import attrs
 from xtcp_twisted.config import ACK_POLICIES, KEEPALIVE_IDLE_S, PRIORITIES, GroupOptions
 from xtcp_twisted.engine.preferences cimport follow_keepalive, follow_nagle
 from xtcp_twisted.errors import ConfigurationError
-from xtcp_twisted.memory.links cimport END, list_clear
+from xtcp_twisted.memory.links cimport END, UNLINKED, list_clear
 from xtcp_twisted.tcp.acknowledge cimport ack_policy_changed
-from xtcp_twisted.tcp.connection cimport conn_arm, conn_load, conn_settle, conn_t
+from xtcp_twisted.tcp.connection cimport conn_arm, conn_load, conn_settle, conn_t, group_tell
 from xtcp_twisted.tcp.flags cimport RECORD_ENDED
 from xtcp_twisted.tcp.groups cimport (
     GROUP_COOKIES,
@@ -37,6 +37,7 @@ from xtcp_twisted.tcp.halfopen cimport credits_spend
 from xtcp_twisted.tcp.layout cimport record_at, record_t, stack_t
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_clamp
 from xtcp_twisted.tcp.precedence cimport priority_change
+from xtcp_twisted.tcp.readiness cimport group_holds
 from xtcp_twisted.tcp.transmit cimport transmit_wake
 
 cdef enum:
@@ -110,6 +111,8 @@ cdef int _write(group_row_t *g, object options) except -1:
     g.connect_timeout_ms = int(options.connect_timeout_s * 1000)
     g.rate = options.accept_rate
     g.fast_open_limit = options.fast_open
+    g.notify_connections = options.notify_connections
+    g.notify_delay_ms = options.notify_delay_ms
     g.tos = options.dscp << 2
     g.ttl = options.hop_limit
     return 0
@@ -125,6 +128,7 @@ cdef int options_open(group_row_t *g, object options) except -1:
     g.unreported = END
     list_clear(&g.pending)
     list_clear(&g.ready)
+    g.holding.next = UNLINKED
     g.priority = PRIORITIES.index(options.priority)
     return _write(g, options)
 
@@ -134,6 +138,9 @@ cdef int options_change(State state, uint32_t group_row, object before, object a
     cdef pool_row_t *p = &state.stack.pools[g.pool_row]
     cdef uint32_t walk = 0
     _write(g, after)
+    if group_holds(g):
+        # What was held back under the settings of before is told now.
+        group_tell(&state.stack, group_row)
     if after.priority != before.priority:
         priority_change(&state.stack, group_row, PRIORITIES.index(after.priority))
     if after.accept_rate != before.accept_rate:

@@ -49,7 +49,7 @@ from xtcp_twisted.tcp.layout cimport (
 from xtcp_twisted.tcp.output cimport OUT_FRAMES, output_connection, output_replies
 from xtcp_twisted.tcp.paths cimport NARROWED, PATHS, narrowed_t, path_t
 from xtcp_twisted.tcp.pressure cimport pressure_open, pressure_set, pressure_start
-from xtcp_twisted.tcp.readiness cimport group_return
+from xtcp_twisted.tcp.readiness cimport group_return, holding_due_us
 from xtcp_twisted.tcp.throttle cimport throttle_due
 from xtcp_twisted.tcp.timers cimport timers_due
 from xtcp_twisted.wire.codec cimport pack_address
@@ -289,7 +289,8 @@ cdef class State:
             timer = (s.now_us // 1000 + <int>(when - s.now_ms)) * 1000
             if due < 0 or timer < due:
                 due = timer
-        return due
+        timer = holding_due_us(s)
+        return timer if 0 <= timer and (due < 0 or timer < due) else due
 
     cdef int reap(self) except -1:
         cdef stack_t *s = &self.stack
@@ -371,6 +372,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     _open_table(arena, &s.fast_opens.texts, sizeof(syn_text_t), SYN_TEXTS, 0)
     list_clear(&s.output)
     list_clear(&s.reports)
+    list_clear(&s.holding)
     for i in range(11):
         list_clear(&s.answered[i])
     for i in range(PRIORITIES):

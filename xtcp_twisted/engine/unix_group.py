@@ -113,9 +113,9 @@ class UnixGroup(UnixCalls):
 
     @property
     def notified(self) -> bool:
-        """Whether the descriptor is readable now."""
+        """Whether `recv` has something and the group tells of it."""
         self.check_open()
-        return self._signalled
+        return bool(self.ready)
 
     @property
     def attention(self) -> bool:

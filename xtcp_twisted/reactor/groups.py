@@ -330,11 +330,11 @@ class GroupPort(ListeningGroup):
                 log.err()
 
     def _deliver(self, limit: int) -> bool:
-        """Deliver until nothing is left, at most `limit` messages; True when something may be."""
+        """Deliver until nothing is told of, at most `limit` messages; True when something may be."""
         while limit > 0 and self._gd >= 0:
-            batch = self.group.recv_batch(limit)
+            batch = self.group.recv_batch(limit) if self.group.notified else []
             if not batch:
-                return False
+                return False  # or it is held back (P05): DATA will tell of it
             limit -= len(batch)
             closed = [cd for cd, data in batch if not data]
             if closed:

@@ -156,6 +156,8 @@ class ServedGroup(DrivenGroup):
 
     def _deliver(self, limit: int, context: LazyContext) -> bool:
         """One chunk for each readable connection; True when there is more."""
+        if not self.group.notified:
+            return False  # or it is held back (P05): DATA will tell of it
         batch = self.group.recv_batch(limit)
         rows = self._table.rows
         size = len(rows)

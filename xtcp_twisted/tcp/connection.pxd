@@ -71,6 +71,10 @@ cdef bint conn_times_out(const conn_t *c) noexcept nogil
 cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil
 # Puts the connection into its group's ready list, or takes it out, as its state demands.
 cdef void conn_update_ready(conn_t *c) noexcept nogil
+# Ends the group's holding back: DATA of all that have something to receive is reported (P05).
+cdef void group_tell(stack_t *s, uint32_t row) noexcept nogil
+# The same for each group that has held back for long enough.
+cdef void groups_tell(stack_t *s) noexcept nogil
 # Behind the others of its group's ready list, if it is in there.
 cdef void conn_ready_last(conn_t *c) noexcept nogil
 

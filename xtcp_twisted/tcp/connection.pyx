@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 
-from xtcp_twisted.memory.links cimport UNLINKED, list_append, list_remove
+from xtcp_twisted.memory.links cimport END, UNLINKED, list_append, list_remove
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.memory.wheel cimport wheel_arm, wheel_disarm
 from xtcp_twisted.tcp.flags cimport (
@@ -22,7 +22,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_PAUSED,
 )
 from xtcp_twisted.tcp.layout cimport active_at, active_t, earlier, record_at
-from xtcp_twisted.tcp.readiness cimport group_signal
+from xtcp_twisted.tcp.readiness cimport group_hold, group_holds, group_signal, group_unhold
 
 
 # The links of the lists that an active block may be in, as of row 0 (links.pxd).
@@ -98,6 +98,12 @@ cdef void conn_settle(conn_t *c) noexcept nogil:
         conn_release(c)
 
 
+cdef void _leave_ready(conn_t *c) noexcept nogil:
+    list_remove(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
+    if c.g.ready.count == 0 and group_holds(c.g):
+        group_unhold(c.s, c.r.group_row)
+
+
 cdef void conn_release(conn_t *c) noexcept nogil:
     if c.a == NULL:
         return
@@ -107,7 +113,7 @@ cdef void conn_release(conn_t *c) noexcept nogil:
     if c.a.event.next != UNLINKED:
         list_remove(&c.s.reports, _event_links(c.s), sizeof(active_t), c.r.active)
     if c.a.ready.next != UNLINKED:
-        list_remove(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
+        _leave_ready(c)
         group_signal(c.g)
     if c.a.recovery != NONE:
         slab_return(&c.s.recoveries, c.a.recovery)
@@ -207,6 +213,12 @@ cdef bint _is_ready(const conn_t *c) noexcept nogil:
     return c.a.read_nxt != c.r.rcv_nxt and held >= c.a.need
 
 
+cdef void _report_data(conn_t *c) noexcept nogil:
+    """That there is something to receive, unless it is the end of the stream alone."""
+    if c.r.rcv_nxt - c.a.read_nxt > (c.r.flags & RECORD_FIN_RECEIVED != 0):
+        conn_report(c, EVENT_DATA)
+
+
 cdef void conn_update_ready(conn_t *c) noexcept nogil:
     cdef bint ready, linked
     if c.a == NULL:
@@ -217,11 +229,40 @@ cdef void conn_update_ready(conn_t *c) noexcept nogil:
     linked = c.a.ready.next != UNLINKED
     if ready and not linked:
         list_append(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
-        if c.r.rcv_nxt - c.a.read_nxt > (c.r.flags & RECORD_FIN_RECEIVED != 0):
-            conn_report(c, EVENT_DATA)
+        if c.g.notify_connections > 1 and c.g.ready.count == 1:
+            group_hold(c.s, c.r.group_row)
+        if not group_holds(c.g):
+            _report_data(c)
     elif linked and not ready:
-        list_remove(&c.g.ready, _ready_links(c.s), sizeof(active_t), c.r.active)
-    group_signal(c.g)
+        _leave_ready(c)
+    if group_holds(c.g) and (
+        c.g.ready.count >= c.g.notify_connections
+        or ready and (c.r.flags & RECORD_FIN_RECEIVED or c.a.flags & ACTIVE_URGENT)
+    ):
+        group_tell(c.s, c.r.group_row)
+    else:
+        group_signal(c.g)
+
+
+cdef void group_tell(stack_t *s, uint32_t row) noexcept nogil:
+    cdef group_row_t *g = &s.groups[row]
+    cdef uint32_t active = g.ready.head
+    cdef conn_t c
+    group_unhold(s, row)
+    while active != END:
+        conn_load(&c, s, active_at(s, active).slot)
+        _report_data(&c)
+        active = c.a.ready.next
+    group_signal(g)
+
+
+cdef void groups_tell(stack_t *s) noexcept nogil:
+    cdef uint32_t row = s.holding.head, following
+    while row != END:
+        following = s.groups[row].holding.next
+        if s.groups[row].notify_at_us <= s.now_us:
+            group_tell(s, row)
+        row = following
 
 
 cdef void conn_ready_last(conn_t *c) noexcept nogil:

@@ -106,6 +106,10 @@ cdef struct group_row_t:
     link_t waiting             # engine's list, by priority, of groups with a pending entry
     uint32_t offered           # pending entries of groups that share its port and that it may accept, too
     list_t ready
+    uint32_t notify_connections  # so many in `ready` are told at once; 1: each
+    uint32_t notify_delay_ms   # fewer are told after so long
+    int64_t notify_at_us       # while it is in the engine's list `holding`
+    link_t holding
     uint64_t counters[18]
 
 cdef struct pool_row_t:

@@ -69,6 +69,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_TS_STALE,
 )
 from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING
+from xtcp_twisted.tcp.readiness cimport group_holds
 from xtcp_twisted.tcp.receive cimport overlap_t, receive_append, receive_keep
 from xtcp_twisted.tcp.recovery cimport recovery_acknowledged, recovery_window_opened
 from xtcp_twisted.tcp.replay cimport replay_duplicate
@@ -372,7 +373,7 @@ cdef void _text_and_fin(conn_t *c, segment_t *seg) noexcept nogil:
     if c.a != NULL and c.a.flags & ACTIVE_FIN_PENDING and c.a.fin_seq == c.r.rcv_nxt:
         _take_fin(c)
     conn_update_ready(c)
-    if c.a.ready.next != UNLINKED and seg.length:
+    if c.a.ready.next != UNLINKED and seg.length and not group_holds(c.g):
         conn_report(c, EVENT_DATA)
 
 

@@ -374,6 +374,7 @@ cdef struct stack_t:
     uint32_t listening[3]      # groups that listen, by their priority
     list_t waiting[3]          # rows of groups with pending entries, by their priority
     uint32_t sweeping          # groups being closed
+    list_t holding             # rows of groups that hold back what they have to tell
 
     segment_t *replies         # ring of REPLIES
     uint32_t reply_head

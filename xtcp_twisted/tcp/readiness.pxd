@@ -1,11 +1,20 @@
 """When a group tells that it has something: its descriptor (P04)."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from xtcp_twisted.tcp.groups cimport group_row_t
 from xtcp_twisted.tcp.layout cimport stack_t
 
 
+# Whether the group has data and tells of it.
+cdef bint group_tells(const group_row_t *g) noexcept nogil
+# Whether it has data and holds that back (P05).
+cdef bint group_holds(const group_row_t *g) noexcept nogil
+# Begins to hold back, until `notify_delay_ms` have passed; or ends it, for whatever reason.
+cdef void group_hold(stack_t *s, uint32_t row) noexcept nogil
+cdef void group_unhold(stack_t *s, uint32_t row) noexcept nogil
+# When the first of the groups that hold back has to tell, -1: none does.
+cdef int64_t holding_due_us(const stack_t *s) noexcept nogil
 # Makes the group's descriptor readable, or not, as its lists demand.
 cdef void group_signal(group_row_t *g) noexcept nogil
 # Gives a group's row back; walks over all rows tell a free one by its flags.

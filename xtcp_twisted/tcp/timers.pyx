@@ -23,6 +23,7 @@ from xtcp_twisted.tcp.connection cimport (
     conn_settle,
     conn_times_out,
     conn_user_timeout,
+    groups_tell,
 )
 from xtcp_twisted.tcp.counters cimport (
     C_ABORT_ON_TIMEOUT,
@@ -194,6 +195,7 @@ cdef void timers_fire(stack_t *s) noexcept nogil:
             break
         conn_load(&c, s, active_at(s, row).slot)
         _fire(&c)
+    groups_tell(s)
     _wake_all(s)
     _sweep(s)
     relief_walk(s)

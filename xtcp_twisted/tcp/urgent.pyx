@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
-from xtcp_twisted.tcp.connection cimport EVENT_URGENT, conn_lease, conn_report
+from xtcp_twisted.tcp.connection cimport EVENT_URGENT, conn_lease, conn_report, conn_update_ready
 from xtcp_twisted.tcp.flags cimport ACTIVE_URGENT, RECORD_DETACHED, RECORD_EOF_TAKEN, RECORD_FIN_RECEIVED
 from xtcp_twisted.wire.segment cimport URG
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_le
@@ -25,6 +25,8 @@ cdef void urgent_arrives(conn_t *c, const segment_t *seg) noexcept nogil:
     c.a.flags |= ACTIVE_URGENT
     c.a.rcv_up = end
     conn_report(c, EVENT_URGENT)
+    # It is told at once, with all that the group holds back.
+    conn_update_ready(c)
 
 
 cdef void urgent_read(conn_t *c) noexcept nogil:
