@@ -107,9 +107,12 @@ class Served:
             raise Refused(number, f"connection {cd} has failed; xtcp_recv tells why")
 
     def is_ready(self, which: int) -> bool:
-        """Whether `xtcp_recv`, `xtcp_accept` or `xtcp_writable` would find something."""
+        """Whether `xtcp_recv`, `xtcp_accept` or `xtcp_writable` would find something.
+
+        Of data the group's notification settings decide when it is told (P05).
+        """
         if which == READ:
-            return bool(self.ends) or self.group.readable > 0
+            return bool(self.ends or self.group.notified)
         if which == ACCEPT:
             return bool(self.group.waiting > 0)
         return bool(self.writable)

@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from support.fig4 import Host
+from support.fig4 import Host, connected, received
 from support.net import Net
 from support.peer import Client
 
@@ -23,7 +23,7 @@ from xtcp_twisted.api import (
     xtcp_set,
 )
 from xtcp_twisted.application import wait_readable
-from xtcp_twisted.config import MiB
+from xtcp_twisted.config import GroupOptions, MiB
 
 pytestmark = pytest.mark.feature("P25")
 
@@ -181,3 +181,24 @@ def test_a_real_wait_is_never_over_early(milliseconds: float) -> None:
     os.eventfd_write(fd, 1)
     wait_readable(fd, None)
     os.close(fd)
+
+
+@pytest.mark.feature("P05", "P25")
+def test_it_tells_of_data_as_the_group_says(net: Net, server: ApplicationServer) -> None:
+    """After three connections, or after 50 ms; what is there may be received before."""
+    options = GroupOptions(notify_connections=3, notify_delay_ms=50)
+    gd = server.xtcp_open_group(PF_INET, SOCK_STREAM, 0, 9, options=options)
+    clients = [connected(net, server, gd) for _ in range(3)]
+    clients[0].send(b"early")
+    start = net.now
+    assert server.xtcp_select(1, xtcp_set([gd]), None, 1) == 1
+    assert net.now - start == pytest.approx(0.05, abs=0.001)
+    assert received(server, gd) == (clients[0].cd, b"early")
+    clients[1].send(b"unasked")
+    assert server.xtcp_select(1, xtcp_set([gd]), None, 0) == 0
+    assert received(server, gd) == (clients[1].cd, b"unasked")
+    start = net.now
+    for client in clients:
+        client.send(b"all")
+    assert server.xtcp_select(1, xtcp_set([gd]), None, 1) == 1
+    assert net.now == start
