@@ -139,3 +139,8 @@ class ConnectionInfo:
     age_s: int
     user: int
     active: bool  #: an active block is leased
+
+    @property
+    def in_flight(self) -> int:
+        """Sequence numbers sent and not acknowledged."""
+        return (self.snd_nxt - self.snd_una) & 0xFFFF_FFFF

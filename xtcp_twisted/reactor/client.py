@@ -38,6 +38,8 @@ class XTCPClientTransport(XTCPTransport):
 
     __slots__ = ("connector",)
 
+    _tlsClientDefault = True
+
     def __init__(
         self,
         server: ClientGroup,
@@ -65,7 +67,7 @@ class XTCPClientTransport(XTCPTransport):
 
     def logPrefix(self) -> str:
         """Protocol and "client", as Twisted's client transports have it."""
-        protocol = self.protocol
+        protocol = self.application
         name = protocol.logPrefix() if ILoggingContext.providedBy(protocol) else type(protocol).__name__
         return f"{name},client"
 

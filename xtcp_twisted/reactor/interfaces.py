@@ -21,11 +21,18 @@ from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
 
 
-class IXTCPTransport(interfaces.ITCPTransport):
+class IXTCPTransport(interfaces.ITLSTransport):
     """The transport of one connection of an ordinary protocol."""
 
     group = Attribute("The engine's group that this connection belongs to.")
     cd = Attribute("The connection id in that group (an int, never used twice in a row).")
+
+    def info() -> Any:
+        """The details of its TCP at this moment: state, windows, round trips, what is in flight.
+
+        :return: a `xtcp_twisted.engine.snapshot.ConnectionInfo`.
+        :raises xtcp_twisted.errors.StaleConnection: the connection has ended.
+        """
 
 
 class IGroupTransport(Interface):

@@ -103,6 +103,11 @@ class DrivenGroup:
         """The "system" of what is logged for the group."""
         raise NotImplementedError
 
+    @property
+    def clock(self) -> Any:
+        """The reactor, for who needs delayed calls."""
+        return self.reader.reactor
+
     def later(self, f: Callable[..., None], *args: Any) -> None:
         """Call in the next turn."""
         self.reader.later(f, *args)

@@ -139,6 +139,23 @@ class XTCPStack:
         port.startListening()
         return port
 
+    def listenSSL(
+        self, factory: Any, contextFactory: Any, binding: Binding, pool: str | None = None
+    ) -> ListeningGroup:
+        """Serve a port by TLS, as `IReactorSSL.listenSSL` does; otherwise as `listen`.
+
+        :param factory: an ordinary `IProtocolFactory`.
+        :param contextFactory: such as `twisted.internet.ssl.CertificateOptions`.
+        :raises TypeError: the factory is a group protocol.
+        """
+        from xtcp_twisted.reactor import tls  # pyOpenSSL is an extra
+
+        port = self.listen(
+            tls.secured(factory, contextFactory, isClient=False, clock=self.reactor), binding, pool
+        )
+        port._type = "TLS"  # noqa: SLF001  # what Twisted's own `listenSSL` sets
+        return port
+
     def connect(
         self,
         host: str,
@@ -171,6 +188,27 @@ class XTCPStack:
         )
         connector.connect()
         return connector
+
+    def connectSSL(
+        self,
+        host: str,
+        port: int,
+        factory: Any,
+        contextFactory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+        *,
+        pool: str | None = None,
+        options: GroupOptions = _OPTIONS,
+    ) -> XTCPConnector:
+        """Connect to a server by TLS, as `IReactorSSL.connectSSL` does; otherwise as `connect`.
+
+        :param contextFactory: such as `twisted.internet.ssl.optionsForClientTLS` makes.
+        """
+        from xtcp_twisted.reactor import tls  # pyOpenSSL is an extra
+
+        wrapping = tls.secured(factory, contextFactory, isClient=True, clock=self.reactor)
+        return self.connect(host, port, wrapping, timeout, bindAddress, pool=pool, options=options)
 
     # -- the end -------------------------------------------------------------------
 

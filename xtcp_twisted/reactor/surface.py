@@ -13,6 +13,7 @@ from twisted.internet import interfaces
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from xtcp_twisted.config import GroupOptions
+from xtcp_twisted.engine.snapshot import ConnectionInfo
 from xtcp_twisted.engine.surface import ConnectionGroup
 from xtcp_twisted.reactor.addresses import toTwisted, unpack
 from xtcp_twisted.reactor.backlog import Backlog
@@ -42,6 +43,9 @@ class Owner(Protocol):
 
     group: ConnectionGroup
 
+    @property
+    def clock(self) -> Any: ...
+
     def later(self, f: Callable[..., None], *args: Any) -> None: ...
 
     def again(self) -> None: ...
@@ -65,6 +69,7 @@ class TransportSurface:
     __slots__ = ("_flags", "_host", "_out", "_peer", "protocol", "server")
 
     server: Owner
+    cd: int
     protocol: Any
     _flags: int
     _peer: int
@@ -90,6 +95,18 @@ class TransportSurface:
     def group(self) -> ConnectionGroup:
         """The engine's group of this connection."""
         return self.server.group
+
+    def info(self) -> ConnectionInfo:
+        """The details of its TCP at this moment.
+
+        :raises StaleConnection: the connection has ended.
+        """
+        return self.server.group.info(self.cd)
+
+    @property
+    def application(self) -> Any:
+        """The application's protocol, which the log names; None when the connection has ended."""
+        return self.protocol
 
     @property
     def sessionno(self) -> int:
@@ -130,7 +147,7 @@ class TransportSurface:
 
     def logPrefix(self) -> str:
         """Protocol, session and host, as Twisted's server transports have it."""
-        protocol = self.protocol
+        protocol = self.application
         if interfaces.ILoggingContext.providedBy(protocol):
             name = protocol.logPrefix()
         else:
@@ -140,4 +157,4 @@ class TransportSurface:
     logstr = property(logPrefix)
 
     def __repr__(self) -> str:
-        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self._host.port}>"
+        return f"<{type(self.application).__name__} #{self.sessionno} on {self._host.port}>"

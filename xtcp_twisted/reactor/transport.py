@@ -86,6 +86,8 @@ class XTCPTransport(TransportSurface):
     #: A producer is paused when more than this is buffered, bytes; may be set per transport.  Four times
     #: Twisted's, because what was written counts until the end of the turn even if it is on its way.
     bufferSize = 262_144
+    # Twisted's name for who begins the handshake of `startTLS`.
+    _tlsClientDefault = False
 
     def __init__(
         self, server: Owner, cd: int, protocol: Any, peer: int, host: IPv4Address | IPv6Address, session: int
@@ -279,6 +281,14 @@ class XTCPTransport(TransportSurface):
         self._flags = self._flags & ~flag | (flag if enabled else 0)
         if not self._flags & (ENDED | DISCONNECTED):
             self._engine(prefer, enabled)
+
+    # -- ITLSTransport ---------------------------------------------------------------
+
+    def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
+        """Let TLS lie between this connection and its protocol; see `xtcp_twisted.reactor.tls.start`."""
+        from xtcp_twisted.reactor import tls  # pyOpenSSL is an extra
+
+        tls.start(self, contextFactory, normal)
 
     # -- IConsumer -------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class UnixTransport(XTCPTransport):
 
     def __repr__(self) -> str:
         host: Any = self._host
-        return f"<{type(self.protocol).__name__} #{self.sessionno} on {host.name!r}>"
+        return f"<{type(self.application).__name__} #{self.sessionno} on {host.name!r}>"
 
 
 class UnixPort(XTCPPort):
