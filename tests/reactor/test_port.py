@@ -237,3 +237,37 @@ def test_shutdown_waits_no_longer_than_the_grace(world: World) -> None:
     world.stack.shutdown(0.1).addCallback(done.append)
     world.reactor.pump([0.05] * 3)
     assert done == [None]
+
+
+def test_what_waits_for_a_port_may_end_the_stack(world: World) -> None:
+    """As the services of a reactor that shuts down do: the port was the last that it waited for."""
+    world.listen(Counting()).stopListening().addCallback(lambda _: world.stack.stop())
+    world.turn()
+    assert world.engine.closed
+    assert world.reactor.readers == []
+
+
+@pytest.mark.parametrize("event", ["made", "got", "lost"])
+def test_a_protocol_may_end_the_stack(world: World, event: str) -> None:
+    """Two have something to hear in the turn; one of them ends it."""
+    servers = [Recorder(), Recorder()]
+    for server in servers:
+        setattr(server, event, lambda *_: world.stack.stop())
+    port = world.listen(factoryOf(*servers))
+    if event == "made":
+        clients = [world.client(port) for _ in servers]
+        for client in clients:
+            client.syn()
+        world.turn()
+        for client in clients:
+            client.expect("SA", seq=0, ack=1)
+            client.ack()
+    else:
+        clients = [world.client(port).opened() for _ in servers]
+        for client in clients:
+            client.send(b"x") if event == "got" else client.fin()
+    world.turn()
+    assert world.engine.closed
+    heard = [server for server in servers if server.connected]
+    assert [len(server.reasons) for server in heard] == [1] * len(heard)
+    assert heard

@@ -187,6 +187,8 @@ class XTCPReader:
     def _turn(self, context: LazyContext) -> None:
         self.engine.poll(self._clock())
         self._runSteps(context)
+        if not self.attached:
+            return  # a step was the last thing that a shutdown waited for
         touched = self._collect()
         for gd in sorted(touched, key=self._rank) if len(touched) > 1 else touched:
             events = touched[gd]
@@ -202,7 +204,8 @@ class XTCPReader:
             if more and gd in self._drivers:
                 self._again.add(gd)
         context.current = self
-        self.engine.flush(self._clock())
+        if self.attached:
+            self.engine.flush(self._clock())
 
     def _rank(self, gd: int) -> int:
         """Groups of a higher priority are served first; among equals, whose event came first."""

@@ -138,8 +138,9 @@ class ServedGroup(DrivenGroup):
         ends = []
         for kind, cd, detail in events:
             if kind == _ESTABLISHED:
-                context.current = self
-                self._established(cd)
+                if self._gd >= 0:  # else the protocol before it has ended the stack
+                    context.current = self
+                    self._established(cd)
             elif kind == _PENDING:
                 self._pending(cd)
             elif kind in _SIGNALS:
