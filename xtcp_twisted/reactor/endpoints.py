@@ -9,6 +9,7 @@ from twisted.internet.endpoints import _WrappingFactory
 from zope.interface import implementer
 
 from xtcp_twisted.config import GroupOptions
+from xtcp_twisted.reactor.locate import LocatedStack
 from xtcp_twisted.reactor.port import Binding
 from xtcp_twisted.reactor.stack import XTCPStack
 
@@ -17,7 +18,7 @@ from xtcp_twisted.reactor.stack import XTCPStack
 class XTCPServerEndpoint:
     """A port of a stack, or the path of a Unix socket, for an ordinary factory or a group protocol.
 
-    :param stack: the stack, started or not.
+    :param stack: the stack, started or not, or a `LocatedStack`.
     :param port: the TCP port; 0 takes a free one, and goes with a path.
     :param interface: an address of the engine; "" for all, "0.0.0.0" for all of IPv4, "::" of IPv6.
     :param pool: name of the connection pool; None for the stack's first.
@@ -30,7 +31,7 @@ class XTCPServerEndpoint:
 
     def __init__(
         self,
-        stack: XTCPStack,
+        stack: XTCPStack | LocatedStack,
         port: int,
         interface: str = "",
         *,
@@ -43,7 +44,7 @@ class XTCPServerEndpoint:
     ) -> None:
         self._stack = stack
         self._pool = pool
-        self._binding = Binding(
+        self.binding = Binding(
             port=port,
             interface=interface,
             name=name,
@@ -59,14 +60,14 @@ class XTCPServerEndpoint:
         :param protocolFactory: an `IProtocolFactory`, or an `IGroupProtocol`.
         :return: fires with the `IListeningPort`; fails with `CannotListenError`.
         """
-        return defer.execute(self._stack.listen, protocolFactory, self._binding, self._pool)
+        return defer.execute(self._stack.listen, protocolFactory, self.binding, self._pool)
 
 
 @implementer(interfaces.IStreamClientEndpoint)
 class XTCPClientEndpoint:
     """A server that an ordinary protocol is connected to through a stack.
 
-    :param stack: the stack, started or not.
+    :param stack: the stack, started or not, or a `LocatedStack`.
     :param host: an address, or a name for the reactor's resolver.
     :param port: the server's TCP port.
     :param timeout: seconds until `TimeoutError`; None leaves it to `options`.
@@ -77,7 +78,7 @@ class XTCPClientEndpoint:
 
     def __init__(
         self,
-        stack: XTCPStack,
+        stack: XTCPStack | LocatedStack,
         host: str,
         port: int,
         timeout: float | None = 30,
@@ -87,9 +88,9 @@ class XTCPClientEndpoint:
         options: GroupOptions | None = None,
     ) -> None:
         self._stack = stack
-        self._place = (host, port)
-        self._timeout = timeout
-        self._bindAddress = bindAddress
+        self.place = (host, port)
+        self.timeout = timeout
+        self.bindAddress = bindAddress
         self._pool = pool
         self._options = options or GroupOptions()
 
@@ -104,10 +105,10 @@ class XTCPClientEndpoint:
         wrapping: Any = _WrappingFactory(protocolFactory)
         try:
             self._stack.connect(
-                *self._place,
+                *self.place,
                 wrapping,
-                self._timeout,
-                self._bindAddress,
+                self.timeout,
+                self.bindAddress,
                 pool=self._pool,
                 options=self._options,
             )

@@ -87,11 +87,12 @@ def find(environment: dict[str, str] | None = None) -> str:
     )
 
 
-def load(path: str, changes: Iterable[str] = ()) -> Settings:
+def load(path: str, changes: Iterable[str] = (), *, groups: bool = True) -> Settings:
     """Read and check a configuration file.
 
     :param changes: ``"key=value"`` texts that replace values of the file, such as
         ``engine.max_connections=200000`` or ``group.chat.port=5223``.
+    :param groups: False passes over ``[[group]]`` tables and imports none of their applications.
     :raises SettingsError: with everything that is wrong.
     """
     try:
@@ -104,19 +105,22 @@ def load(path: str, changes: Iterable[str] = ()) -> Settings:
         raise SettingsError([f"{path}: is not TOML: {error}"]) from None
     for change in changes:
         _change(tables, change)
-    return structure(tables)
+    return structure(tables, groups=groups)
 
 
-def structure(tables: dict[str, Any]) -> Settings:
+def structure(tables: dict[str, Any], *, groups: bool = True) -> Settings:
     """Settings of the tables of a file.
 
+    :param groups: as of `load`.
     :raises SettingsError: with everything that is wrong.
     """
+    if not groups:
+        tables = {key: table for key, table in tables.items() if key != "group"}
     try:
         settings: Settings = _converter.structure(tables, Settings)
     except (ClassValidationError, ConfigurationError) as error:
         raise SettingsError(_sentences(error, "")) from None
-    problems = list(settings.problems())
+    problems = list(settings.problems(groups=groups))
     if problems:
         raise SettingsError(problems)
     return settings

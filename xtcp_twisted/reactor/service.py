@@ -2,7 +2,7 @@
 
 The order is that of a daemon.  The parser has only read the configuration; the
 device is opened in `privilegedStartService`, which runs after the fork and before
-privileges are given up; pools and groups are opened in `startService`.
+privileges are given up; groups are opened in `startService`.
 
 Knows settings and stacks; must not know options of the command line.
 """
@@ -10,7 +10,6 @@ Knows settings and stacks; must not know options of the command line.
 from __future__ import annotations
 
 import gc
-import ipaddress
 import sys
 from typing import Any
 
@@ -20,57 +19,15 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from xtcp_twisted.engine import Engine
-from xtcp_twisted.errors import ConfigurationError, XTCPError
-from xtcp_twisted.link.base import Link
-from xtcp_twisted.link.tun import TunLink
+from xtcp_twisted.errors import XTCPError
 from xtcp_twisted.reactor import status
+from xtcp_twisted.reactor.opening import openStack
 from xtcp_twisted.reactor.port import Binding, ListeningGroup
-from xtcp_twisted.reactor.settings import LinkSettings, Settings
-from xtcp_twisted.reactor.stack import XTCPStack
+from xtcp_twisted.reactor.settings import Settings
+from xtcp_twisted.reactor.stack import DEFAULT, XTCPStack
 
 #: How long `stopService` waits for peers to answer its FIN, seconds.
 GRACE_S = 1.0
-
-
-def openLink(settings: LinkSettings, answers: tuple[str, ...]) -> Link:
-    """Open what a ``[link]`` table describes.
-
-    :param answers: the addresses and prefixes that the engine answers for.
-    :raises ResourceError: no device, no privilege; the text says what to do.
-    :raises ConfigurationError: the host has one of the engine's addresses itself.
-    """
-    if settings.kind == "memory":
-        from xtcp_twisted.link.memory import MemoryLink
-
-        return MemoryLink(settings.mtu, offload=settings.offload)
-    link = TunLink(
-        settings.name,
-        addresses=settings.addresses,
-        mtu=settings.mtu,
-        namespace=settings.namespace,
-        owner=settings.owner,
-        queue_length=settings.queue_length,
-        offload=settings.offload,
-    )
-    _refuseOwnAddresses(link, settings.name, answers)
-    if settings.capture:
-        from xtcp_twisted.link.capture import CaptureLink
-
-        return CaptureLink(link, settings.capture)
-    return link
-
-
-def _refuseOwnAddresses(link: TunLink, name: str, answers: tuple[str, ...]) -> None:
-    """An existing device has addresses that no configuration names; they must not be the engine's."""
-    networks = [ipaddress.ip_network(text, strict=False) for text in answers]
-    for host in link.host_addresses():
-        for network in networks:
-            if host.ip in network:
-                link.close()
-                raise ConfigurationError(
-                    f"{name}: the host has the address {host.ip} on this device, but the engine answers"
-                    f" for it, too (engine.addresses: {network}); take it from the device"
-                )
 
 
 class XTCPService(service.Service):
@@ -79,12 +36,21 @@ class XTCPService(service.Service):
     :param settings: the checked configuration.
     :param statusSocket: path of the status socket, or None.
     :param reactor: None for the global one.
+    :param stackName: by which endpoint strings (``stack=``) and `stackFor` find its stack.
     """
 
     name = "xtcp"
     _log = Logger()
 
-    def __init__(self, settings: Settings, statusSocket: str | None = None, reactor: Any = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        statusSocket: str | None = None,
+        reactor: Any = None,
+        *,
+        stackName: str = DEFAULT,
+    ) -> None:
+        self.stackName = stackName
         self.settings = settings
         self.statusSocket = statusSocket
         self.stack: XTCPStack | None = None
@@ -103,19 +69,18 @@ class XTCPService(service.Service):
         return self.stack.failure if self.stack is not None else None
 
     def privilegedStartService(self) -> None:
-        """Open the link and make the engine."""
+        """Open the link and let the engine run; endpoint strings find the stack from here on."""
         if self._reactor is None:
             from twisted.internet import reactor
 
             self._reactor = reactor
         try:
-            link = openLink(self.settings.link, self.settings.engine.addresses)
-            self.stack = XTCPStack(self._reactor, link, self.settings.engine)
+            self.stack = openStack(self._reactor, self.settings, self.stackName)
         except XTCPError as error:
             self._giveUp(error)
 
     def startService(self) -> None:
-        """Open pools and groups and let the engine run."""
+        """Open the groups."""
         if self.stack is None:
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
@@ -131,8 +96,6 @@ class XTCPService(service.Service):
         gc.set_threshold(50_000, 20, 1_000)
 
     def _open(self, stack: XTCPStack) -> None:
-        for pool in self.settings.pool:
-            stack.createPool(pool.name, pool.receive_buffer, pool.pressure, pool.throttling)
         for group in self.settings.group:
             binding = Binding(
                 port=group.port or 0,
@@ -144,7 +107,6 @@ class XTCPService(service.Service):
                 options=group.options,
             )
             self.ports.append(stack.listen(group.build(), binding, group.pool))
-        stack.start()
         if self.statusSocket is not None:
             self._status = status.listen(self._reactor, self.statusSocket, stack.engine.snapshot)
         self._log.info(

@@ -316,12 +316,15 @@ class Settings:
     group: tuple[GroupSettings, ...] = ()
     console: ConsoleSettings | None = None
 
-    def problems(self) -> Iterator[str]:
-        """What does not fit together, one text each; imports what the groups name."""
+    def problems(self, *, groups: bool = True) -> Iterator[str]:
+        """What does not fit together, one text each; imports what the groups name.
+
+        :param groups: whether there has to be a group.
+        """
         yield from self._addressProblems()
         if not self.pool:
             yield "pool: give at least one [[pool]]"
-        if not self.group:
+        if groups and not self.group:
             yield "group: give at least one [[group]]"
         yield from _twice("pool", [pool.name for pool in self.pool])
         yield from _twice("group", [group.name for group in self.group])

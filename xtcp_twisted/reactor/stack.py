@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from twisted.internet import defer, task
@@ -37,6 +37,9 @@ from xtcp_twisted.reactor.unix import UnixPort
 
 #: How often `shutdown` looks whether all connections are gone, seconds.
 _LOOK_S = 0.02
+
+#: The name of a stack that was given none.
+DEFAULT: Final = "default"
 
 _THRESHOLDS = PressureThresholds()
 _OPTIONS = GroupOptions()
@@ -62,7 +65,7 @@ class XTCPStack:
         link: Link,
         config: EngineConfig,
         *,
-        name: str = "default",
+        name: str = DEFAULT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reactor = reactor
@@ -273,15 +276,20 @@ class XTCPStack:
         self.stop()
 
 
-def stackFor(reactor: Any, name: str = "default") -> XTCPStack:
+def running(reactor: Any, name: str = DEFAULT) -> XTCPStack | None:
+    """The stack of this reactor that was started under this name, or None."""
+    return _stacks.get(reactor, {}).get(name)
+
+
+def stackFor(reactor: Any, name: str = DEFAULT) -> XTCPStack:
     """The stack of this reactor that was started under this name.
 
     :raises LocalError: there is none; the text says what to do.
     """
-    names = _stacks.get(reactor, {})
-    if name not in names:
+    stack = running(reactor, name)
+    if stack is None:
         raise LocalError(
             f"no XTCP stack called {name!r} runs in this reactor; start one with XTCPStack(...).start()"
             " or with 'twistd xtcp'"
         )
-    return names[name]
+    return stack
