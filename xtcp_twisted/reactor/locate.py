@@ -44,7 +44,7 @@ def locate(reactor: Any, name: str = DEFAULT) -> XTCPStack:
     stack = running(reactor, name)
     if stack is not None:
         return stack
-    path = _configuration(name)
+    path = configuration(name)
     try:
         settings = load(path, groups=False)
     except SettingsError as refused:
@@ -108,7 +108,7 @@ class LocatedStack:
 # -- the configuration -----------------------------------------------------------------
 
 
-def _configuration(name: str) -> str:
+def configuration(name: str) -> str:
     """The file that says what the stack is.
 
     :raises ConfigurationError: there is none; the text says where it may be and what stands in it.
