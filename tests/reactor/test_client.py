@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -216,6 +217,21 @@ def test_refused(world: World) -> None:
     peer_of(world).rst(flags="RA", seq=0, ack=1)
     world.turn()
     outcome(made).trap(error.ConnectionRefusedError)
+
+
+def test_reset_in_the_turn_in_which_it_was_accepted(world: World) -> None:
+    """Nobody was told that it was there, so it never was; other connections of the turn are."""
+    made = endpoint(world).connect(factoryOf(Recorder()))
+    other = endpoint(world).connect(factoryOf(Recorder()))
+    late, hasty = peer_of(world), peer_of(world)
+    for peer in (hasty, late):
+        peer.answer()
+    hasty.rst()
+    world.turn()
+    refused = outcome(made)
+    refused.trap(error.ConnectError)
+    assert refused.value.osError == errno.ECONNRESET
+    assert outcome(other).transport.connected
 
 
 def test_nobody_answers(world: World) -> None:

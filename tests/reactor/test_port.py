@@ -271,3 +271,22 @@ def test_a_protocol_may_end_the_stack(world: World, event: str) -> None:
     heard = [server for server in servers if server.connected]
     assert [len(server.reasons) for server in heard] == [1] * len(heard)
     assert heard
+
+
+def test_a_connection_that_is_reset_in_the_turn_in_which_it_is_made(world: World) -> None:
+    """Nobody hears of it, nothing is logged, and the port goes on."""
+    server = Recorder()
+    port = world.listen(factoryOf(server))
+    hasty = world.client(port)
+    hasty.syn()
+    world.turn()
+    hasty.expect("SA")
+    hasty.ack()
+    hasty.rst()
+    world.turns(2)
+    assert server.transport is None
+    client = world.client(port).opened()
+    client.send(b"hello")
+    world.turn()
+    assert server.data == b"hello"
+    assert len(port.group) == 1

@@ -202,7 +202,12 @@ class ClientGroup(ServedGroup):
         """Build the protocol and connect it, as `twisted.internet.tcp.Client` does."""
         attempt = self._begun[cd]
         connector = attempt.connector
-        peer = self.group.peer(cd)
+        try:
+            peer = self.group.peer(cd)
+            host = self._hostOf(self.group.local(cd))
+        except LocalError:
+            attempt.failIfNotConnected(reasons.refusalOf(errno.ECONNRESET))  # before anybody was told of it
+            return
         try:
             protocol = connector.buildProtocol(toTwisted(peer))
         except BaseException:  # noqa: BLE001  # as Twisted's reactors do
@@ -211,7 +216,6 @@ class ClientGroup(ServedGroup):
             return
         del self._begun[cd]
         attempt.succeeded()
-        host = self._hostOf(self.group.local(cd))
         transport = XTCPClientTransport(self, cd, protocol or Protocol(), pack(peer), host, connector)
         connector.transport = transport
         self._enter(transport)

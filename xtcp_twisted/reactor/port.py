@@ -298,6 +298,9 @@ class XTCPPort(ServedGroup, ListeningGroup):
         try:
             peer = group.peer(cd)
             host = self._hostOf(group.local(cd))
+        except LocalError:
+            return  # reset before anybody was told of it
+        try:
             protocol = self.factory.buildProtocol(self._addressOf(peer))
         except BaseException:  # noqa: BLE001  # as Twisted's reactors do
             log.err()

@@ -1,0 +1,1 @@
+"""Twisted's applications as they are, over XTCP, with clients that know nothing of it."""

@@ -1,0 +1,161 @@
+"""An application in a lab, found by its endpoint string, and what its clients are started with."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from support.capture import WRONG, program, tshark
+
+from xtcp_twisted.lab import Lab
+
+ROOT = Path(__file__).parents[2]
+HOST, HOST_V6 = "10.77.0.2", "fd77::2"
+
+CONFIG = """
+[link]
+addresses = ["10.77.0.1/16", "fd77::1/64"]
+{capture}
+[engine]
+addresses = ["10.77.0.2", "fd77::2"]
+max_connections = 4096
+transmit_buffer = "32 MiB"
+arena_limit = "512 MiB"
+[[pool]]
+name = "im"
+receive_buffer = "32 MiB"
+"""
+
+#: Seconds that anything may take which a busy machine makes slow.
+PATIENCE_S = 60
+LINGER_RESET = struct.pack("ii", 1, 0)
+#: What a log, of text or of JSON, has only when something went wrong.
+ERRORS = re.compile(r'Traceback|Unhandled|#(error|critical)\]|"name": "(error|critical)"')
+
+
+def until(true: Callable[[], Any], what: str) -> Any:
+    """The first true answer, asked for again and again; each of them is a round trip to another process."""
+    end = time.monotonic() + PATIENCE_S
+    while not (answer := true()):
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+    return answer
+
+
+class Application:
+    """A process that runs `command` in the lab, with a configuration from which a stack is started.
+
+    :param capture: keep its packets, to be judged when it stops; not for megabytes.
+    """
+
+    def __init__(self, lab: Lab, folder: Path, *command: str, capture: bool = False) -> None:
+        self.lab = lab
+        self.folder = folder
+        self._capture = folder / "all.pcapng" if capture else None
+        self._status = lab.directory / "status"
+        self._log = folder / "application.log"
+        kept = f'capture = "{self._capture}"' if capture else ""
+        (folder / "xtcp.toml").write_text(CONFIG.format(capture=kept), "utf-8")
+        with self._log.open("wb") as log:
+            self._process = lab.popen(
+                [sys.executable, "-m", "tests.applications.launch", str(self._status), *command],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ
+                | {
+                    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+                    "XDG_DATA_HOME": str(folder),
+                },
+            )
+        until(self.snapshot, "the application does not start")
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """Of its engine; None while it has none."""
+        assert self._process.poll() is None, self.log()
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(PATIENCE_S)
+                connection.connect(str(self._status))
+                with connection.makefile("rb") as answer:
+                    return dict(json.loads(answer.readline())["snapshot"])
+        except (OSError, ValueError):
+            return None
+
+    def log(self) -> str:
+        return self._log.read_text("utf-8")
+
+    def connect(self, port: int, host: str = HOST) -> socket.socket:
+        """A socket of the kernel."""
+        return self.lab.call(socket.create_connection, (host, port), PATIENCE_S)
+
+    def reset(self, connection: socket.socket, left: int = 0) -> None:
+        """Close by RST, as a client does that dies, and see that the engine has noticed; others are left."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        connection.close()
+        self.emptied(left)
+
+    def emptied(self, left: int = 0) -> None:
+        """See that no more than so many connections are left in the engine."""
+        until(
+            lambda: (self.snapshot() or {}).get("connections") == left,
+            f"not {left} connections are left, but {self.snapshot()}",
+        )
+
+    def run(self, *command: str, **options: Any) -> subprocess.CompletedProcess[Any]:
+        """A client program in the lab, to its end; it must be content."""
+        command = (program(command[0]), *command[1:])
+        done = self.lab.run(command, timeout=PATIENCE_S, capture_output=True, cwd=self.folder, **options)
+        assert done.returncode == 0, (done.stderr, self.log())
+        return done
+
+    def stop(self) -> None:
+        """End it in order: no connection is left, the log has no error, no packet was wrong."""
+        self.emptied()
+        self._process.terminate()
+        assert self._process.wait(PATIENCE_S) in (0, -15), self.log()
+        assert not ERRORS.search(self.log()), self.log()
+        if self._capture is not None:
+            assert tshark(self._capture, WRONG) == []
+
+
+Start = Callable[..., Application]
+
+
+@pytest.fixture
+def start(lab: Lab, tmp_path: Path) -> Start:
+    """Starts an application: its command line after the name of its program."""
+
+    def launched(*command: str, **options: Any) -> Application:
+        return Application(lab, tmp_path, *command, **options)
+
+    return launched
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Whom clients trust."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def certificates(authority: trustme.CA, tmp_path: Path) -> Path:
+    """A folder with the certificate and key of the engine's address; ``ca.pem`` beside it."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    leaf = authority.issue_cert("xtcp.example", HOST, HOST_V6)
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(folder / "xtcp.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return folder
