@@ -14,7 +14,8 @@ from xtcp_twisted.link import TunLink
 def serve(server: ApplicationServer, port: int) -> int:
     """Echo until something fails; the errno, negative."""
     server.xtcp_initialize(16 * MiB)
-    gd = server.xtcp_open_group(PF_INET, SOCK_STREAM, 0, port)
+    if (gd := server.xtcp_open_group(PF_INET, SOCK_STREAM, 0, port)) < 0:
+        return gd
     cd, buf = xtcp_cd(), bytearray(MiB)  # more than one connection may hold of the pool
     full: set[int] = set()  # clients that do not read: a rest of what they said is to be echoed
     ended: set[int] = set()  # clients that have said all they will

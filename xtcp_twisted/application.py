@@ -17,20 +17,22 @@ import select
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
-from functools import wraps
 from socket import AF_INET as PF_INET
 from socket import AF_INET6 as PF_INET6
 from socket import AF_UNIX as PF_UNIX
 from socket import SOCK_STREAM
-from typing import Any, Concatenate, Final, ParamSpec, Self
+from typing import Any, Final, Self
 
+from xtcp_twisted.answers import answers, check_usable
 from xtcp_twisted.config import GroupOptions, PressureThresholds
 from xtcp_twisted.engine import Engine, Pool
-from xtcp_twisted.errors import XTCPError
+from xtcp_twisted.errors import EngineBusy
 from xtcp_twisted.locations import (
     Refused,
     check_address,
     check_flag,
+    check_listening,
+    check_one_of,
     check_place,
     check_text,
     fill,
@@ -51,8 +53,6 @@ _LONGEST_WAIT_S: Final = 1_000_000
 _OPTIONS = GroupOptions()
 _THRESHOLDS = PressureThresholds()
 
-P = ParamSpec("P")
-
 #: The application server that the functions of `xtcp_twisted.api` act for.
 current: ContextVar[ApplicationServer] = ContextVar("xtcp application server")
 
@@ -64,32 +64,10 @@ def wait_readable(fd: int, timeout_s: float | None) -> None:
     poller.poll(None if timeout_s is None else min(timeout_s, _LONGEST_WAIT_S) * 1000)
 
 
-def _answers(
-    call: Callable[Concatenate[ApplicationServer, P], int],
-) -> Callable[Concatenate[ApplicationServer, P], int]:
-    """Make a call of Fig. 4 of a method: what it raises becomes a negative errno and a sentence."""
-
-    @wraps(call)
-    def answer(self: ApplicationServer, /, *args: P.args, **kwargs: P.kwargs) -> int:
-        try:
-            if self.closed:
-                raise Refused(errno.ESHUTDOWN, "the application server is closed; make another")
-            return call(self, *args, **kwargs)
-        except XTCPError as error:
-            number, self.error = error.errno, str(error)
-        except MemoryError:
-            number, self.error = errno.ENOMEM, "the machine has no memory left"
-        except OSError as error:
-            number, self.error = error.errno or errno.EIO, str(error)
-        return -number
-
-    return answer
-
-
 class ApplicationServer:
     """One application on an engine: its pools, their groups, and the calls of Fig. 4 as methods.
 
-    Several may share an engine, in one thread.  None can name what belongs to another.
+    Several may share an engine.  None can name what belongs to another.
     As a context manager it is the one that the functions of `xtcp_twisted.api` act for; leaving
     does not close it.
 
@@ -98,6 +76,7 @@ class ApplicationServer:
     :param wait: ``wait(fd, timeout_s)`` blocks until `fd` is readable or, unless `timeout_s` is None,
         that time is over.
     :ivar error: what the last call that failed has to say; "" before any has.
+    :raises TypeError: `engine` is none.
     """
 
     def __init__(
@@ -107,6 +86,8 @@ class ApplicationServer:
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[int, float | None], None] = wait_readable,
     ) -> None:
+        if not isinstance(engine, Engine):
+            raise TypeError(f"engine: {engine!r} is not allowed; give Engine(link, config)")
         self.engine = engine
         self.error = ""
         self.closed = False
@@ -125,12 +106,16 @@ class ApplicationServer:
 
     def close(self) -> None:
         """Tear down its pools, and only those; may be called twice."""
-        while self._pools:
-            self._finalize(self._pools.pop())
-        self.closed = True
+        with self.engine.turns:
+            while self._pools:
+                self._finalize(self._pools.pop())
+            self.closed = True
 
     def group(self, gd: int) -> Any:
-        """The engine's group of this descriptor, for what Fig. 4 has no call for; GroupClosed if none."""
+        """The engine's group of this descriptor, for what Fig. 4 has no call for.
+
+        :raises LocalError: it is no open group of this application server.
+        """
         return self._of(gd).group
 
     def fileno(self) -> int:
@@ -147,7 +132,7 @@ class ApplicationServer:
 
     # --- pools (402) ---------------------------------------------------------
 
-    @_answers
+    @answers
     def xtcp_initialize(
         self, buffer_pool_size: int, *, name: str = "", thresholds: PressureThresholds = _THRESHOLDS
     ) -> int:
@@ -162,7 +147,7 @@ class ApplicationServer:
         self._pools.append(self.engine.create_pool(buffer_pool_size, name=name, thresholds=thresholds))
         return 0
 
-    @_answers
+    @answers
     def xtcp_finalize(self) -> int:
         """Tear down the pool that was initialized last; the one before it is current again (Fig. 6a).
 
@@ -184,7 +169,7 @@ class ApplicationServer:
 
     # --- groups (404) --------------------------------------------------------
 
-    @_answers
+    @answers
     def xtcp_open_group(
         self,
         domain: int,
@@ -203,26 +188,22 @@ class ApplicationServer:
         :param type: SOCK_STREAM.
         :param protocol: 0.
         :param port: 1 to 65535, 0 for a free one; with PF_UNIX the path of the socket, which has no port.
-        :param address: one of the engine's addresses; None is all of the domain.
+        :param address: one of the engine's addresses, of that domain; None is all of them.
         :param share: other groups that say so too may have the same port (P06).
         :returns: the group's descriptor, or -EAFNOSUPPORT, -ESOCKTNOSUPPORT, -EPROTONOSUPPORT, -EINVAL,
             -EADDRINUSE, -EADDRNOTAVAIL, -ENXIO, -ENOBUFS, -EMFILE; with PF_UNIX what bind(2) says, too.
         """
-        if domain not in (PF_INET, PF_INET6, PF_UNIX):
-            raise Refused(
-                errno.EAFNOSUPPORT, f"domain: {domain!r} is not allowed; give PF_INET, PF_INET6 or PF_UNIX"
-            )
-        if type != SOCK_STREAM:
-            raise Refused(errno.ESOCKTNOSUPPORT, f"type: {type!r} is not allowed; give SOCK_STREAM")
-        if protocol != 0:
-            raise Refused(errno.EPROTONOSUPPORT, f"protocol: {protocol!r} is not allowed; give 0")
-        for key, text in (("address", address), ("name", name)):
-            if text is not None:
-                check_text(key, text)
+        check_one_of(
+            "domain", domain, errno.EAFNOSUPPORT, PF_INET=PF_INET, PF_INET6=PF_INET6, PF_UNIX=PF_UNIX
+        )
+        check_one_of("type", type, errno.ESOCKTNOSUPPORT, SOCK_STREAM=SOCK_STREAM)
+        check_one_of("protocol", protocol, errno.EPROTONOSUPPORT, **{"0": 0})
+        check_listening(domain, port, address, share)
+        if name is not None:
+            check_text("name", name)
         pool = self._pool()
         more: dict[str, Any] = {"address": address, "share": share}
         if domain == PF_UNIX:
-            check_text("port", port)
             port, more = 0, {"path": port}
         group = pool.open_group(port, domain=domain, name=name, options=options, **more)  # type: ignore[arg-type]
         try:
@@ -233,7 +214,7 @@ class ApplicationServer:
         self._served[gd] = self.engine.routes[gd] = Served(group)
         return gd
 
-    @_answers
+    @answers
     def xtcp_close_group(self, gd: int, *, abort: bool = False) -> int:
         """Close a group and its connections (Fig. 6b); the descriptor is the system's to use again.
 
@@ -248,7 +229,7 @@ class ApplicationServer:
 
     # --- connections (406) ---------------------------------------------------
 
-    @_answers
+    @answers
     def xtcp_accept(self, gd: int, *, into: int | None = None, pd: int | None = None) -> int:
         """Accept a connection request; the handshake begins with it (Fig. 6c).
 
@@ -262,7 +243,7 @@ class ApplicationServer:
             raise Refused(errno.EINVAL, "into: a group of Unix sockets takes no other connections, nor gives")
         return int(source.accept(pd, target))
 
-    @_answers
+    @answers
     def xtcp_pending(self, gd: int, pd: Any = None, sa: sockaddr | None = None) -> int:
         """Look at the oldest connection request without deciding.
 
@@ -282,7 +263,7 @@ class ApplicationServer:
             pd.value = pending_id
         return int(served.group.waiting)
 
-    @_answers
+    @answers
     def xtcp_refuse(self, gd: int, pd: int | None = None) -> int:
         """Refuse a connection request: a reset, or silence if the group's options say so (Fig. 6c).
 
@@ -297,21 +278,22 @@ class ApplicationServer:
         group.refuse(pd)
         return 0
 
-    @_answers
+    @answers
     def xtcp_connect(self, gd: int, sa: sockaddr, *, timeout: object = None) -> int:
         """Open a connection to somebody who listens; `xtcp_writable` tells when it is established (P09).
 
-        :param sa: whom, as `sockaddr_in` or `sockaddr_in6`.
+        :param sa: whom, as `sockaddr_in` or `sockaddr_in6`; as `sockaddr_un` from a group of Unix sockets.
         :param timeout: give up after so long; None is the group's `connect_timeout_s`.
-        :returns: the connection's id, or -EBADF, -EFAULT, -EINVAL, -EADDRNOTAVAIL, -ENOBUFS.
-            When it fails later, `xtcp_recv` says so: -ECONNREFUSED, -ETIMEDOUT, -EHOSTUNREACH.
+        :returns: the connection's id, or -EBADF, -EFAULT, -EAFNOSUPPORT, -EINVAL, -EADDRNOTAVAIL,
+            -ENOBUFS.  When it fails later, `xtcp_recv` says so: -ECONNREFUSED, -ETIMEDOUT, -EHOSTUNREACH.
         """
         served = self._of(gd)
+        check_address(sa, "", served.unix)
         cd = int(served.group.connect(read_address(sa), timeout_s=seconds_of(timeout)))
         served.wanting.add(cd)
         return cd
 
-    @_answers
+    @answers
     def xtcp_pars(self, gd: int, cd: int, sa: sockaddr, local: sockaddr | None = None) -> int:
         """Tell a connection's parameters: the peer's address and port (Fig. 6d).
 
@@ -329,7 +311,7 @@ class ApplicationServer:
             store_address(local, own, served.unix)
         return 0
 
-    @_answers
+    @answers
     def xtcp_close(self, gd: int, cd: int, *, abort: bool = False) -> int:
         """Close a connection: what was received is acknowledged, then FIN; the id is stale at once.
 
@@ -345,7 +327,7 @@ class ApplicationServer:
 
     # --- requests and answers (408) ------------------------------------------
 
-    @_answers
+    @answers
     def xtcp_recv(self, gd: int, cd: Any, buf: Any, len: int | None = None) -> int:
         """Receive from the next connection of the group that has something; never blocks (Fig. 6f).
 
@@ -370,7 +352,7 @@ class ApplicationServer:
 
     xtcp_rcv = xtcp_recv
 
-    @_answers
+    @answers
     def xtcp_send(self, gd: int, cd: int, ackd: int, buf: Any, len: int | None = None) -> int:
         """Queue an answer, and the acknowledgement of what it answers; never blocks (Fig. 6g).
 
@@ -393,7 +375,7 @@ class ApplicationServer:
                 )
         return taken
 
-    @_answers
+    @answers
     def xtcp_need(self, gd: int, cd: int, n: int) -> int:
         """Say that a request is incomplete: offer the connection again when it holds `n` bytes, or its end.
 
@@ -402,7 +384,7 @@ class ApplicationServer:
         self._of(gd).group.need(cd, n)
         return 0
 
-    @_answers
+    @answers
     def xtcp_writable(self, gd: int, cd: Any) -> int:
         """Take the next connection that takes data again after a short `xtcp_send`, or is connected now.
 
@@ -418,7 +400,7 @@ class ApplicationServer:
 
     # --- waiting (410) -------------------------------------------------------
 
-    @_answers
+    @answers
     def xtcp_select(
         self,
         n: int,
@@ -436,8 +418,8 @@ class ApplicationServer:
         :param timeout: seconds, or (seconds, microseconds); 0 looks and does not wait; None has no end.
         :param writegds: groups of which a connection is there for `xtcp_writable`.
         :returns: how many elements are ready; the sets hold only them then.  0 when time is up.
-            -EBADF, -EFAULT, -EINVAL; -EDEADLK inside of an event loop, which it would stop; -ENODEV when
-            the link is gone.
+            -EBADF, -EFAULT, -EINVAL; -EDEADLK inside of an event loop, which it would stop; -EBUSY when
+            another one waits; -ENODEV when the link is gone.
         """
         sets = (readgds, acceptgds, writegds)
         self._check_sets(n, sets)
@@ -459,20 +441,35 @@ class ApplicationServer:
                 self.engine.flush(self._clock())
             if count or last:
                 break
-            self._wait(self.engine.fileno(), None if deadline is None else max(deadline - self._clock(), 0))
+            self._wait_for_work(None if deadline is None else max(deadline - self._clock(), 0))
         for gds, found in zip(sets, ready, strict=True):
             if gds is not None:
                 gds.replace(found)
         return count
 
+    def _wait_for_work(self, limit: float | None) -> None:
+        """Let others have their turns until there is something to do; packets and timers stay this one's."""
+        self.engine.driver = self
+        try:
+            with self.engine.turns.paused():
+                self._wait(self.engine.fileno(), limit)
+        finally:
+            self.engine.driver = None
+        check_usable(self)
+
     def _check_sets(self, n: object, sets: Iterable[object]) -> None:
         total = 0
-        for gds in sets:
-            if gds is not None and not isinstance(gds, xtcp_set):
+        given = [gds for gds in sets if gds is not None]
+        for gds in given:
+            if not isinstance(gds, xtcp_set):
                 raise Refused(errno.EFAULT, f"{gds!r} is no set of groups; give xtcp_set() or None")
-            for gd in gds or ():
+            for gd in gds:
                 self._of(gd)
                 total += 1
+        if len(set(map(id, given))) < len(given):
+            raise Refused(
+                errno.EINVAL, "one set is given twice, and cannot hold two answers; give a set for each"
+            )
         if not isinstance(n, int) or isinstance(n, bool) or n < total:
             raise Refused(errno.EINVAL, f"n: {n!r} is not allowed; the sets have {total} elements together")
 
@@ -480,7 +477,12 @@ class ApplicationServer:
         """Who waits in the thread of an event loop waits for what only that loop can do."""
         if limit == 0:
             return
-        loop = "the reactor that drives this engine" if self.engine.driver is not None else running_loop()
+        driver = self.engine.driver
+        if isinstance(driver, ApplicationServer):
+            raise EngineBusy(
+                "another xtcp_select waits, and drives the engine; give a timeout of 0 meanwhile"
+            )
+        loop = "the reactor that drives this engine" if driver is not None else running_loop()
         if loop is not None:
             raise Refused(
                 errno.EDEADLK,

@@ -67,6 +67,12 @@ class EngineClosed(LocalError):
     errno = _errno.EBADF
 
 
+class EngineBusy(LocalError):
+    """Somebody else is using the engine, and this caller cannot wait for it."""
+
+    errno = _errno.EBUSY
+
+
 class NothingPending(LocalError):
     """`accept` without an id, and no connection request is pending."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -49,7 +50,9 @@ class xtcp_set:
     def add(self, gd: int) -> None:
         """Put a descriptor in; ValueError when it cannot be one."""
         if not is_descriptor(gd):
-            raise ValueError(f"gd: {gd!r} is not allowed; give what xtcp_open_group returned")
+            failed = isinstance(gd, int) and -gd in errno.errorcode
+            why = f"; xtcp_open_group has failed: {os.strerror(-gd)}" if failed else ""
+            raise ValueError(f"gd: {gd!r} is no descriptor of a group{why}")
         self._gds.add(gd)
 
     def discard(self, gd: int) -> None:
@@ -115,14 +118,44 @@ sockaddr = sockaddr_in | sockaddr_in6 | sockaddr_un
 
 
 def is_descriptor(gd: object) -> bool:
-    """Whether this can be a group's descriptor at all."""
-    return isinstance(gd, int) and not isinstance(gd, bool) and gd > 0
+    """Whether this can be a group's descriptor at all: an int of C above 0."""
+    return isinstance(gd, int) and not isinstance(gd, bool) and 0 < gd < 1 << 31
 
 
 def check_text(key: str, text: object) -> None:
     """What has to be text is."""
     if not isinstance(text, str):
         raise Refused(errno.EINVAL, f"{key}: {text!r} is not allowed; give a str")
+
+
+def check_one_of(key: str, number: object, refusal: int, **allowed: int) -> None:
+    """A number is one of those that have names; `refusal` is the errno if not."""
+    if not isinstance(number, int) or isinstance(number, bool) or number not in allowed.values():
+        *others, last = allowed
+        names = f"{', '.join(others)} or {last}" if others else last
+        raise Refused(refusal, f"{key}: {number!r} is not allowed; give {names}")
+
+
+def check_listening(domain: int, port: object, address: object, share: object) -> None:
+    """Where a group is to listen is of its domain."""
+    if domain == socket.AF_UNIX:
+        if not isinstance(port, str):
+            raise Refused(
+                errno.EINVAL, f"port: {port!r} is not allowed; give the path of the socket with PF_UNIX"
+            )
+        if address is not None or share is not False:
+            raise Refused(errno.EINVAL, "address and share are not for PF_UNIX; leave them out")
+        return
+    if isinstance(port, bool):
+        raise Refused(errno.EINVAL, f"port: {port!r} is not allowed; give an integer from 0 to 65535")
+    if address is None:
+        return
+    check_text("address", address)
+    if (":" in str(address)) != (domain == socket.AF_INET6):
+        raise Refused(
+            errno.EADDRNOTAVAIL,
+            f"address: {address!r} is not of the domain; PF_INET is IPv4, PF_INET6 is IPv6",
+        )
 
 
 def check_flag(key: str, flag: object) -> None:
@@ -229,7 +262,7 @@ def store_address(sa: object, end: tuple[str, int], unix: bool) -> None:
 
 
 def read_address(sa: object) -> tuple[str, int]:
-    """(host, port) of an address structure."""
+    """(host, port) of an address structure; (path, 0) of a Unix socket's."""
     if isinstance(sa, sockaddr_in):
         return sa.sin_addr, sa.sin_port
     if isinstance(sa, sockaddr_in6):
@@ -239,6 +272,8 @@ def read_address(sa: object) -> tuple[str, int]:
         except ValueError:
             mapped = None
         return str(mapped) if mapped is not None else host, sa.sin6_port
+    if isinstance(sa, sockaddr_un):
+        return sa.sun_path, 0
     raise _no_address(sa)
 
 

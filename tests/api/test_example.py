@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from support.fig4 import Host
 from support.net import Net
 
 from examples.select_loop import serve
+from xtcp_twisted.api import PF_INET, SOCK_STREAM
+from xtcp_twisted.config import MiB
 
 #: More than one connection may queue while its client does not read.
 PAYLOAD = bytes(range(256)) * 400
@@ -49,3 +53,14 @@ def test_a_client_that_reads_only_after_its_own_end_gets_everything(net: Net, ho
     assert client.received == PAYLOAD
     assert net.receive_used == 0
     server.close()
+
+
+def test_a_port_that_is_taken(host: Host) -> None:
+    """It ends and says why, instead of asking for a group that it has not."""
+    with host.server() as first, host.server() as second:
+        first.xtcp_initialize(MiB)
+        assert first.xtcp_open_group(PF_INET, SOCK_STREAM, 0, 7) > 0
+        assert serve(second, 7) == -errno.EADDRINUSE
+        assert "port 7 is taken" in second.error
+        first.close()
+        second.close()

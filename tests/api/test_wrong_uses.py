@@ -12,20 +12,23 @@ from typing import Any, Final
 
 import pytest
 from support.fig4 import Host
-from support.net import MakeNet, Net
+from support.net import V4, V6, MakeNet, Net
 
 from xtcp_twisted import api
 from xtcp_twisted.api import (
     PF_INET,
+    PF_INET6,
     PF_UNIX,
     SOCK_STREAM,
     ApplicationServer,
     sockaddr_in,
     sockaddr_in6,
+    sockaddr_un,
     xtcp_cd,
     xtcp_set,
 )
 from xtcp_twisted.config import GiB, MiB
+from xtcp_twisted.engine import Engine
 
 pytestmark = pytest.mark.feature("P26")
 
@@ -124,22 +127,32 @@ CASES: Final[list[Case]] = [
     ],
     ("xtcp_initialize", errno.EINVAL, lambda w: w.server.xtcp_initialize(MiB, name=7)),
     ("xtcp_initialize", errno.ENOBUFS, lambda w: w.server.xtcp_initialize(1 * GiB)),
-    ("xtcp_open_group", errno.EAFNOSUPPORT, lambda w: w.server.xtcp_open_group(17, SOCK_STREAM, 0, 80)),
-    ("xtcp_open_group", errno.ESOCKTNOSUPPORT, lambda w: w.server.xtcp_open_group(PF_INET, 2, 0, 80)),
-    (
-        "xtcp_open_group",
-        errno.EPROTONOSUPPORT,
-        lambda w: w.server.xtcp_open_group(PF_INET, SOCK_STREAM, 17, 80),
-    ),
+    *[
+        ("xtcp_open_group", number, lambda w, args=args: w.server.xtcp_open_group(*args, 80))
+        for number, several in (
+            (errno.EAFNOSUPPORT, [(domain, SOCK_STREAM, 0) for domain in (17, True, 2.0, "2", None)]),
+            (errno.ESOCKTNOSUPPORT, [(PF_INET, type_, 0) for type_ in (2, True, 1.0, "1", None)]),
+            (errno.EPROTONOSUPPORT, [(PF_INET, SOCK_STREAM, proto) for proto in (17, False, 0.0, None)]),
+        )
+        for args in several
+    ],
     *[
         (
             "xtcp_open_group",
             errno.EINVAL,
             lambda w, port=port: w.server.xtcp_open_group(PF_INET, SOCK_STREAM, 0, port),
         )
-        for port in (-1, 65_536, "80", None, 1.5)
+        for port in (-1, 65_536, "80", None, 1.5, True)
     ],
     ("xtcp_open_group", errno.EINVAL, lambda w: w.server.xtcp_open_group(PF_UNIX, SOCK_STREAM, 0, 80)),
+    *[
+        (
+            "xtcp_open_group",
+            errno.EINVAL,
+            lambda w, more=more: w.server.xtcp_open_group(PF_UNIX, SOCK_STREAM, 0, "\0somewhere", **more),
+        )
+        for more in ({"address": V4}, {"share": True}, {"share": None}, {"options": {}}, {"name": 7})
+    ],
     ("xtcp_open_group", errno.EADDRINUSE, lambda w: w.server.xtcp_open_group(PF_INET, SOCK_STREAM, 0, 7)),
     ("xtcp_open_group", errno.EADDRINUSE, lambda w: w.server.xtcp_open_group(PF_INET, SOCK_STREAM, 0, 10)),
     (
@@ -147,6 +160,14 @@ CASES: Final[list[Case]] = [
         errno.EADDRNOTAVAIL,
         lambda w: w.server.xtcp_open_group(PF_INET, SOCK_STREAM, 0, 80, address="192.0.2.99"),
     ),
+    *[
+        (
+            "xtcp_open_group",
+            errno.EADDRNOTAVAIL,
+            lambda w, domain=domain, ip=ip: w.server.xtcp_open_group(domain, SOCK_STREAM, 0, 80, address=ip),
+        )
+        for domain, ip in ((PF_INET, V6), (PF_INET6, V4), (PF_INET, "here"), (PF_INET6, ""))
+    ],
     *calls_of_a_group("xtcp_close_group", lambda w, gd: w.server.xtcp_close_group(gd)),
     *calls_of_a_group("xtcp_accept", lambda w, gd: w.server.xtcp_accept(gd)),
     *calls_of_a_group(
@@ -165,6 +186,7 @@ CASES: Final[list[Case]] = [
         "xtcp_connect", lambda w, gd: w.server.xtcp_connect(gd, sockaddr_in("198.51.100.1", 7))
     ),
     ("xtcp_connect", errno.EFAULT, lambda w: w.server.xtcp_connect(w.gd, ("198.51.100.1", 7))),
+    ("xtcp_connect", errno.EAFNOSUPPORT, lambda w: w.server.xtcp_connect(w.gd, sockaddr_un("/run/x"))),
     ("xtcp_connect", errno.EINVAL, lambda w: w.server.xtcp_connect(w.gd, sockaddr_in("example.org", 7))),
     (
         "xtcp_connect",
@@ -179,7 +201,7 @@ CASES: Final[list[Case]] = [
     *calls_of_a_group("xtcp_pars", lambda w, gd: w.server.xtcp_pars(gd, w.cd, w.sa)),
     *calls_of_a_connection("xtcp_pars", lambda w, cd: w.server.xtcp_pars(w.gd, cd, w.sa)),
     ("xtcp_pars", errno.EFAULT, lambda w: w.server.xtcp_pars(w.gd, w.cd, None)),
-    ("xtcp_pars", errno.EAFNOSUPPORT, lambda w: w.server.xtcp_pars(w.gd, w.cd, api.sockaddr_un())),
+    ("xtcp_pars", errno.EAFNOSUPPORT, lambda w: w.server.xtcp_pars(w.gd, w.cd, sockaddr_un())),
     ("xtcp_pars", errno.ENOTCONN, lambda w: w.server.xtcp_pars(w.failed, w.reset, w.sa)),
     *calls_of_a_group("xtcp_close", lambda w, gd: w.server.xtcp_close(gd, w.cd)),
     *calls_of_a_connection("xtcp_close", lambda w, cd: w.server.xtcp_close(w.gd, cd)),
@@ -229,12 +251,16 @@ CASES: Final[list[Case]] = [
         lambda w: w.server.xtcp_select(2, xtcp_set([w.gd]), xtcp_set([w.closed]), 0),
     ),
     ("xtcp_select", errno.EFAULT, lambda w: w.server.xtcp_select(1, {w.gd}, None, 0)),
+    ("xtcp_select", errno.EINVAL, lambda w: w.server.xtcp_select(2, *[xtcp_set([w.gd])] * 2, 0)),
     ("xtcp_select", errno.EINVAL, lambda w: w.server.xtcp_select(0, xtcp_set([w.gd]), None, 0)),
     *[
         ("xtcp_select", errno.EINVAL, lambda w, t=t: w.server.xtcp_select(1, xtcp_set([w.gd]), None, t))
         for t in (-1, float("nan"), float("inf"), 1e10, 10**400, "1", (1,), (0, 1_000_000), (0, -1))
     ],
-    ("XTCP_SET", errno.EBADF, lambda w: api.XTCP_SET(0, xtcp_set())),
+    *[
+        ("XTCP_SET", errno.EBADF, lambda w, gd=gd: api.XTCP_SET(gd, xtcp_set()))
+        for gd in (0, -1, 1 << 31, 1 << 70, True, 7.0, "7", None)
+    ],
     ("XTCP_SET", errno.EFAULT, lambda w: api.XTCP_SET(w.gd, None)),
     ("XTCP_CLR", errno.EFAULT, lambda w: api.XTCP_CLR(w.gd, set())),
     ("XTCP_ISSET", errno.EFAULT, lambda w: api.XTCP_ISSET(w.gd, [w.gd])),
@@ -284,6 +310,42 @@ def test_a_closed_application_server(server: ApplicationServer, gd: int) -> None
         server.xtcp_select(0, None, None, 0),
     ):
         assert result == -errno.ESHUTDOWN
+
+
+def test_a_closed_engine(server: ApplicationServer, gd: int) -> None:
+    """Its application servers are of no use any more, and may still be closed."""
+    server.engine.close()
+    for result in (
+        server.xtcp_initialize(MiB),
+        server.xtcp_finalize(),
+        server.xtcp_open_group(PF_INET, SOCK_STREAM, 0, 80),
+        server.xtcp_recv(gd, xtcp_cd(), bytearray(1)),
+        server.xtcp_select(1, xtcp_set([gd]), None, 0),
+    ):
+        assert result == -errno.ESHUTDOWN
+        assert server.error.startswith("the engine is closed")
+
+
+@pytest.mark.parametrize("engine", [None, Engine, "engine"])
+def test_an_application_server_of_no_engine(engine: Any) -> None:
+    with pytest.raises(TypeError, match="give Engine"):
+        ApplicationServer(engine)
+
+
+@pytest.mark.parametrize(
+    "gds, sentence",
+    [
+        (
+            [-errno.EADDRINUSE],
+            "-98 is no descriptor of a group; xtcp_open_group has failed: Address already in use",
+        ),
+        ([None], "None is no descriptor of a group"),
+    ],
+)
+def test_a_set_of_no_groups(gds: Any, sentence: str) -> None:
+    """An object of Python cannot be made of what C would be undefined for."""
+    with pytest.raises(ValueError, match=sentence):
+        xtcp_set(gds)
 
 
 def test_the_record_table_is_full(make_net: MakeNet) -> None:
@@ -341,7 +403,7 @@ ELSEWHERE: Final = {
     "xtcp_pending": {"EAFNOSUPPORT"},
     "xtcp_connect": {"EADDRNOTAVAIL", "ENOBUFS"},
     "xtcp_recv": {"ECONNRESET", "ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH"},
-    "xtcp_select": {"EDEADLK", "ENODEV"},
+    "xtcp_select": {"EBUSY", "EDEADLK", "ENODEV"},
 }
 
 

@@ -32,6 +32,7 @@ FLOORS = {
     "xtcp_twisted.memory": 1,
     "xtcp_twisted.tcp": 2,
     "xtcp_twisted.engine": 3,
+    "xtcp_twisted.answers": 4,
     "xtcp_twisted.api": 4,
     "xtcp_twisted.application": 4,
     "xtcp_twisted.locations": 0,

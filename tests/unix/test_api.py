@@ -113,7 +113,7 @@ def test_what_is_wrong_is_told(world: World, server: ApplicationServer) -> None:
     gd = opened(server, world.path)
     assert server.xtcp_open_group(PF_UNIX, SOCK_STREAM, 0, world.path) == -errno.EADDRINUSE
     assert "is taken" in server.error
-    assert server.xtcp_open_group(PF_UNIX, SOCK_STREAM, 0, "/no/such/folder") == -errno.EADDRNOTAVAIL
+    assert server.xtcp_open_group(PF_UNIX, SOCK_STREAM, 0, "/no/such/folder") == -errno.ENOENT
     assert server.xtcp_open_group(PF_UNIX, SOCK_STREAM, 0, "/" + 200 * "x") == -errno.EINVAL
     assert server.xtcp_open_group(PF_UNIX, SOCK_STREAM, 0, 7) == -errno.EINVAL
     assert server.xtcp_accept(gd) == -errno.EAGAIN
@@ -123,3 +123,35 @@ def test_what_is_wrong_is_told(world: World, server: ApplicationServer) -> None:
     assert server.xtcp_finalize() == 0
     assert not Path(world.path).exists()
     assert server.xtcp_accept(gd) == -errno.EBADF
+
+
+@pytest.mark.feature("P09")
+def test_a_connection_to_somebody_elses_socket(world: World, server: ApplicationServer) -> None:
+    """`xtcp_connect` of a Unix-socket group takes its address, and no other; nobody there is told, too."""
+    gd = opened(server, world.path)
+    listener = socket.socket(socket.AF_UNIX)
+    world.clients.append(listener)
+    elsewhere = f"{world.path}-other"
+    listener.bind(elsewhere)
+    listener.listen()
+    assert server.xtcp_connect(gd, sockaddr_in("198.51.100.1", 7)) == -errno.EAFNOSUPPORT
+    assert "give sockaddr_un()" in server.error
+    assert server.xtcp_connect(gd, sockaddr_un("")) == -errno.EINVAL
+    cd, place, writegds = server.xtcp_connect(gd, sockaddr_un(elsewhere)), xtcp_cd(), chosen(server, gd)
+    assert cd > 0, server.error
+    assert server.xtcp_select(1, None, None, 20, writegds=writegds) == 1
+    assert (server.xtcp_writable(gd, place), place.value) == (0, cd)
+    there, _ = listener.accept()
+    world.clients.append(there)
+    there.settimeout(20)
+    assert server.xtcp_send(gd, cd, 0, b"it is me") == 8
+    assert server.xtcp_select(0, None, None, 0.01) == 0
+    assert there.recv(100) == b"it is me"
+    peer = sockaddr_un()
+    assert (server.xtcp_pars(gd, cd, peer), peer.sun_path) == (0, elsewhere)
+    Path(elsewhere).unlink()
+    nobody = server.xtcp_connect(gd, sockaddr_un(elsewhere))
+    assert nobody > 0
+    assert server.xtcp_select(1, chosen(server, gd), None, 20) == 1
+    assert server.xtcp_recv(gd, place, bytearray(1)) == -errno.ENOENT
+    assert place.value == nobody

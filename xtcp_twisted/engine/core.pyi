@@ -8,6 +8,7 @@ from xtcp_twisted.engine.group import Group
 from xtcp_twisted.engine.kinds import EventKind
 from xtcp_twisted.engine.pool import Pool
 from xtcp_twisted.engine.snapshot import EngineSnapshot
+from xtcp_twisted.engine.turns import Turns
 from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.link.base import Link
 
@@ -18,6 +19,7 @@ class Engine:
     closed: bool
     routes: dict[int, Any]
     driver: object | None
+    turns: Turns
     def __init__(self, link: Link, config: EngineConfig) -> None: ...
     def create_pool(
         self, size: int, *, name: str = "", thresholds: PressureThresholds = ..., throttling: str = "both"

@@ -20,6 +20,7 @@ from xtcp_twisted.engine.pool cimport Pool, close_whole
 from xtcp_twisted.engine.report cimport all_counters, all_transitions, engine_snapshot
 from xtcp_twisted.engine.pool import check_thresholds
 from xtcp_twisted.engine.state cimport State, pressure_configure
+from xtcp_twisted.engine.turns import Turns
 from xtcp_twisted.engine.unix_domain import UnixDomain
 from xtcp_twisted.engine.waiting cimport Waiting
 from xtcp_twisted.errors import GroupClosed, LocalError, PoolExhausted
@@ -65,7 +66,8 @@ cdef class Engine:
     :ivar thresholds: where the transmit buffer's pressure states begin, `PressureThresholds`.
     :ivar routes: who is told the events of which group: its descriptor -> an object with
         ``turn(events, limit, context)``.  It is for whoever drives the engine; the engine only keeps it.
-    :ivar driver: the reactor's reader that drives this engine, or None: then any program may.
+    :ivar driver: who drives this engine: a reactor's reader, or who waits in `xtcp_select`; None: anybody may.
+    :ivar turns: one for each call of Fig. 4, which come from any thread.
     """
 
     cdef State state
@@ -74,6 +76,7 @@ cdef class Engine:
     cdef readonly object thresholds    # of the transmit buffer
     cdef readonly dict routes
     cdef public object driver
+    cdef readonly object turns
     cdef list _pools
     cdef dict _by_descriptor
     cdef object _unix          # UnixDomain, or None as long as no group has needed it
@@ -88,6 +91,7 @@ cdef class Engine:
         self._by_descriptor = {}
         self.routes = {}
         self.driver = None
+        self.turns = Turns()
         self.state = State(link, config)
 
     def __enter__(self):

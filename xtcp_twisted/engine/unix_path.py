@@ -138,7 +138,9 @@ def _in_use(path: str, why: str) -> AddressInUse:
 def _unusable(path: str, refused: OSError) -> LocalError:
     if refused.errno in _LACKING:
         return exhausted(refused)
-    return AddressNotAvailable(f"path {path!r} cannot be used: {refused.strerror}; give another path")
+    unusable = AddressNotAvailable(f"path {path!r} cannot be used: {refused.strerror}; give another path")
+    unusable.errno = refused.errno or unusable.errno
+    return unusable
 
 
 def _locked(lock_path: str, path: str) -> int:
@@ -156,7 +158,7 @@ def _locked(lock_path: str, path: str) -> int:
             there, held = os.stat(lock_path, follow_symlinks=False), os.fstat(lock)
         except BlockingIOError:
             os.close(lock)
-            raise _in_use(path, f"another process has locked {lock_path}") from None
+            raise _in_use(path, f"another group or process has locked {lock_path}") from None
         except FileNotFoundError:
             os.close(lock)
             continue
