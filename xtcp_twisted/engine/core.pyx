@@ -66,7 +66,7 @@ cdef class Engine:
     :ivar thresholds: where the transmit buffer's pressure states begin, `PressureThresholds`.
     :ivar routes: who is told the events of which group: its descriptor -> an object with
         ``turn(events, limit, context)``.  It is for whoever drives the engine; the engine only keeps it.
-    :ivar driver: who drives this engine: a reactor's reader, or who waits in `xtcp_select`; None: anybody may.
+    :ivar driver: who drives this engine: a reactor's reader, or who waits in `xtcp_select`; None: anyone may.
     :ivar turns: one for each call of Fig. 4, which come from any thread.
     """
 
