@@ -6,12 +6,13 @@ import errno
 import random
 
 import pytest
-from support.net import PEER_V4, V4, V6, MakeNet, Net
+from support.net import PEER_V4, PEER_V6, V4, V6, MakeNet, Net
 from support.packets import build
 
-from xtcp_twisted.config import ALL, UNLIMITED, KiB
+from xtcp_twisted.config import ALL, UNLIMITED, GroupOptions, KiB
 from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.errors import AddressNotAvailable
 
 #: Turns at one instant, after which a conversation is said to go on for ever.
 MOST_TURNS = 5_000
@@ -317,3 +318,51 @@ def test_an_address_of_another_engine_is_not_looped(net: Net) -> None:
     connecting.connect((PEER_V4, 7))
     net.engine.flush(net.now)
     assert len(net.link.take()) == 1
+
+
+class TestLoopback:
+    """127/8 and ::1 are inside the engine, as they are inside every host."""
+
+    @pytest.mark.parametrize(
+        "host, near_host", [("127.0.0.1", "127.0.0.1"), ("127.3.4.5", "127.0.0.1"), ("::1", "::1")]
+    )
+    def test_an_exchange(self, net: Net, host: str, near_host: str) -> None:
+        listening, connecting = groups(net, v6=":" in host)
+        near, far = connected(net, listening, connecting, host)
+        assert listening.peer(far)[0] == near_host
+        assert listening.local(far) == (host, 7)
+        connecting.send(near, b"who is there?")
+        settle(net)
+        assert listening.recv(100) == (far, b"who is there?")
+        assert net.link.take() == []
+
+    def test_a_group_of_its_own(self, net: Net) -> None:
+        pool = net.pool
+        inside = pool.open_group(7, address="127.0.0.1", options=GroupOptions(accept_credits=UNLIMITED))
+        connecting = net.group(8)
+        connected(net, inside, connecting, "127.0.0.1")
+        refused = connecting.connect((V4, 7))
+        settle(net)
+        assert [event[2:] for event in net.take_events(EventKind.RESET)] == [(refused, errno.ECONNREFUSED)]
+
+    @pytest.mark.parametrize(
+        "server, client", [("127.0.0.1", PEER_V4), (V4, "127.0.0.1"), ("127.0.0.1", "127.0.0.1")]
+    )
+    @pytest.mark.parametrize("talking", [False, True], ids=["quiet", "talking to itself"])
+    def test_not_from_outside(self, net: Net, server: str, client: str, talking: bool) -> None:
+        listening, connecting = groups(net)
+        if talking:
+            connected(net, listening, connecting, "127.0.0.1")
+        before = len(listening), net.counters()["IpInAddrErrors"]
+        net.inject(build(client, server, 5_000, 7, seq=1, flags="S"))
+        net.turn()
+        assert (len(listening), net.counters()["IpInAddrErrors"] - 1) == before
+        assert net.link.take() == []
+
+    @pytest.mark.parametrize("host, outside", [("127.0.0.1", PEER_V4), ("::1", PEER_V6)])
+    def test_not_to_the_outside(self, net: Net, host: str, outside: str) -> None:
+        connecting = net.group(8, v6=":" in host)
+        with pytest.raises(AddressNotAvailable, match="no IPv. address to reach"):
+            connecting.connect((outside, 7), (host, 0))
+        net.turn()
+        assert net.link.take() == []

@@ -138,7 +138,7 @@ cdef void take_in(
     cdef int i
     for i in range(count):
         reasons[i] = parse_packet(
-            frames[i].data, frames[i].length, offload_vouched(&frames[i]), &segments[i]
+            frames[i].data, frames[i].length, offload_vouched(&frames[i]), looped, &segments[i]
         )
         if reasons[i] == PACKET_OK:
             segments[i].merged = offload_merged(&frames[i], &segments[i])

@@ -48,9 +48,14 @@ cdef bint _is_host(bytes packed) except -1:
     """Whether a TCP peer can have the address: RFC 9293 MUST-46 and MUST-57."""
     address = ipaddress.ip_address(packed)
     if address.ipv4_mapped is not None:
-        # 0/8, loopback, multicast, 240/4 with the broadcast address: as packets from there are refused.
-        return packed[12] not in (0, 127) and packed[12] < 224
-    return not (address.is_multicast or address.is_loopback or address.is_unspecified)
+        # 0/8, multicast, 240/4 with the broadcast address: as packets from there are refused.
+        return packed[12] != 0 and packed[12] < 224
+    return not (address.is_multicast or address.is_unspecified)
+
+
+cdef bint _is_loopback(bytes packed) except -1:
+    address = ipaddress.ip_address(packed)
+    return (address.ipv4_mapped or address).is_loopback
 
 
 cdef int _check_remote(State state, uint32_t group_row, object host, bytes packed) except -1:
@@ -73,8 +78,13 @@ cdef list _sources(State state, object remote_host, bytes remote, object local_h
             raise AddressNotAvailable(
                 f"local: {local_host} is not one of this engine's; they are set in EngineConfig.addresses"
             )
+    elif _is_loopback(remote):
+        found = [_packed("local", "127.0.0.1" if v4 else "::1")]
     else:
         found = list(state.sources)
+    if not is_own(&state.own, <const uint8_t *>remote):
+        # RFC 1122 section 3.2.1.3: such an address must not appear outside a host.
+        found = [packed for packed in found if not _is_loopback(packed)]
     found = [packed for packed in found if is_mapped(<const uint8_t *>(<bytes>packed)) == v4]
     if not found:
         raise AddressNotAvailable(

@@ -66,6 +66,8 @@ cdef int64_t A_DAY_US = 86_400_000_000
 
 # How an address of IPv4 stands in a record (RFC 4291 section 2.5.5.2).
 _IPV4_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
+#: Every host has these, and no packet with them leaves it or comes to it (RFC 1122 section 3.2.1.3).
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 cdef uint32_t _power_of_two(unsigned long long n) noexcept:
@@ -136,9 +138,8 @@ cdef class State:
         return 0
 
     def _set_addresses(self, addresses):
-        cdef bytes packed
-        self.own.prefixes = <prefix_t *>calloc(len(addresses), sizeof(prefix_t))
-        for i, text in enumerate(addresses):
+        self.own.prefixes = <prefix_t *>calloc(len(addresses) + len(_LOOPBACK), sizeof(prefix_t))
+        for text in addresses:
             try:
                 network = ipaddress.ip_network(text, strict=False)
             except ValueError as error:
@@ -150,11 +151,18 @@ cdef class State:
                 raise ConfigurationError(
                     f"addresses: {text!r} holds all of IPv4 as well (::ffff:0:0/96); give a prefix of hosts"
                 )
-            packed = pack_address(str(network.network_address))
-            memcpy(self.own.prefixes[i].address, <const uint8_t *>packed, 16)
-            self.own.prefixes[i].bits = network.prefixlen + (96 if network.version == 4 else 0)
-            self.own.count += 1
+            self._answer_for(network)
             self.sources.append(pack_address(str(_host_of(text))))
+        for network in _LOOPBACK:
+            self._answer_for(network)
+
+    def _answer_for(self, network):
+        """Answer for one more prefix."""
+        cdef prefix_t *prefix = &self.own.prefixes[self.own.count]
+        cdef bytes packed = pack_address(str(network.network_address))
+        memcpy(prefix.address, <const uint8_t *>packed, 16)
+        prefix.bits = network.prefixlen + (96 if network.version == 4 else 0)
+        self.own.count += 1
 
     def _open_buffers(self):
         """Frames in and out; pages are committed as packets touch them."""

@@ -75,7 +75,7 @@ def parse(bytes packet not None):
     """
     cdef segment_t s
     memset(&s, 0, sizeof(s))
-    cdef int reason = parse_packet(<const uint8_t *>packet, <uint32_t>len(packet), 0, &s)
+    cdef int reason = parse_packet(<const uint8_t *>packet, <uint32_t>len(packet), 0, False, &s)
     if reason:
         return REFUSALS[reason]
     return {

@@ -11,7 +11,7 @@ cdef enum:
 # Reads the IP header.  Fills the addresses of `out`, and points `payload` and `length` at what the header
 # carries; where the sender may be told (PACKET_NOT_TCP, PACKET_ROUTE, PACKET_OPTION), at the whole packet.
 # Returns PACKET_OK for TCP, PACKET_ICMP for ICMP, or why the packet is refused.
-cdef int parse_ip(const uint8_t *data, uint32_t size, segment_t *out) noexcept nogil
+cdef int parse_ip(const uint8_t *data, uint32_t size, bint looped, segment_t *out) noexcept nogil
 
 # Header bytes for packets to this address: 20 or 40.
 cdef int ip_header_length(const uint8_t *remote) noexcept nogil

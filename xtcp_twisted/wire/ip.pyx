@@ -6,6 +6,8 @@ most eight of them and 256 bytes (attacks: chains); a routing header that is not
 at its end, of type 0 like any other (RFC 5095), and an option that must be
 understood are refused.  Addresses that no TCP peer can have are martians
 (RFC 9293 MUST-57, MUST-63): broadcast and multicast end here, whatever they carry.
+Those of loopback MUST NOT come from outside (RFC 1122 section 3.2.1.3, RFC 4291
+section 2.5.3); `looped` packets have never left the engine.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -47,12 +49,12 @@ cdef enum:
     DONT_FRAGMENT = 0x4000
 
 
-cdef bint martian4(const uint8_t *a) noexcept nogil:
+cdef bint martian4(const uint8_t *a, bint looped) noexcept nogil:
     """0/8, 127/8, 224/4 (multicast) and 240/4 with the broadcast address."""
-    return a[0] == 0 or a[0] == 127 or a[0] >= 224
+    return a[0] == 0 or a[0] == 127 and not looped or a[0] >= 224
 
 
-cdef bint martian6(const uint8_t *a) noexcept nogil:
+cdef bint martian6(const uint8_t *a, bint looped) noexcept nogil:
     """Multicast, ::, ::1 and IPv4-mapped addresses."""
     cdef int i
     if a[0] == 0xFF or is_mapped(a):
@@ -60,7 +62,7 @@ cdef bint martian6(const uint8_t *a) noexcept nogil:
     for i in range(15):
         if a[i]:
             return False
-    return a[15] <= 1
+    return a[15] == 0 or a[15] == 1 and not looped
 
 
 cdef int _scan_options4(const uint8_t *option, int size) noexcept nogil:
@@ -80,7 +82,7 @@ cdef int _scan_options4(const uint8_t *option, int size) noexcept nogil:
     return PACKET_OK
 
 
-cdef int _parse4(const uint8_t *data, uint32_t size, segment_t *out) noexcept nogil:
+cdef int _parse4(const uint8_t *data, uint32_t size, bint looped, segment_t *out) noexcept nogil:
     cdef uint32_t header, total
     cdef int reason
     if size < 20:
@@ -99,7 +101,7 @@ cdef int _parse4(const uint8_t *data, uint32_t size, segment_t *out) noexcept no
         reason = _scan_options4(data + 20, header - 20)
         if reason:
             return reason
-    if martian4(data + 12) or martian4(data + 16):
+    if martian4(data + 12, looped) or martian4(data + 16, looped):
         return PACKET_ADDRESS
     map_address(out.remote, data + 12)
     map_address(out.local, data + 16)
@@ -187,7 +189,7 @@ cdef int _walk_extensions(
     return PACKET_NOT_TCP
 
 
-cdef int _parse6(const uint8_t *data, uint32_t size, segment_t *out) noexcept nogil:
+cdef int _parse6(const uint8_t *data, uint32_t size, bint looped, segment_t *out) noexcept nogil:
     cdef uint32_t offset = 40, end
     cdef int reason
     if size < 40:
@@ -195,7 +197,7 @@ cdef int _parse6(const uint8_t *data, uint32_t size, segment_t *out) noexcept no
     end = 40 + <uint32_t>get16(data + 4)
     if end > size:
         return PACKET_TRUNCATED
-    if martian6(data + 8) or martian6(data + 24):
+    if martian6(data + 8, looped) or martian6(data + 24, looped):
         return PACKET_ADDRESS
     memcpy(out.remote, data + 8, 16)
     memcpy(out.local, data + 24, 16)
@@ -208,16 +210,16 @@ cdef int _parse6(const uint8_t *data, uint32_t size, segment_t *out) noexcept no
     return reason
 
 
-cdef int parse_ip(const uint8_t *data, uint32_t size, segment_t *out) noexcept nogil:
+cdef int parse_ip(const uint8_t *data, uint32_t size, bint looped, segment_t *out) noexcept nogil:
     cdef int version
     out.problem = 0
     if size < 1:
         return PACKET_TRUNCATED
     version = data[0] >> 4
     if version == 4:
-        return _parse4(data, size, out)
+        return _parse4(data, size, looped, out)
     if version == 6:
-        return _parse6(data, size, out)
+        return _parse6(data, size, looped, out)
     return PACKET_VERSION
 
 

@@ -9,9 +9,11 @@ cdef enum:
 
 
 # Reads a whole packet: IP, TCP, options.  `vouched`: the link vouches for the TCP checksum, if its field is
-# at this offset, or wherever it is (VERIFIED); 0: it does not.
+# at this offset, or wherever it is (VERIFIED); 0: it does not.  `looped`: it comes from the engine itself.
 # Returns PACKET_OK or why the packet is refused.
-cdef int parse_packet(const uint8_t *data, uint32_t size, uint32_t vouched, segment_t *out) noexcept nogil
+cdef int parse_packet(
+    const uint8_t *data, uint32_t size, uint32_t vouched, bint looped, segment_t *out
+) noexcept nogil
 
 # IP and TCP header bytes of what `fields` describes.
 cdef int headers_length(const segment_t *fields) noexcept nogil

@@ -98,10 +98,12 @@ cdef void _parse_options(const uint8_t *option, int size, segment_t *out) noexce
         i += option[i + 1]
 
 
-cdef int parse_packet(const uint8_t *data, uint32_t size, uint32_t vouched, segment_t *out) noexcept nogil:
+cdef int parse_packet(
+    const uint8_t *data, uint32_t size, uint32_t vouched, bint looped, segment_t *out
+) noexcept nogil:
     cdef const uint8_t *tcp
     cdef uint32_t header
-    cdef int reason = parse_ip(data, size, out)
+    cdef int reason = parse_ip(data, size, looped, out)
     if reason:
         return reason
     if out.length < 20:
