@@ -18,6 +18,7 @@ import attrs
 
 from xtcp_twisted.config import EngineConfig, GiB, GroupOptions, MiB, PressureThresholds
 from xtcp_twisted.errors import ConfigurationError
+from xtcp_twisted.reactor.reactor_settings import ReactorSettings
 from xtcp_twisted.reactor.settings import ConsoleSettings, GroupSettings, LinkSettings, PoolSettings
 
 PAGE: Final = "docs/options.md"
@@ -34,6 +35,7 @@ TABLES: Final[tuple[tuple[str, str, type], ...]] = (
     ),
     ("[group.options]", "What a group's connections share; in Python, `GroupOptions(...)`.", GroupOptions),
     ("[console]", "The pages that show the engine in a browser; none without this table.", ConsoleSettings),
+    ("[reactor]", "What `--reactor=xtcp` gives to the stack; see twisted.md.", ReactorSettings),
 )
 
 HEAD: Final = """\

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 from twisted.internet import interfaces
 from twisted.plugin import IPlugin
@@ -43,3 +44,9 @@ class _ClientStrings:
 
 xtcpServerStrings = _ServerStrings()
 xtcpClientStrings = _ClientStrings()
+
+xtcpReactor = Reactor(
+    "xtcp",
+    "xtcp_twisted.reactor.installed",
+    "epoll(7), with TCP from user space through the XTCP stack of the configuration.",
+)

@@ -47,10 +47,10 @@ class XTCPClientTransport(XTCPTransport):
         protocol: Any,
         peer: int,
         host: IPv4Address | IPv6Address,
-        connector: XTCPConnector,
+        connector: Connector,
     ) -> None:
         super().__init__(server, cd, protocol, peer, host, 0)
-        self.connector: XTCPConnector | None = connector
+        self.connector: Connector | None = connector
 
     def begin(self) -> None:
         """Tell the protocol; unlike a server's, a connection that its `connectionMade` fails is lost."""
@@ -65,6 +65,14 @@ class XTCPClientTransport(XTCPTransport):
         if connector is not None:
             self._log(connector.connectionLost, reason)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {self.addr} at {id(self):x}>"
+
+    @property
+    def addr(self) -> tuple[str, int]:
+        """The server's ``(host, port)``."""
+        return self.client
+
     def logPrefix(self) -> str:
         """Protocol and "client", as Twisted's client transports have it."""
         protocol = self.application
@@ -75,15 +83,22 @@ class XTCPClientTransport(XTCPTransport):
 
 
 class Attempt:
-    """What a connector has instead of a transport while it is connecting."""
+    """What a connector has instead of a transport while it is connecting.
 
-    def __init__(self, group: ClientGroup, connector: XTCPConnector) -> None:
+    :param host: the server's address, where the connector's place has a name that was looked up already.
+    """
+
+    connected = disconnected = disconnecting = 0
+    logstr = "Uninitialized"
+
+    def __init__(self, group: ClientGroup, connector: Connector, host: str | None = None) -> None:
         self.connector = connector
+        self.addr = connector.place
         self._group = group
         self._cd = -1
         self._over = False
         group.attempts.add(self)
-        host = connector.place[0]
+        host = host or connector.place[0]
         if isIPAddress(host) or isIPv6Address(host):
             self._open(host)
         else:
@@ -116,14 +131,26 @@ class Attempt:
         self._group.drop(self, self._cd)
         self.connector.connectionFailed(reason if isinstance(reason, Failure) else Failure(reason))
 
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops."""
+        self.failIfNotConnected(error.ConnectError(string=str(reason.value)))
+
+    def letGo(self) -> None:
+        """Let the engine end the attempt, and tell nobody."""
+        self._group.drop(self, self._cd)
+
+    def logPrefix(self) -> str:
+        """As Twisted's clients that have no protocol yet."""
+        return self.logstr
+
     def succeeded(self) -> None:
         """The connection is there: this attempt can fail no more."""
         self._over = True
         self._group.attempts.discard(self)
 
 
-class XTCPConnector(BaseConnector):
-    """`IConnector` of one outgoing connection.
+class Connector(BaseConnector):
+    """`IConnector` of one outgoing connection; what makes its transport is a subclass's.
 
     :param place: ``(host, port)`` of the server; the host may be a name.
     :param bindAddress: ``(host, port)`` of the engine's side, or None.
@@ -133,7 +160,6 @@ class XTCPConnector(BaseConnector):
 
     def __init__(
         self,
-        group: ClientGroup,
         place: tuple[str, int],
         bindAddress: tuple[str, int] | None,
         factory: Any,
@@ -141,16 +167,24 @@ class XTCPConnector(BaseConnector):
         reactor: Any,
     ) -> None:
         super().__init__(factory, timeout, reactor)  # type: ignore[arg-type]  # None is allowed there, too
-        self._group = group
         self.place = place
+        self.host, self.port = place
         self.bindAddress = bindAddress
-
-    def _makeTransport(self) -> Any:
-        return Attempt(self._group, self)
 
     def getDestination(self) -> IPv4Address | IPv6Address:
         """The server, as it was given."""
         return toTwisted(self.place)
+
+
+class XTCPConnector(Connector):
+    """A `Connector` of one group of outgoing connections."""
+
+    def __init__(self, group: ClientGroup, *args: Any) -> None:
+        super().__init__(*args)
+        self._group = group
+
+    def _makeTransport(self) -> Any:
+        return Attempt(self._group, self)
 
 
 class ClientGroup(ServedGroup):

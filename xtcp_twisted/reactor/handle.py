@@ -39,6 +39,17 @@ class Handle:
         address = self._ends.getPeer()
         return address.host, address.port
 
+    def send(self, *_: object) -> int:
+        """Refused: the transport sends, and receives.
+
+        :raises OSError: EBADF, as of a closed socket.
+        """
+        raise OSError(errno.EBADF, "there is no socket; write to the transport")
+
+    def recv(self, *_: object) -> bytes:
+        """Refused, as `send`."""
+        raise OSError(errno.EBADF, "there is no socket; the transport delivers")
+
     def setsockopt(self, *_: object) -> None:
         """Refused.
 

@@ -29,6 +29,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from xtcp_twisted.config import EngineConfig, GiB, GroupOptions, KiB, MiB, PressureThresholds
 from xtcp_twisted.errors import ConfigurationError
+from xtcp_twisted.reactor.reactor_settings import ReactorSettings
 from xtcp_twisted.reactor.settings import (
     ConsoleSettings,
     GroupSettings,
@@ -222,6 +223,7 @@ def _makeConverter() -> cattrs.Converter:
     table(GroupOptions)
     table(GroupSettings)
     table(ConsoleSettings)
+    table(ReactorSettings)
     lists = {}
     for key, cls in _LISTS.items():
         inner = converter.get_structure_hook(tuple[cls, ...])  # type: ignore[valid-type]

@@ -12,6 +12,7 @@ configuration or group protocols.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from typing import Any
 
@@ -55,6 +56,8 @@ class Binding:
     #: Permissions of its file.
     mode: int = 0o600
     options: GroupOptions = attrs.field(factory=GroupOptions)
+    #: "::" is for clients of IPv4, too, as it is for sockets of Linux.
+    dual: bool = False
 
     @property
     def address(self) -> str | None:
@@ -66,7 +69,7 @@ class Binding:
         """The family; AF_UNSPEC for both of IP."""
         if self.path is not None:
             return socket.AF_UNIX
-        if not self.interface:
+        if not self.interface or (self.dual and self.interface == "::"):
             return socket.AF_UNSPEC
         return socket.AF_INET6 if ":" in self.interface else socket.AF_INET
 
@@ -85,7 +88,7 @@ class ListeningGroup(DrivenGroup):
     disconnected = False
     disconnecting = False
     #: For the log only; a TLS wrapper sets its own.
-    _type = "XTCP"
+    _type = "TCP"
 
     def __init__(self, stage: Stage, pool: Pool, binding: Binding, factory: Any) -> None:
         self.reader = stage.reader
@@ -224,6 +227,26 @@ class ListeningGroup(DrivenGroup):
         if done is not None:
             done.callback(None)
         self._close(reason)
+
+    def letGo(self) -> None:
+        """Accept nothing more, and tell nobody yet; whoever asked for that tells by `connectionLost`."""
+        self.group.stop_listening()
+        self._stage.ports.discard(self)
+
+    def serves(self, host: str, port: int) -> bool:
+        """Whether connections to this address and port are this port's."""
+        if (
+            not self.connected
+            or self.disconnecting
+            or self.binding.path is not None
+            or self.group.port != port
+        ):
+            return False
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        if self.binding.domain not in (socket.AF_UNSPEC, family):
+            return False
+        here = self.binding.address
+        return here is None or ipaddress.ip_address(here) == ipaddress.ip_address(host)
 
     def _closeIfEmpty(self) -> None:
         """The last connection of a port that has stopped takes the group with it."""

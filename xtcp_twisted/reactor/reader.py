@@ -114,11 +114,16 @@ class XTCPReader:
         """End; may be called twice.  The engine stays as it is."""
         if self._epoll is None:
             return
-        self.engine.driver = None
         internal = getattr(self.reactor, "_internalReaders", None)
         if internal is not None:
             internal.discard(self)
         self.reactor.removeReader(self)
+        self._close()
+
+    def _close(self) -> None:
+        if self._epoll is None:
+            return
+        self.engine.driver = None
         self._epoll.close()
         os.close(self._wakefd)
         self._epoll, self._wakefd = None, -1
@@ -138,8 +143,8 @@ class XTCPReader:
         return "xtcp"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor lets go of its descriptors."""
-        self.detach()
+        """The reactor lets go of its descriptors, and of the set of those that are its own."""
+        self._close()
 
     # -- asking for turns --------------------------------------------------------
 

@@ -30,6 +30,7 @@ from xtcp_twisted.config import THROTTLINGS, EngineConfig, GroupOptions, Pressur
 from xtcp_twisted.engine.unix_path import checked
 from xtcp_twisted.errors import ConfigurationError, LocalError
 from xtcp_twisted.reactor.interfaces import IGroupProtocol
+from xtcp_twisted.reactor.reactor_settings import ReactorSettings
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -315,6 +316,7 @@ class Settings:
     pool: tuple[PoolSettings, ...] = ()
     group: tuple[GroupSettings, ...] = ()
     console: ConsoleSettings | None = None
+    reactor: ReactorSettings = attrs.field(factory=ReactorSettings)
 
     def problems(self, *, groups: bool = True) -> Iterator[str]:
         """What does not fit together, one text each; imports what the groups name.
@@ -326,6 +328,7 @@ class Settings:
             yield "pool: give at least one [[pool]]"
         if groups and not self.group:
             yield "group: give at least one [[group]]"
+        yield from self._poolProblems("reactor.pool", self.reactor.pool)
         yield from _twice("pool", [pool.name for pool in self.pool])
         yield from _twice("group", [group.name for group in self.group])
         for i, group in enumerate(self.group):
@@ -359,11 +362,14 @@ class Settings:
                         f" too (engine.addresses: {network}); give each its own"
                     )
 
-    def _groupProblems(self, i: int, group: GroupSettings) -> Iterator[str]:
+    def _poolProblems(self, key: str, name: str | None) -> Iterator[str]:
         pools = [pool.name for pool in self.pool]
-        if group.pool is not None and group.pool not in pools:
+        if name is not None and name not in pools:
             have = ", ".join(map(repr, pools)) or "none"
-            yield f"pool: no pool is called {group.pool!r}; there are: {have}{near(group.pool, pools)}"
+            yield f"{key}: no pool is called {name!r}; there are: {have}{near(name, pools)}"
+
+    def _groupProblems(self, i: int, group: GroupSettings) -> Iterator[str]:
+        yield from self._poolProblems("pool", group.pool)
         if group.address not in _WILD:
             address = ipaddress.ip_address(group.address)
             if not any(address in network for network in self._networks()):

@@ -181,16 +181,33 @@ class XTCPStack:
         :return: the connector, which is connecting.
         :raises LocalError: there is no such pool, or the stack has stopped.
         """
+        group = self.clientGroup(pool, options)
+        connector = XTCPConnector(group, (host, port), bindAddress, factory, timeout, self.reactor)
+        connector.connect()
+        return connector
+
+    def clientGroup(self, pool: str | None = None, options: GroupOptions = _OPTIONS) -> ClientGroup:
+        """The group of all outgoing connections of a pool that share these options.
+
+        :param pool: the pool's name; None for the first.
+        :raises LocalError: there is no such pool, or the stack has stopped.
+        """
         if self.stopped:
             raise LocalError("the XTCP stack has stopped")
         key = (self.pool(pool), options)
         if key not in self._clientGroups:
             self._clientGroups[key] = ClientGroup(self._stage, *key)
-        connector = XTCPConnector(
-            self._clientGroups[key], (host, port), bindAddress, factory, timeout, self.reactor
-        )
-        connector.connect()
-        return connector
+        return self._clientGroups[key]
+
+    @property
+    def stage(self) -> Stage:
+        """Ports, transports and attempts of this stack."""
+        return self._stage
+
+    def serves(self, host: str, port: int) -> bool:
+        """Whether a port of this stack listens at this address."""
+        ports = [served for served in self._stage.ports if isinstance(served, ListeningGroup)]
+        return any(served.serves(host, port) for served in ports)
 
     def connectSSL(
         self,
@@ -274,6 +291,11 @@ class XTCPStack:
         self.failure = str(reason.value)
         self._closePorts(Failure(ConnectionLost(str(reason.value))))
         self.stop()
+
+
+def stacksOf(reactor: Any) -> list[XTCPStack]:
+    """All stacks that this reactor drives."""
+    return list(_stacks.get(reactor, {}).values())
 
 
 def running(reactor: Any, name: str = DEFAULT) -> XTCPStack | None:

@@ -88,6 +88,11 @@ class TransportSurface:
     _writeDisconnected = _flag(WRITE_DISCONNECTED)
 
     @property
+    def writing(self) -> bool:
+        """Whether something has yet to leave, or to be done when all has left."""
+        return not self._flags & DISCONNECTED and (self._out is not None or bool(self._flags & STEPPING))
+
+    @property
     def _tempDataBuffer(self) -> Any:
         return () if self._out is None else self._out.chunks
 

@@ -252,6 +252,14 @@ class XTCPTransport(TransportSurface):
             self._log(self.protocol.connectionLost, reason)
             self.protocol = None  # no cycle is left for the garbage collector
 
+    def letGo(self) -> None:
+        """Close in order without telling the protocol; `connectionLost` still can."""
+        self.server.forget(self)
+        self._kept = None
+        if not self._flags & ENDED:
+            self._engine(self.server.group.finish)
+        self._flags = self._flags & ~READING | ENDED
+
     def _release(self, reason: Failure) -> None:
         """Let the engine end the connection by itself; its FIN may take minutes."""
         self.server.forget(self)
