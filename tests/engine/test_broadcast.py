@@ -120,6 +120,24 @@ def test_whoever_cannot_take_it_is_reported(make_net: MakeNet) -> None:
     assert [(kind, cd) for kind, _, cd, _ in net.take_events()] == [(EventKind.STALLED, stuck.cd)]
 
 
+def test_room_is_told_of_after_the_loss(make_net: MakeNet) -> None:
+    """Both are told at once here: whoever makes good for a loss when there is room must have heard of it."""
+    net = make_net(transmit_buffer=64 * 1024)
+    group = net.group(7)
+    client = net.client(group).established()
+    while group.send(client.cd, bytes(1_000)):
+        pass
+    net.turn()
+    net.take_events()
+    assert group.broadcast(b"news") == 0
+    client.take()
+    client.ack()
+    net.turn()
+    told = [(kind, cd) for kind, _, cd, _ in net.take_events()]
+    assert told == [(EventKind.STALLED, client.cd), (EventKind.WRITABLE, client.cd)]
+    assert group.broadcast(b"news") == 1
+
+
 def test_stale_and_foreign_ids_are_passed_over(net: Net) -> None:
     """In a broadcast to thousands somebody has always just gone."""
     group, other = net.group(7), net.group(8)

@@ -354,6 +354,37 @@ def test_room_is_reported_after_a_short_send(world: World) -> None:
     assert protocol.asked > 1
 
 
+def test_a_loss_is_told_before_the_room_that_came_after_it(world: World) -> None:
+    """Both in one turn: otherwise nobody would ever call a protocol that waits for room since the loss."""
+
+    class Apologist(Recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.missed: set[int] = set()
+
+        def connectionsStalled(self, cds: list[int]) -> None:
+            self.missed.update(cds)
+
+        def connectionsWritable(self, cds: list[int]) -> None:
+            for cd in self.missed.intersection(cds):
+                self.group.send(cd, b"sorry")
+
+    protocol = Apologist()
+    (client,) = opened(world, protocol)
+    (cd,) = protocol.cds
+    while protocol.group.send(cd, bytes(10_000)):
+        pass
+    world.turn()
+    assert protocol.group.broadcast(b"news") == 0
+    for _ in range(20_000):
+        client.take()
+        client.ack()
+        world.turn()
+        if not client.inbox:
+            break
+    assert client.received.endswith(b"\0sorry")
+
+
 @pytest.mark.feature("P19")
 def test_broadcast(world: World) -> None:
     protocol = Recorder()

@@ -505,6 +505,18 @@ class TestSending:
         assert world.net.take_events(EventKind.STALLED) == [(EventKind.STALLED, group.fileno(), lazy, 0)]
         assert got(eager) == b"news"
 
+    def test_room_is_told_of_after_the_loss(self, world: World) -> None:
+        group = world.group()
+        client, cd = world.connected(group)
+        while group.send(cd, bytes(50_000)):
+            world.net.flush()
+        world.net.take_events()
+        assert group.broadcast(b"news") == 0
+        while got(client):
+            world.net.turn()
+        told = [kind for kind, *_ in world.net.take_events()]
+        assert told == [EventKind.STALLED, EventKind.WRITABLE]
+
 
 class TestPause:
     def test_nothing_is_offered_meanwhile(self, world: World) -> None:

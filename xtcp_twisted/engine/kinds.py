@@ -25,10 +25,12 @@ class EventKind(IntEnum):
     URGENT = 3
     #: The peer has closed its sending side; `recv` returns b"" once.
     EOF = 4
-    #: A short `send` may be tried again.
-    WRITABLE = 5
     #: A broadcast could not be queued for this connection.
-    STALLED = 6
+    STALLED = 5
+    #: There is room again: a short `send` may be tried again.  It comes last of the two, so what
+    #: the application does about a loss it does after it has heard of it; room that was
+    #: taken up meanwhile is told of anew.
+    WRITABLE = 6
     #: Something is wrong and may get right again: ICMP says so, or nothing was acknowledged after three
     #: retransmissions (RFC 9293 SHLD-25, SHLD-9); `detail` is the errno.
     SOFT_ERROR = 7

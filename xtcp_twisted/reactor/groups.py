@@ -235,7 +235,7 @@ class GroupPort(ListeningGroup):
     def turn(self, events: list[Event], limit: int, context: LazyContext) -> bool:
         """Accept, deliver, then tell of room and of ends."""
         made: list[int] = []
-        room: dict[int, list[int]] = {_WRITABLE: [], _STALLED: []}
+        room: dict[int, list[int]] = {_STALLED: [], _WRITABLE: []}
         signals: dict[int, list[tuple[int, int]]] = {_URGENT: [], _SOFT_ERROR: []}
         losses, self._losses = self._losses, []
         pending = False
@@ -264,10 +264,10 @@ class GroupPort(ListeningGroup):
             more = self._deliver(limit)
         finally:
             self._delivering = False
-        if room[_WRITABLE]:
-            self._told(protocol.connectionsWritable, room[_WRITABLE])
         if room[_STALLED]:
             self._told(protocol.connectionsStalled, room[_STALLED])
+        if room[_WRITABLE]:
+            self._told(protocol.connectionsWritable, room[_WRITABLE])
         if losses:
             self.live -= len(losses)
             hand(protocol.connectionsLost, losses)
