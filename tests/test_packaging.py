@@ -195,6 +195,36 @@ def test_the_installed_wheel_serves_twistd(installed: Path, tmp_path: Path) -> N
     assert "Usage: twistd [options] xtcp [options]" in help_text
 
 
+STRINGS = """
+from twisted.application import strports
+from twisted.internet import reactor
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.wire import Echo
+
+class Ask(Protocol):
+    def connectionMade(self):
+        self.transport.write(b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 7\\r\\nhello")
+    def dataReceived(self, data):
+        print(data.decode())
+        reactor.stop()
+
+strports.service("haproxy:xtcp:7:pool=im", Factory.forProtocol(Echo)).startService()
+clientFromString(reactor, "xtcp:10.77.0.2:7:timeout=20").connect(Factory.forProtocol(Ask)).addErrback(
+    lambda failure: (failure.printTraceback(), reactor.stop()))
+reactor.run()
+"""
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+def test_the_installed_wheel_has_endpoint_strings(installed: Path, tmp_path: Path) -> None:
+    """An engine on a link that leads nowhere talks to itself."""
+    config = CONFIG.format(token_file=tmp_path / "token")
+    (tmp_path / "xtcp.toml").write_text(config, "utf-8")
+    assert run(installed / "python", "-c", STRINGS, cwd=tmp_path) == "hello\n"
+
+
 @pytest.mark.packaging
 @pytest.mark.timeout(600)
 def test_the_installed_wheel_imports(installed: Path, tmp_path: Path) -> None:

@@ -110,3 +110,123 @@ def test_twisted_web_serves_over_it(lab: Lab, folder: Path, program: tuple[str, 
     assert answer.startswith((b"HTTP/1.0 200 OK", b"HTTP/1.1 200 OK"))
     assert answer.endswith(b"hello from afar\n")
     assert "Traceback" not in log
+
+
+def test_a_daemon_opens_its_device_before_it_sheds_its_rights(lab: Lab, folder: Path) -> None:
+    """`twistd --uid`: parsed before the fork, opened after it as root, served as nobody."""
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o755)
+    pid = folder / "twistd.pid"
+    arguments = ("--uid", "65534", "--gid", "65534", "--pidfile", str(pid), "--logfile", "-", "-n")
+    running = Running(lab, folder, *TWISTD, *arguments, "web", "--listen", "xtcp:80", "--path", "pages")
+    answer = running.ask(80, GET)
+    status = Path(f"/proc/{running.process.pid}/status").read_text("ascii")
+    log = running.stop()
+    assert answer.endswith(b"hello from afar\n")
+    assert "\nUid:\t65534\t65534\t65534\t65534\n" in status
+    assert "Traceback" not in log
+
+
+def test_a_daemon_forks_before_anything_is_opened(lab: Lab, folder: Path) -> None:
+    """Without -n: the process that was started ends, another one serves."""
+    pid = folder / "twistd.pid"
+    arguments = ("--pidfile", str(pid), "--logfile", str(folder / "daemon.log"))
+    running = Running(lab, folder, *TWISTD, *arguments, "web", "--listen", "xtcp:80", "--path", "pages")
+    assert running.process.wait(30) == 0, running.log.read_text("utf-8")
+    daemon = int(pid.read_text("ascii"))
+    try:
+        connection = lab.call(socket.create_connection, ("10.77.0.2", 80), 20)
+        with connection, connection.makefile("rb") as answer:
+            connection.sendall(GET)
+            assert answer.read().endswith(b"hello from afar\n")
+    finally:
+        os.kill(daemon, signal.SIGTERM)
+    deadline = time.monotonic() + 30
+    while pid.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_without_a_configuration_it_ends_with_the_sentence(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").mkdir()
+    done = subprocess.run(
+        [*TWISTD, "-n", "--pidfile=", "web", "--listen", "xtcp:80", "--path", "."],
+        cwd=tmp_path / "nowhere",
+        env=environment() | {"XTCP_CONFIG": str(tmp_path / "none.toml")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    text = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "Couldn't listen on any:80: the configuration of the XTCP stack 'default' is refused" in text
+    assert f"{tmp_path}/none.toml: cannot be read: No such file or directory" in text
+
+
+TESTS = """
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.protocol import Factory
+from twisted.protocols.wire import Echo
+from twisted.protocols.basic import LineReceiver
+from twisted.trial.unittest import TestCase
+
+
+class Asks(LineReceiver):
+    def connectionMade(self):
+        self.answered = Deferred()
+        self.sendLine(b"hello")
+
+    def lineReceived(self, line):
+        self.answered.callback(line)
+        self.transport.loseConnection()
+
+
+class Talk(TestCase):
+    async def talk(self):
+        port = await serverFromString(reactor, "xtcp:0").listen(Factory.forProtocol(Echo))
+        self.addCleanup(port.stopListening)
+        where = f"xtcp:10.77.0.2:{port.getHost().port}"
+        asked = await clientFromString(reactor, where).connect(Factory.forProtocol(Asks))
+        self.assertEqual(await asked.answered, b"hello")
+
+    def test_once(self):
+        return Deferred.fromCoroutine(self.talk())
+
+    def test_again(self):
+        return Deferred.fromCoroutine(self.talk())
+"""
+
+
+def test_trial_is_left_clean(folder: Path) -> None:
+    """Its janitor finds nothing, between tests or after them; the device goes with the process."""
+    (folder / "test_talk.py").write_text(TESTS, "utf-8")
+    done = subprocess.run(
+        [*TRIAL, "--temp-directory", str(folder / "trial"), "test_talk"],
+        cwd=folder,
+        env=environment()
+        | {
+            "PYTHONPATH": f"{folder}{os.pathsep}{environment()['PYTHONPATH']}",
+            "XTCP_CONFIG": str(folder / "xtcp.toml"),  # trial leaves the folder that it is started in
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASSED (successes=2)" in done.stdout
+
+
+def test_two_stacks_serve_in_one_process(lab: Lab, folder: Path) -> None:
+    """Each has a device, an engine and a name of its own."""
+    blue = CONFIG.format(name="xtcp1", namespace=lab.path, net=78)
+    (folder / "xtcp-blue.toml").write_text(blue, "utf-8")
+    listen = ("--listen", "xtcp:80", "--listen", "xtcp:80:stack=blue")
+    running = Running(lab, folder, *TWISTD, "-n", "--pidfile=", "web", *listen, "--path", "pages")
+    answers = [running.ask(80, GET, host) for host in ("10.77.0.2", "10.78.0.2", "fd78::2")]
+    log = running.stop()
+    assert all(answer.endswith(b"hello from afar\n") for answer in answers)
+    assert "Traceback" not in log

@@ -77,7 +77,7 @@ def parseServer(reactor: Any, args: tuple[str, ...], keywords: Mapping[str, str]
         mode=0o600 if mode is None else mode,
         options=parts.options(),
     )
-    return endpoint if directory is None else TLSDirectoryEndpoint(endpoint, directory)
+    return endpoint if directory is None else TLSDirectoryEndpoint(endpoint, directory, reactor)
 
 
 def parseClient(reactor: Any, args: tuple[str, ...], keywords: Mapping[str, str]) -> XTCPClientEndpoint:
@@ -112,15 +112,17 @@ class TLSDirectoryEndpoint:
     """TLS by Twisted, over another endpoint, with the certificates of a folder.
 
     Each ``*.pem`` file below it may hold certificates, keys or both.  The name that a client asks for
-    (SNI) chooses among them; a name that is not known has the folder read again.
+    (SNI) chooses among them; a client that asks for none, or for another, gets the first.
 
     :param endpoint: what it runs over.
     :param directory: the folder; read when it listens.
+    :param clock: an `IReactorTime`, by which what is written in one turn is joined.
     """
 
-    def __init__(self, endpoint: XTCPServerEndpoint, directory: str) -> None:
+    def __init__(self, endpoint: XTCPServerEndpoint, directory: str, clock: Any) -> None:
         self._endpoint = endpoint
         self._directory = directory
+        self._clock = clock
 
     def listen(self, protocolFactory: Any) -> defer.Deferred[Any]:
         """As `XTCPServerEndpoint.listen`; for ordinary factories only."""
@@ -129,7 +131,7 @@ class TLSDirectoryEndpoint:
     def _listen(self, factory: Any) -> Any:
         if IGroupProtocol.providedBy(factory):
             raise self._refused("a group protocol has no TLS; serve an ordinary factory, or leave tls out")
-        return wrapServerTLS(self._certificates(), self._endpoint).listen(factory)
+        return wrapServerTLS(self._certificates(), self._endpoint, self._clock).listen(factory)
 
     def _certificates(self) -> Any:
         try:
