@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from examples.chat import Chat
 from examples.chat.commands import Command
 from examples.chat.lines import Answer
 from xtcp_twisted.reactor.endpoints import XTCPClientEndpoint
 from xtcp_twisted.reactor.groups import GroupProtocol
+from xtcp_twisted.reactor.interfaces import IConnectionDecider
 from xtcp_twisted.reactor.stack import stackFor
 
 
@@ -88,6 +94,32 @@ class Gate(Protocol):
     def connectionMade(self) -> None:
         for dam in Dam.groups:
             dam.release()
+
+
+@implementer(IConnectionDecider)
+class Bouncer(Factory):
+    """Lets clients in by the last digit of their port, and greets them."""
+
+    def connectionRequested(self, address: IPv4Address | IPv6Address) -> bool | Deferred[bool]:
+        """0 and 1 enter, 2 and 3 do not, the odd ones after a while; the rest are never answered."""
+        from twisted.internet import reactor
+
+        digit = address.port % 10
+        if digit > 3:
+            return Deferred()
+        return deferLater(cast(IReactorTime, reactor), 0.1 * (digit % 2), lambda: digit < 2)
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        return Greeting()
+
+
+class Greeting(Protocol):
+    """The first to speak, and the last."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"come in\n")
+        self.transport.loseConnection()
 
 
 class Joined(Protocol):

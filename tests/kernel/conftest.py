@@ -51,6 +51,7 @@ GROUPS = {
         """protocol = "examples.chat.Chat"
         arguments = { limits = { lines_per_second = 10_000, burst = 10_000 } }""",
     ),
+    "bouncer": (9012, 'factory = "tests.kernel.applications.Bouncer"'),
     "gate": (9005, 'protocol = "tests.kernel.applications.Gate"'),
 }
 

@@ -18,6 +18,7 @@ from xtcp_twisted.engine.options import changed_options
 from xtcp_twisted.engine.requests cimport (
     request_accept,
     request_credit,
+    request_from,
     request_row,
     requests_of,
 )
@@ -134,6 +135,13 @@ cdef class Group(Connections):
         except LocalError:
             return False
         return True
+
+    def requester(self, pending_id):
+        """Who asks for a connection: (host, port) (P10).
+
+        :raises StalePending: there is no such request any more.
+        """
+        return request_from(self.state, <uint32_t>self._pending_row(pending_id))
 
     def accept(self, pending_id=None, Group into=None):
         """Accept a connection request: its SYN-ACK leaves with the next flush (Fig. 6c).

@@ -70,6 +70,11 @@ cdef int64_t request_row(State state, uint32_t group_row, object group_name, obj
     raise StalePending(f"{pending_id!r} is no request that waits for group {group_name!r}")
 
 
+cdef object request_from(State state, uint32_t row):
+    cdef half_open_t *h = half_open_at(&state.stack, row)
+    return host_and_port(h.remote, h.remote_port)
+
+
 cdef object request_accept(State state, uint32_t row, uint32_t group_row):
     cdef uint32_t slot = half_open_promise(&state.stack, row, group_row)
     if slot == NONE:

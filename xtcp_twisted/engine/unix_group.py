@@ -244,6 +244,13 @@ class UnixGroup(UnixCalls):
             raise StalePending(f"{pending_id!r} is no request that waits for group {self.name!r}")
         return request
 
+    def requester(self, pending_id: int) -> tuple[str, int]:
+        """Who asks for a connection: (path, 0), mostly ("", 0).
+
+        :raises StalePending: there is no such request any more.
+        """
+        return (self._request(pending_id).name, 0)
+
     def accept(self, pending_id: int | None = None, into: UnixGroup | None = None) -> int:
         """Accept a connection request (Fig. 6c).
 

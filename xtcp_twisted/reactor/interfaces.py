@@ -241,6 +241,26 @@ class IConnectionSignals(Interface):
         """
 
 
+class IConnectionDecider(Interface):
+    """An ordinary factory that decides about each connection request before its handshake (P08).
+
+    The factory that listens is asked for it by adaptation, then the one that it wraps (`wrappedFactory`),
+    and so on: TLS, PROXY headers and the wrappers of `twisted.protocols.policies` need not know of it.  A
+    port that has a decider gets accept credits only if its options post them; what they accept is not asked
+    about.
+    """
+
+    def connectionRequested(address: Any) -> Any:
+        """A peer asks for a connection; nothing has been answered yet.
+
+        The answer counts if it comes within `accept_timeout_ms`; then the request is refused, and a later
+        answer does no harm.  Whatever is raised refuses, too, and is logged.
+
+        :param address: the peer's `IAddress`, as `buildProtocol` gets it.
+        :return: True to accept, False to refuse; or a Deferred or coroutine of that.
+        """
+
+
 class IGroupSignals(IGroupProtocol):
     """A group protocol that wants to hear of what needs no answer."""
 

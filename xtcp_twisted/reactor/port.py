@@ -29,6 +29,7 @@ from xtcp_twisted.engine import Pool
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.addresses import pack, toTwisted
+from xtcp_twisted.reactor.interfaces import IConnectionDecider
 from xtcp_twisted.reactor.logctx import LazyContext
 from xtcp_twisted.reactor.reader import Event
 from xtcp_twisted.reactor.served import DrivenGroup, ServedGroup, Stage, TransportTable, ordinaryOptions
@@ -297,23 +298,55 @@ class ListeningGroup(DrivenGroup):
         raise NotImplementedError
 
 
+def _deciderOf(factory: Any) -> Any:
+    """The decider that a factory is, or that one of those is which it wraps; None without any."""
+    while factory is not None:
+        decider = IConnectionDecider(factory, None)
+        if decider is not None:
+            return decider
+        factory = getattr(factory, "wrappedFactory", None)
+    return None
+
+
 class XTCPPort(ServedGroup, ListeningGroup):
     """A port whose connections are served by an ordinary `IProtocolFactory`."""
 
     def __init__(self, stage: Stage, pool: Pool, binding: Binding, factory: Any) -> None:
         ListeningGroup.__init__(self, stage, pool, binding, factory)
         ServedGroup.__init__(self, stage, self._tableOf(stage))
+        self._decider = _deciderOf(factory)
         #: Connections accepted so far; their session numbers.
         self.sessionno = 0
 
+    @property
+    def decides(self) -> bool:
+        """Whether the factory, or one that it wraps, decides about each request."""
+        return self._decider is not None
+
     def _pending(self, pendingId: int) -> None:
-        """There is no credit; a factory cannot be asked before the handshake, so accept."""
-        if self._decidedElsewhere():
-            return
+        """There is no credit: ask the decider; without one, accept."""
+        if self._decider is not None:
+            self._ask(self._decider, pendingId)
+        elif not self._decidedElsewhere():
+            self._answer(True, pendingId)
+
+    def _ask(self, decider: Any, pendingId: int) -> None:
         try:
-            self.group.accept(pendingId)
+            address = self._addressOf(self.group.requester(pendingId))
+        except LocalError:
+            return  # the request has timed out, or the port has stopped
+        asked: defer.Deferred[Any] = defer.maybeDeferred(decider.connectionRequested, address)
+        asked.addCallbacks(self._answer, self._undecided, (pendingId,), {}, (pendingId,))
+
+    def _answer(self, accept: object, pendingId: int) -> None:
+        try:
+            (self.group.accept if accept else self.group.refuse)(pendingId)
         except LocalError:
             pass  # the request has timed out, or the port has stopped
+
+    def _undecided(self, reason: Failure, pendingId: int) -> None:
+        self._answer(False, pendingId)
+        log.err(reason, "A connection request is refused, since the decision about it failed")
 
     def _established(self, cd: int) -> None:
         """Build the protocol and connect it, as `twisted.internet.tcp.Port.doRead` does."""
@@ -357,9 +390,9 @@ class XTCPPort(ServedGroup, ListeningGroup):
         super().stackStopped(reason)
 
     def _groupOptions(self, options: GroupOptions) -> GroupOptions:
-        """A factory cannot be asked before the handshake: accept without asking."""
+        """Without a decider: accept all, inside the engine."""
         options = ordinaryOptions(options)
-        if options.accept_credits or self.binding.share:
+        if options.accept_credits or self.binding.share or self.decides:
             return options
         return attrs.evolve(options, accept_credits=UNLIMITED)
 
