@@ -290,7 +290,7 @@ class GroupOptions:
     #: the ordinary way.  0 turns it off.  A request can reach the application twice (section 6.1), on two
     #: connections, so this is for requests that may be repeated.
     fast_open: int = attrs.field(default=0, validator=integer(1, 65_535, zero="for no Fast Open"))
-    #: Tell of data when so many connections of a TCP group have something to receive: by the descriptor and
+    #: Tell of data when so many connections of the group have something to receive: by the descriptor and
     #: by DATA events.  End of stream, urgent data, ends and requests are told at once.
     notify_connections: int = attrs.field(default=1, validator=integer(1, 65_535))
     #: Tell of fewer when so long has passed since the first of them; needed with `notify_connections` above

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
+from xtcp_twisted.reactor.groups import GroupProtocol
 from xtcp_twisted.reactor.interfaces import IGroupProtocol
 
 
@@ -23,6 +24,21 @@ class Group:
 
     def __init__(self, room: str = "lobby") -> None:
         self.room = room
+
+
+class Echo(Protocol):
+    """An ordinary protocol that sends back what it hears."""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+
+class EchoGroup(GroupProtocol):
+    """A group protocol that does."""
+
+    def messageReceived(self, cd: int, data: bytes) -> None:
+        self.group.send(cd, data)
 
 
 def makeFactory(**arguments: Any) -> Factory:

@@ -132,6 +132,7 @@ cdef class Connections:
         c.a.read_nxt = c.r.rcv_ackd
         conn_update_ready(&c)
         conn_settle(&c)
+        self.state.note_work()
 
     # --- answering (P15 to P18) ----------------------------------------------
 

@@ -281,8 +281,10 @@ cdef class Engine:
     def events(self, int limit=1024):
         """What happened since the last call: [(kind, gd, cd, detail)], no payload in it.
 
-        Coalesced per connection, in the order of `EventKind`.  An end that is returned frees the
-        connection's slot.  For PENDING, `cd` is the pending id.
+        Coalesced per connection, in the order of `EventKind`; connections come in the order in which
+        each had its first one.  So when a group ends holding data back (P05), whose end of stream or
+        urgent data made it do so comes before the others, and those in the order of `recv`.  An end
+        that is returned frees the connection's slot.  For PENDING, `cd` is the pending id.
 
         :param limit: after so many no further connection is begun.
         """

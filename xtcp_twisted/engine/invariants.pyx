@@ -23,6 +23,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_PROMISED,
     RECORD_SACK,
 )
+from xtcp_twisted.tcp.groups cimport group_row_t
 from xtcp_twisted.tcp.layout cimport extent_at, extent_t, half_open_at, record_at, record_t, stack_t
 from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, pressure_t
 from xtcp_twisted.tcp.states cimport FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
@@ -139,13 +140,16 @@ cdef int _check_fast_opens(const stack_t *s) except -1:
     return 0
 
 
-cdef int _check_holding(const stack_t *s) except -1:
-    """Who holds back has something to tell, and is counted."""
+cdef int _check_holding(const stack_t *s, bint fired) except -1:
+    """Who holds back has something to tell, for so few connections only and not for too long."""
     cdef uint32_t row = s.holding.head, count = 0
+    cdef const group_row_t *g
     while row != END:
-        assert 0 < s.groups[row].ready.count, "a group that holds back has something to tell"
+        g = &s.groups[row]
+        assert 0 < g.ready.count < g.notify_connections, "a group holds back what it has of too few only"
+        assert not fired or s.now_us < g.notify_at_us, "a group holds back after its delay"
         count += 1
-        row = s.groups[row].holding.next
+        row = g.holding.next
     assert count == s.holding.count, f"holding: {count} groups, {s.holding.count} counted"
     return 0
 
@@ -184,7 +188,7 @@ cdef int check_invariants(State state) except -1:
             _check_scoreboard(&c)
     _check_transmit_totals(&state.stack, &totals)
     _check_fast_opens(&state.stack)
-    _check_holding(&state.stack)
+    _check_holding(&state.stack, state.turn_open)
     for i in range(11):
         states += state.stack.state_counts[i]
     _check_pressure(&state.stack.pressure, &state.stack.payloads)

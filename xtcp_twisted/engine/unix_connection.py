@@ -202,12 +202,17 @@ class UnixConnection:
         """Enter it with its group's readable connections, or take it out."""
         ready, was = self.is_ready(), self in self.group.ready
         if ready and not was:
-            self.group.ready[self] = None
-            if self.read != self.arrived:
-                self.report(EventKind.DATA)
+            self.group.offer(self)
         elif was and not ready:
-            del self.group.ready[self]
+            self.group.withdraw(self)
+        if ready and (self.eof or self.broken):
+            self.group.tell()
         self.group.signal()
+
+    def report_data(self) -> None:
+        """Tell that there is something to receive, unless it is the end of the stream alone."""
+        if self.read != self.arrived:
+            self.report(EventKind.DATA)
 
     def take(self, most: int) -> bytes | None:
         """Up to `most` bytes that were not delivered yet; b"" at the end of the stream; None: nothing."""

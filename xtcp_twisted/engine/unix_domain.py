@@ -220,10 +220,10 @@ class UnixDomain:
         waits = self.output or self._closing or self._more or (self.freed and self.starved)
         if waits or any(group.may_accept() for group in self.groups.values()):
             return self.now
-        due = [group.retry_at for group in self.groups.values() if group.retry_at is not None]
+        times = [time for group in self.groups.values() for time in (group.retry_at, group.tell_at)]
         if self._timers:
-            due.append(self._timers[0][0])
-        return min(due, default=None)
+            times.append(self._timers[0][0])
+        return min((time for time in times if time is not None), default=None)
 
     # --- a turn ---------------------------------------------------------------------
 
@@ -243,6 +243,9 @@ class UnixDomain:
             connection.keep()
             connection.update_ready()
         self._fire()
+        for group in self.groups.values():
+            if group.tell_at is not None and self.is_due(group.tell_at):
+                group.tell()
         self.sweep(SWEPT_AT_ONCE)
 
     def flush(self, now: float) -> None:

@@ -79,6 +79,8 @@ class UnixGroup(UnixCalls):
         super().__init__(domain, pool, place, called, options)
         self.serial = serial
         self.row = domain.free_row()
+        #: When the group tells of data that it holds back (P05); None: it holds nothing back.
+        self.tell_at: float | None = None
         #: When requests are tried again, of which none could be taken for now.
         self.retry_at: float | None = None
         self._mode = checked_mode(mode)
@@ -107,15 +109,18 @@ class UnixGroup(UnixCalls):
     # --- the descriptor (P04) -----------------------------------------------------
 
     def fileno(self) -> int:
-        """The group's descriptor, which is its id: readable while it has data or pending requests."""
+        """The group's descriptor, which is its id: readable while it has data or pending requests.
+
+        Data may be held back for a while, as `notify_connections` of its options says.
+        """
         self.check_open()
         return self._eventfd
 
     @property
     def notified(self) -> bool:
-        """Whether `recv` has something and the group tells of it."""
+        """Whether `recv` has something and the group tells of it: its options may hold that back (P05)."""
         self.check_open()
-        return bool(self.ready)
+        return bool(self.ready) and self.tell_at is None
 
     @property
     def attention(self) -> bool:
@@ -131,13 +136,40 @@ class UnixGroup(UnixCalls):
 
     def signal(self) -> None:
         """Make the descriptor tell the truth."""
-        readable = bool(self.ready or self.requests or self._attention)
+        told = self.ready and self.tell_at is None
+        readable = bool(told or self.requests or self._attention)
         if readable != self._signalled and not self.closed:
             self._signalled = readable
             if readable:
                 os.eventfd_write(self._eventfd, 1)
             else:
                 os.eventfd_read(self._eventfd)
+
+    # --- telling of data (P05) ----------------------------------------------------
+
+    def offer(self, connection: UnixConnection) -> None:
+        """The connection can be received from now; it is told of at once, or held back."""
+        self.ready[connection] = None
+        if self.options.notify_connections > 1 and len(self.ready) == 1:
+            self.tell_at = self.unix.now + self.options.notify_delay_ms / 1000
+        if self.tell_at is None:
+            connection.report_data()
+        elif len(self.ready) >= self.options.notify_connections:
+            self.tell()
+
+    def withdraw(self, connection: UnixConnection) -> None:
+        """The connection cannot be received from any more."""
+        del self.ready[connection]
+        if not self.ready:
+            self.tell_at = None
+
+    def tell(self) -> None:
+        """Hold back no longer what there is to tell of."""
+        if self.tell_at is not None:
+            self.tell_at = None
+            for connection in self.ready:
+                connection.report_data()
+            self.signal()
 
     # --- requests (P08) -----------------------------------------------------------
 
@@ -376,14 +408,16 @@ class UnixGroup(UnixCalls):
     def set_options(self, **changes: Any) -> None:
         """Change options of the group, for the connections that it has, too (P05).
 
-        Weight, priority, acceptance rate and acknowledgement policy hold from now on; a user timeout within
-        10 s; `accept_credits` takes the place of the credits that are left.  The rest is about TCP and means
-        nothing here.
+        Weight, priority, acceptance rate, acknowledgement policy and notification hold from now on; a user
+        timeout within 10 s; `accept_credits` takes the place of the credits that are left.  The rest is
+        about TCP and means nothing here.
 
         :raises ConfigurationError: there is no such option, or it does not take this value; nothing changes.
         """
         self.check_open()
         self.options = changed_options(self.options, changes)
+        # What was held back under the settings of before is told now.
+        self.tell()
         if "accept_credits" in changes:
             self.credit(0)
             self.credit(self.options.accept_credits)

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
+from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.tcp.groups cimport group_row_t
 from xtcp_twisted.tcp.layout cimport stack_t
 
@@ -9,7 +10,8 @@ from xtcp_twisted.tcp.layout cimport stack_t
 # Whether the group has data and tells of it.
 cdef bint group_tells(const group_row_t *g) noexcept nogil
 # Whether it has data and holds that back (P05).
-cdef bint group_holds(const group_row_t *g) noexcept nogil
+cdef inline bint group_holds(const group_row_t *g) noexcept nogil:
+    return g.holding.next != UNLINKED
 # Begins to hold back, until `notify_delay_ms` have passed; or ends it, for whatever reason.
 cdef void group_hold(stack_t *s, uint32_t row) noexcept nogil
 cdef void group_unhold(stack_t *s, uint32_t row) noexcept nogil

@@ -3,17 +3,13 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.unistd cimport read, write
 
-from xtcp_twisted.memory.links cimport END, UNLINKED, list_append, list_remove
+from xtcp_twisted.memory.links cimport END, list_append, list_remove
 from xtcp_twisted.memory.slab cimport slab_return
 from xtcp_twisted.tcp.groups cimport GROUP_ATTENTION, GROUP_SIGNALLED, requests_seen
 
 
 cdef bint group_tells(const group_row_t *g) noexcept nogil:
     return g.ready.count != 0 and not group_holds(g)
-
-
-cdef bint group_holds(const group_row_t *g) noexcept nogil:
-    return g.holding.next != UNLINKED
 
 
 cdef void group_hold(stack_t *s, uint32_t row) noexcept nogil:

@@ -1,0 +1,69 @@
+"""Notification settings of a configuration file decide when protocols hear of data (P05)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.reactor.servers import Echo, EchoGroup
+from tests.reactor.world import World
+from xtcp_twisted.reactor.loading import SettingsError, load
+from xtcp_twisted.reactor.port import Binding
+
+CONFIG = """
+[link]
+kind = "memory"
+[engine]
+addresses = ["192.0.2.1"]
+[[pool]]
+name = "im"
+[[group]]
+name = "echo"
+port = 7
+protocol = "tests.reactor.servers.{server}"
+[group.options]
+{options}
+"""
+
+
+def written(folder: Path, server: type, options: str) -> str:
+    path = folder / "xtcp.toml"
+    path.write_text(CONFIG.format(server=server.__name__, options=options))
+    return str(path)
+
+
+@pytest.mark.feature("P05")
+@pytest.mark.parametrize("server", [EchoGroup, Echo])
+def test_protocols_hear_of_data_together_or_after_the_delay(
+    world: World, tmp_path: Path, server: type[Any]
+) -> None:
+    settings = load(written(tmp_path, server, "notify_connections = 2\nnotify_delay_ms = 30"))
+    [group] = settings.group
+    port = world.stack.listen(group.build(), Binding(port=7, options=group.options))
+    clients = [world.client(port).opened() for _ in range(3)]
+    clients[0].send(b"one")
+    world.turn()
+    world.client(port).opened()  # a new connection does not end the wait
+    world.turns(3)
+    clients[0].expect_nothing()
+    clients[1].send(b"two")
+    world.turns(2)
+    clients[0].expect("A", data=b"one")
+    clients[1].expect("A", data=b"two")
+    clients[0].ack()
+    clients[1].ack()
+    clients[2].send(b"three")
+    world.turns(3)
+    world.advance(0.029)
+    clients[2].expect_nothing()
+    world.advance(0.002)
+    clients[2].expect("A", data=b"three")
+
+
+@pytest.mark.feature("P05")
+def test_a_count_without_a_delay_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, EchoGroup, "notify_connections = 2")
+    with pytest.raises(SettingsError, match=r"group\[0\].options.*: 2 needs notify_delay_ms"):
+        load(path)
