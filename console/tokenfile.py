@@ -48,7 +48,7 @@ def _read(file: Path) -> str:
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _trust(file, os.fstat(descriptor))
-        text = os.read(descriptor, _LONGEST + 1).decode("ascii", "replace").strip()
+        text = os.read(descriptor, _LONGEST + 1).decode(errors="replace").strip()
     finally:
         os.close(descriptor)
     if not re.fullmatch(rf"[!-~]{{{SHORTEST},{_LONGEST}}}", text):
@@ -83,8 +83,9 @@ def _make(file: Path) -> None:
     draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with open(descriptor, "w", encoding="ascii") as opened:
-            opened.write(secrets.token_urlsafe(32) + "\n")
+        # Bytes: a codec that is loaded now may lie where a process that gave up its rights cannot read.
+        with open(descriptor, "wb") as opened:
+            opened.write(secrets.token_urlsafe(32).encode() + b"\n")
         try:
             os.link(draft, file)
         except FileExistsError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -129,3 +131,23 @@ def test_nothing_is_left_when_it_cannot_be_written(file: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "link", link)
     assert "No space left on device" in refused(file)
     assert list(file.parent.iterdir()) == []
+
+
+def test_it_is_made_where_python_can_load_nothing_more(file: Path) -> None:
+    """As after `--uid`, when the interpreter lies in a folder of root's."""
+    program = """
+import encodings, sys
+from xtcp_console import tokenfile
+encodings.__path__ = []
+sys.modules.pop("encodings.ascii", None)
+print(tokenfile.token(sys.argv[1]))
+"""
+    path = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", program, file],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert done.stdout.strip() == file.read_text().strip()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import socket
+import sys
+import termios
 import time
 from collections.abc import Iterator
 
@@ -126,6 +129,41 @@ def test_a_client_that_is_rejected(world: World, refused: bool) -> None:
     world.until_client(sock, writable=True)
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
     assert world.server.xtcp_accept(world.gd) == -errno.EAGAIN
+    sock.close()
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes that the client's kernel keeps because nobody has acknowledged them (SIOCOUTQ)."""
+    answer = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(answer, sys.byteorder)
+
+
+@pytest.mark.feature("P16", "P17", "P26")
+def test_a_client_keeps_what_was_acknowledged_wrongly(world: World) -> None:
+    """Too much, too little, no number, or another group's: no answer leaves, and no acknowledgement."""
+    server, gd = world.server, world.gd
+    sock = world.client()
+    assert world.ready(accept=True)
+    cd = server.xtcp_accept(gd)
+    world.until_client(sock, writable=True)
+    assert sock.send(REQUEST) == len(REQUEST)
+    assert world.ready()
+    assert server.xtcp_recv(gd, xtcp_cd(), bytearray(100), 5) == 5
+    other = server.xtcp_open_group(world.family, SOCK_STREAM, 0, 0)
+    for ackd in (6, len(REQUEST), len(REQUEST) + 1, -1, 1 << 40, 5.0, "5", None):
+        assert server.xtcp_send(gd, cd, ackd, ANSWER) == -errno.EINVAL, ackd  # type: ignore[arg-type]
+    assert server.xtcp_send(other, cd, 5, ANSWER) == -errno.EBADF
+    assert server.xtcp_send(gd, cd + 1, 5, ANSWER) == -errno.EBADF
+    assert server.xtcp_select(0, None, None, 0.05) == 0
+    assert unacknowledged(sock) == len(REQUEST)
+    assert not select.select([sock], [], [], 0)[0]
+
+    assert server.xtcp_send(gd, cd, 5, None, 0) == 0
+    deadline = time.monotonic() + PATIENCE_S
+    while unacknowledged(sock) != len(REQUEST) - 5:
+        assert time.monotonic() < deadline
+        assert server.xtcp_select(0, None, None, 0.01) == 0
+    assert not select.select([sock], [], [], 0)[0]
     sock.close()
 
 
