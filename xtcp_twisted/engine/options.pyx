@@ -17,7 +17,7 @@ from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.memory.links cimport END, UNLINKED, list_clear
 from xtcp_twisted.tcp.acknowledge cimport ack_policy_changed
 from xtcp_twisted.tcp.connection cimport conn_arm, conn_load, conn_settle, conn_t, group_tell
-from xtcp_twisted.tcp.flags cimport RECORD_ENDED
+from xtcp_twisted.tcp.flags cimport RECORD_ENDED, RECORD_PROMISED
 from xtcp_twisted.tcp.groups cimport (
     GROUP_COOKIES,
     GROUP_CUBIC,
@@ -190,7 +190,7 @@ cdef void _visit(conn_t *c, uint32_t walk) noexcept nogil:
         conn_arm(c)
     if walk & WALK_NAGLE:
         follow_nagle(c)
-    if walk & WALK_WAKE:
+    if walk & WALK_WAKE and not c.r.flags & RECORD_PROMISED:
         transmit_wake(c)
     conn_settle(c)
 

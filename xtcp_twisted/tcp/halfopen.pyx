@@ -51,7 +51,14 @@ from xtcp_twisted.tcp.passive cimport passive_identify, passive_record, passive_
 from xtcp_twisted.tcp.precedence cimport precedence_room
 from xtcp_twisted.tcp.readiness cimport group_signal
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
-from xtcp_twisted.tcp.sharing cimport request_offer, request_taker, sharer_first, sharer_next
+from xtcp_twisted.tcp.sharing cimport (
+    credit_waits,
+    request_offer,
+    request_taker,
+    requests_wanted,
+    sharer_first,
+    sharer_next,
+)
 from xtcp_twisted.tcp.synoptions cimport syn_options_agree, syn_options_clamp
 from xtcp_twisted.tcp.tuples cimport local_drop, local_hold, tuple_tag
 from xtcp_twisted.wire.segment cimport ACK, HAS_FAST_OPEN, HAS_FAST_OPEN_EXPERIMENT, SYN
@@ -204,16 +211,13 @@ cdef void half_open_accept(stack_t *s, uint32_t row, uint32_t group_row, uint32_
 
 
 cdef void _spend_on(stack_t *s, uint32_t group_row) noexcept nogil:
-    """Accepts what credits allow of one pending list."""
-    cdef group_row_t *g = &s.groups[group_row]
-    cdef uint32_t row = g.pending.head, following, taker
-    while row != END:
+    """Accepts what credits allow of one pending list; a flood that nobody has credits for is not visited."""
+    cdef uint32_t row = s.groups[group_row].pending.head, following, taker
+    while row != END and requests_wanted(s, group_row):
         following = half_open_at(s, row).link.next
         taker = _take_credit(s, half_open_at(s, row), False)
         if taker != MAX_GROUPS:
             half_open_accept(s, row, taker, NONE)
-        elif not g.flags & GROUP_SHARE:
-            return
         row = following
 
 
@@ -327,39 +331,35 @@ cdef void half_open_drop(stack_t *s, uint32_t group_row) noexcept nogil:
             row = following
 
 
-cdef uint32_t _heir(const stack_t *s, uint32_t group_row, const half_open_t *h) noexcept nogil:
-    """The oldest of the others that see an entry of a group that is in the list of its port no more."""
-    cdef const group_row_t *g = &s.groups[group_row]
-    cdef uint32_t row = s.listeners[g.port] if g.flags & GROUP_SHARE else MAX_GROUPS
-    while row != MAX_GROUPS and not group_covers(&s.groups[row], local_at(s, h.local_row).address):
-        row = s.groups[row].next_on_port
-    return row
+cdef void _inherit(stack_t *s, uint32_t group_row, uint32_t heir) noexcept nogil:
+    """What a group that is in the list of its port no more leaves to another: all that this one sees."""
+    cdef uint32_t row = s.groups[group_row].pending.head, following, before = s.groups[heir].pending.head
+    cdef half_open_t *h
+    while row != END:
+        h = half_open_at(s, row)
+        following = h.link.next
+        if group_covers(&s.groups[heir], local_at(s, h.local_row).address):
+            # Both lists have the oldest first.
+            while before != END and not earlier(h.due, half_open_at(s, before).due):
+                before = half_open_at(s, before).link.next
+            _dequeue(s, row)
+            fast_open_move(s, h, heir)
+            h.group_row = <uint16_t>heir
+            # Who is off the list has told nobody; what the others see is counted anew.
+            request_offer(s, heir, local_at(s, h.local_row).address, -1)
+            s.groups[heir].offered -= 1
+            _enqueue_pending(s, row, before)
+        row = following
 
 
 cdef void half_open_hand_over(stack_t *s, uint32_t group_row) noexcept nogil:
     cdef group_row_t *g = &s.groups[group_row]
-    cdef uint32_t row, heir, last = MAX_GROUPS, before = END
-    cdef half_open_t *h
+    cdef uint32_t heir = s.listeners[g.port] if g.flags & GROUP_SHARE else MAX_GROUPS
+    while heir != MAX_GROUPS and g.pending.count:
+        _inherit(s, group_row, heir)
+        heir = s.groups[heir].next_on_port
     while g.pending.count:
-        row = g.pending.head
-        h = half_open_at(s, row)
-        heir = _heir(s, group_row, h)
-        if heir == MAX_GROUPS:
-            half_open_refuse(s, row, False)
-            continue
-        if heir != last:
-            before = s.groups[heir].pending.head
-            last = heir
-        # Both lists have the oldest first.
-        while before != END and not earlier(h.due, half_open_at(s, before).due):
-            before = half_open_at(s, before).link.next
-        _dequeue(s, row)
-        fast_open_move(s, h, heir)
-        h.group_row = <uint16_t>heir
-        # Who is off the list has told nobody; what the others see is counted anew.
-        request_offer(s, heir, local_at(s, h.local_row).address, -1)
-        s.groups[heir].offered -= 1
-        _enqueue_pending(s, row, before)
+        half_open_refuse(s, g.pending.head, False)
 
 
 cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil:
@@ -427,12 +427,12 @@ cdef void _earliest(uint32_t candidate, uint32_t *when, bint *found) noexcept no
 
 
 cdef void _earliest_credit(const stack_t *s, uint32_t group_row, uint32_t *when, bint *found) noexcept nogil:
-    """When the accept rate of a group that sees these requests allows one more."""
+    """When the accept rate of a group that sees these requests allows one more, if only that is missing."""
     cdef uint32_t row = sharer_first(s, group_row)
     cdef const group_row_t *g
     while row != MAX_GROUPS:
         g = &s.groups[row]
-        if g.credits and g.rate > 0:
+        if g.rate > 0 and credit_waits(s, g):
             _earliest(s.now_ms + credit_wait_ms(g), when, found)
         row = sharer_next(s, group_row, row)
 

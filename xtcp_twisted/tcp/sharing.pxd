@@ -15,6 +15,7 @@ here costs it one comparison.
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from xtcp_twisted.tcp.groups cimport group_row_t
 from xtcp_twisted.tcp.layout cimport half_open_t, stack_t
 
 
@@ -34,6 +35,10 @@ cdef void request_count(stack_t *s, uint32_t group_row) noexcept nogil
 cdef bint request_admitted(const stack_t *s, uint32_t group_row, const uint8_t *address) noexcept nogil
 # Whether any of them may have one more record without asking the application.
 cdef bint request_recorded(const stack_t *s, uint32_t group_row, const uint8_t *address) noexcept nogil
+# Whether a group has accept credits for requests that it sees, and only its accept rate may stand between.
+cdef bint credit_waits(const stack_t *s, const group_row_t *g) noexcept nogil
+# Whether a group that sees the requests of one of them accepts one by credit now.
+cdef bint requests_wanted(stack_t *s, uint32_t group_row) noexcept nogil
 # The group whose accept credit such a request takes, or MAX_GROUPS.  `queue`: it is a new one, which
 # takes none of a group that sees others wait, or that pressure keeps from having more connections.
 cdef uint32_t request_taker(

@@ -100,6 +100,19 @@ cdef bint request_admitted(const stack_t *s, uint32_t group_row, const uint8_t *
     return False
 
 
+cdef bint credit_waits(const stack_t *s, const group_row_t *g) noexcept nogil:
+    return g.credits != 0 and requests_seen(g) != 0 and precedence_record(s, g)
+
+
+cdef bint requests_wanted(stack_t *s, uint32_t group_row) noexcept nogil:
+    cdef uint32_t row = sharer_first(s, group_row)
+    while row != MAX_GROUPS:
+        if credit_waits(s, &s.groups[row]) and credit_ready(&s.groups[row], s.now_us):
+            return True
+        row = sharer_next(s, group_row, row)
+    return False
+
+
 cdef bint request_recorded(const stack_t *s, uint32_t group_row, const uint8_t *address) noexcept nogil:
     cdef uint32_t row = sharer_first(s, group_row)
     while row != MAX_GROUPS:
