@@ -30,6 +30,9 @@ cdef bint window_frozen(const conn_t *c) noexcept nogil
 cdef bint window_reopens(const conn_t *c) noexcept nogil
 # The window shown in a SYN-ACK of this connection's group.
 cdef uint32_t first_window(uint32_t pool_chunks, uint32_t weight) noexcept nogil
+# Of a connection that sends before its SYN-ACK is acknowledged (fastopen.pyx): no more is shown than that can
+# show, whose field is not scaled, if it has to leave again.
+cdef void window_of_syn(conn_t *c) noexcept nogil
 # The acknowledgement policy or delay of its group has changed: what is owed to the peer leaves accordingly.
 # One that is held never waits longer than it would have.
 cdef void ack_policy_changed(conn_t *c) noexcept nogil

@@ -47,15 +47,17 @@ from xtcp_twisted.tcp.flags cimport (
     ACTIVE_ACK_NOW,
     RECORD_DETACHED,
     RECORD_ENDED,
+    RECORD_FAST_OPEN,
     RECORD_FIN_RECEIVED,
     RECORD_SCALING,
 )
 from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, earlier
 from xtcp_twisted.tcp.pressure cimport PRESSURE_FROZEN
 from xtcp_twisted.tcp.receive cimport receive_drop, receive_quota, receive_room
-from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt, seq_max
+from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_lt, seq_max, seq_min
 
 cdef uint32_t MAX_ACK_DELAY_MS = config.MAX_ACK_DELAY_MS
+cdef uint32_t SYN_WINDOW = 65_535 >> config.WINDOW_SCALE << config.WINDOW_SCALE
 
 cdef enum:
     MOST_HELD = 255
@@ -107,6 +109,8 @@ cdef uint32_t _edge(const conn_t *c) noexcept nogil:
     if room > most:
         room = most
     edge = c.r.rcv_nxt + room
+    if c.r.flags & RECORD_FAST_OPEN:
+        edge = seq_min(edge, ack_number(c) + SYN_WINDOW)
     if step > quota // 2:
         step = quota // 2
     return edge if seq_gt(edge, c.r.rcv_adv) and edge - c.r.rcv_adv >= step else c.r.rcv_adv
@@ -199,6 +203,10 @@ cdef void ack_policy_changed(conn_t *c) noexcept nogil:
         conn_ack_now(c)
     else:
         _hold(c, c.g.ack_delay_ms)
+
+
+cdef void window_of_syn(conn_t *c) noexcept nogil:
+    c.r.rcv_adv = seq_min(c.r.rcv_adv, c.r.rcv_nxt + SYN_WINDOW)
 
 
 cdef bint window_reopens(const conn_t *c) noexcept nogil:

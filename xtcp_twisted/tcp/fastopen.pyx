@@ -34,6 +34,7 @@ from libc.string cimport memcpy, memset
 
 from xtcp_twisted import config
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_row, slab_take_raw
+from xtcp_twisted.tcp.acknowledge cimport window_of_syn
 from xtcp_twisted.tcp.connection cimport conn_lease, conn_queue_output
 from xtcp_twisted.tcp.counters cimport (
     C_FAST_OPEN_ALT_KEY,
@@ -189,6 +190,7 @@ cdef void fast_open_begin(stack_t *s, const half_open_t *h, uint32_t slot, uint3
     syn.merged = 1
     passive_begin(s, slot, h, &syn, tag, text.window, &c)
     c.r.flags |= RECORD_FAST_OPEN
+    window_of_syn(&c)
     s.counters[C_FAST_OPEN_PASSIVE] += 1
     _start(&c, h)
     syn.seq += 1

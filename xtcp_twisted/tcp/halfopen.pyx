@@ -128,6 +128,10 @@ cdef bint _open_fast(stack_t *s, uint32_t row, uint32_t slot) noexcept nogil:
     """A request that came with its SYN: the record takes the entry's place before the handshake ends."""
     cdef half_open_t *h = half_open_at(s, row)
     cdef uint32_t tag = _tag_of(s, h)
+    if s.groups[h.group_row].fast_open_limit == 0:
+        # The group that takes it, or took it back, has not said that a request may come twice.
+        fast_open_forget(s, h)
+        return False
     if slot == NONE:
         slot = passive_record(s, h, h.group_row)
     if slot == NONE:
