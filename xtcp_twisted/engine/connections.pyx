@@ -193,12 +193,15 @@ cdef class Connections:
             of another group are passed over.
         :returns: connections that took it.  One that could not gets STALLED, and WRITABLE later.
         """
-        cdef list payloads
+        cdef list payloads, receivers
         cdef int reached = 0
         cdef conn_t c
         self._open_row()
+        # Before anything is stored: an iterator of the caller's may fail, or close the group.
+        receivers = group_members(&self.state.stack, self.row) if cds is None else list(cds)
+        self._open_row()
         payloads = payloads_store(&self.state.stack, data)
-        for cd in group_members(&self.state.stack, self.row) if cds is None else cds:
+        for cd in receivers:
             try:
                 self._find(cd, &c)
             except StaleConnection:

@@ -287,19 +287,29 @@ cdef class Engine:
         that is returned frees the connection's slot.  For PENDING, `cd` is the pending id.
 
         :param limit: after so many no further connection is begun.
+        :raises OSError: the process has no descriptor for a group that has none yet; nothing is lost.
         """
         cdef list found = []
         self.state.check_open()
+        try:
+            self._tcp_events(found, limit)
+        except OSError:
+            # What was found is not lost; the rest stays for the next call.
+            if not found:
+                raise
+        if self._unix is not None:
+            found += self._unix.events(limit - len(found))
+        self.state.reap()
+        return found
+
+    cdef int _tcp_events(self, list found, int limit) except -1:
         if self.state.stack.unreported:
             self._pending_events(found, limit)
         if self.state.offers:
             self._offered_events(found, limit)
         while self.state.stack.reports.count and len(found) < limit:
             self._connection_events(found, self.state.stack.reports.head)
-        if self._unix is not None:
-            found += self._unix.events(limit - len(found))
-        self.state.reap()
-        return found
+        return 0
 
     cdef int _pending_events(self, list found, int limit) except -1:
         """New requests, those of important groups first; each group that sees one hears of it."""
@@ -325,22 +335,26 @@ cdef class Engine:
     cdef int _pending_event(self, list found, uint32_t holder, uint32_t half_open_row) except -1:
         cdef half_open_t *h = half_open_at(&self.state.stack, half_open_row)
         cdef uint32_t row = sharer_first(&self.state.stack, holder)
+        cdef list told = []
         cdef Group group
         while row != MAX_GROUPS:
             if request_seen(&self.state.stack, row, h):
                 group = self.state.group_objects[row]
-                found.append((KINDS[0], group._descriptor(), make_id(h.generation, half_open_row), 0))
+                told.append((KINDS[0], group._descriptor(), make_id(h.generation, half_open_row), 0))
             row = sharer_next(&self.state.stack, holder, row)
+        # All of them hear of it, or (for lack of a descriptor) none does yet.
+        found += told
         return 0
 
     cdef int _offered_events(self, list found, int limit) except -1:
         """Requests that were there when a group began to share their port."""
         cdef Group group
         while self.state.offers and len(found) < limit:
-            row, pending_id = self.state.offers.pop(0)
+            row, pending_id = self.state.offers[0]
             group = self.state.group_objects.get(row)
             if group is not None and not group.closed and group._sees(pending_id):
                 found.append((KINDS[0], group._descriptor(), pending_id, 0))
+            self.state.offers.popleft()
         return 0
 
     cdef int _connection_events(self, list found, uint32_t active_row) except -1:
@@ -356,11 +370,11 @@ cdef class Engine:
             events &= ~<uint32_t>(1 << SOFT_ERROR)
         detail = a.detail
         urgent = urgent_left(&c)
-        conn_reported(&c)
         group = self.state.group_objects[c.r.group_row]
+        gd = 0 if group.closed else group._descriptor()
+        conn_reported(&c)
         if not group.closed:
             cd = make_id(c.r.generation, c.slot)
-            gd = group._descriptor()
             for kind in range(EVENT_KINDS):
                 if events >> kind & 1:
                     told = detail if kind >= SOFT_ERROR else urgent if kind == URGENT else 0

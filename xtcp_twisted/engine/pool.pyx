@@ -3,7 +3,6 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
-import ipaddress
 import socket
 
 from xtcp_twisted.config import GroupOptions, PressureThresholds
@@ -34,6 +33,7 @@ from xtcp_twisted.tcp.layout cimport chunk_t
 from xtcp_twisted.tcp.pressure cimport pressure_open
 from xtcp_twisted.tcp.readiness cimport group_return
 from xtcp_twisted.wire.codec cimport pack_address
+from xtcp_twisted.wire.segment cimport is_mapped
 
 cdef enum:
     LEAST_POOL = 65_536        # bytes
@@ -222,14 +222,14 @@ cdef class Pool:
             return domain, None
         try:
             packed = pack_address(address)
-            version = ipaddress.ip_address(address).version
         except ValueError:
             raise AddressNotAvailable(f"address: {address!r} is no IP address") from None
         if not is_own(&self.state.own, <const uint8_t *>(<bytes>packed)):
             raise AddressNotAvailable(
                 f"address: {address} is not one of this engine's; they are set in EngineConfig.addresses"
             )
-        return socket.AF_INET if version == 4 else socket.AF_INET6, packed
+        # One of IPv4 may be written as an address of IPv6 (RFC 4291 section 2.5.5.2).
+        return socket.AF_INET if is_mapped(<const uint8_t *>(<bytes>packed)) else socket.AF_INET6, packed
 
     def _open(self, uint32_t row, port, address, packed, domain, name, options):
         """The rest of open_group once everything is known to be allowed."""

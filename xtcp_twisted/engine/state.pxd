@@ -27,7 +27,7 @@ cdef class State:
     cdef bint turn_open        # between poll and flush: flush will come anyway
     cdef dict group_objects    # row -> Group
     cdef uint64_t serial       # of the pool or group that was opened last
-    cdef list offers           # (group row, pending id) of requests that joined groups are still to hear of
+    cdef object offers         # deque of (group row, pending id): requests that joined groups are to hear of
     cdef list closing          # rows of groups whose connections are not all gone
     cdef dict changing         # group row -> (what, next record, records left): a walk of options.pyx
     cdef uint32_t unix_chunks  # of receive buffers, that Unix-socket connections have

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
+from collections import deque
 import ipaddress
 
 from xtcp_twisted.config import SYN_COOKIES
@@ -92,7 +93,7 @@ cdef class State:
         memset(&self.stack, 0, sizeof(stack_t))
         self.group_objects = {}
         self.closing = []
-        self.offers = []
+        self.offers = deque()
         self.changing = {}
         self.sources = []
 
