@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -17,12 +18,15 @@ from support.descriptors import open_descriptors
 from tests.unix.conftest import World, got
 from xtcp_twisted.config import GroupOptions
 from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.engine.unix_domain import UnixDomain
+from xtcp_twisted.engine.unix_path import SocketFile
 from xtcp_twisted.errors import (
     AddressInUse,
     AddressNotAvailable,
     GroupClosed,
     LocalError,
     PoolClosed,
+    PoolExhausted,
     StaleConnection,
 )
 
@@ -317,3 +321,42 @@ def test_a_snapshot_shows_the_group(world: World) -> None:
     assert snapshot.connections == 0
     tcp = world.net.group(7)
     assert tcp.row != group.row
+
+
+def test_a_link_in_the_place_of_the_socket_is_not_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write to the folder cannot make us change the permissions of another file."""
+    private = world.folder / "private"
+    private.write_text("secret")
+    private.chmod(0o600)
+    bind = SocketFile._bind
+
+    def bound(self: SocketFile) -> None:
+        bind(self)
+        os.unlink(self.path)
+        os.symlink(private, self.path)
+
+    monkeypatch.setattr(SocketFile, "_bind", bound)
+    before = open_descriptors()
+    with pytest.raises(AddressInUse, match="somebody has put another file there"):
+        world.group(mode=0o666)
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    # The engine's own epoll instance stays.
+    assert open_descriptors() == before + 1
+
+
+def test_a_group_that_cannot_be_watched_leaves_nothing_open(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.group().close()
+    before = open_descriptors()
+
+    def full(self: UnixDomain, watched: object, mask: int, *, again: bool = False) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(UnixDomain, "watch", full)
+    with pytest.raises(PoolExhausted):
+        world.group()
+    assert files(world) == []
+    assert open_descriptors() == before

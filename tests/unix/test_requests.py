@@ -329,3 +329,53 @@ def test_the_descriptor_can_be_asked_for_attention(world: World) -> None:
     assert readable(group.fileno())
     group.recv(100)
     assert (group.attention, readable(group.fileno())) == (False, False)
+
+    assert (group.attention, group.notified, readable(group.fileno())) == (False, False, False)
+
+
+def test_who_was_accepted_is_no_request_any_more(world: World) -> None:
+    """Nor is one told of, when the application accepts before it asks what happened."""
+    group = world.group(accept_credits=0)
+    world.client(group)
+    world.net.engine.poll(world.net.now)
+    cd = group.accept()
+    assert world.net.engine.events() == [(EventKind.ESTABLISHED, group.fileno(), cd, 0)]
+
+
+def test_credits_keep_to_the_rate_for_those_who_wait(world: World) -> None:
+    group = world.group(accept_credits=0, accept_rate=2)
+    for _ in range(4):
+        world.client(group)
+    world.net.turn()
+    first = [pending_id for pending_id, _ in group.pending()]
+    group.credit(UNLIMITED)
+    assert len(group) == 1
+    world.net.advance(0.51)
+    assert len(group) == 2
+    # The oldest first, and before those who come now.
+    world.client(group)
+    world.net.turn()
+    assert [pending_id for pending_id, _ in group.pending()] == first[2:]
+
+
+@pytest.mark.feature("P05")
+def test_a_rate_counts_from_when_it_is_set(world: World) -> None:
+    """Not from the first of all who were accepted without one."""
+    group = world.group()
+    for _ in range(50):
+        world.client(group)
+    world.net.advance(0.01)
+    assert len(group) == 50
+    group.set_options(accept_rate=10)
+    world.client(group)
+    world.net.advance(0.01)
+    assert len(group) == 51
+
+
+@pytest.mark.feature("P19")
+def test_a_broadcast_to_ids_that_fail_leaves_nothing_behind(world: World) -> None:
+    group = world.group()
+    _, cd = world.connected(group)
+    with pytest.raises(ZeroDivisionError):
+        group.broadcast(b"news", (cd // left for left in (1, 0)))
+    assert world.net.transmit_used == 0

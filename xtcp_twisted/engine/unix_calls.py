@@ -190,10 +190,12 @@ class UnixCalls:
             of another group are passed over.
         :returns: connections that took it.  One that could not gets STALLED, and WRITABLE later.
         """
+        # Before anything is stored: an iterator of the caller's may fail, or close the group.
+        receivers = list(self.members if cds is None else cds)
         self.check_open()
         shared = Shared(self.unix.state, data)
         reached = 0
-        for cd in list(self.members) if cds is None else cds:
+        for cd in receivers:
             connection = self.members.get(cd)
             if connection is not None and not (
                 connection.fin_queued or connection.ended or connection.broken

@@ -129,6 +129,8 @@ class UnixConnection:
         """It is accepted, as a connection of `group`."""
         self.accepted = True
         self.timed = None
+        # Nobody is to decide any more, perhaps before anybody was told.
+        self.events = 0
         if group is not self.group:
             self.group = group
             self.kept = Inbox(self.domain.state, group.pool.row)

@@ -52,6 +52,12 @@ def checked_mode(mode: object) -> int:
     return mode
 
 
+def _unwatched() -> PoolExhausted:
+    return PoolExhausted(
+        "the kernel watches no further descriptor: close some, or raise fs.epoll.max_user_watches"
+    )
+
+
 class UnixGroup(UnixCalls):
     """A connection group: one path, one descriptor, shared options, many connections.
 
@@ -90,11 +96,14 @@ class UnixGroup(UnixCalls):
         self._backlog_waits = False
         self._signalled = self._attention = False
         self._file: SocketFile | None = SocketFile(place, self._mode)
+        self._eventfd = -1
         try:
             self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._listen_to(self._file)
         except OSError as refused:
             self._file.close()
+            if self._eventfd >= 0:
+                os.close(self._eventfd)
             raise exhausted(refused) from None
         domain.groups[self.row] = self
 
@@ -191,6 +200,7 @@ class UnixGroup(UnixCalls):
         """Take what waits in the kernel, as far as there are credits, or room to let it wait here."""
         if self.retry_at is not None and self.unix.is_due(self.retry_at):
             self.retry_at = None
+            self._spend()
         for _ in range(most):
             if not (self.may_accept() and self._has_token()):
                 break
@@ -208,6 +218,20 @@ class UnixGroup(UnixCalls):
                 self.retry_at = self.unix.now + RETRY_S
                 break
             self._take(made, name_of(address))
+
+    def _spend(self) -> None:
+        """Accept by credit what waits, the oldest first, as the rate allows."""
+        while self._credits and self.requests and self._has_token():
+            request = self._request(None)
+            self._pay()
+            self._admit(request, self)
+
+    def _pay(self) -> None:
+        """A request takes a credit."""
+        if self.options.accept_rate:
+            self._tokens -= 1
+        if self._credits != UNLIMITED:
+            self._credits -= 1
 
     def _has_token(self) -> bool:
         """Whether the rate lets one more request be accepted by credit; it is told when it will."""
@@ -227,9 +251,7 @@ class UnixGroup(UnixCalls):
         connection = UnixConnection(self.unix, self, made, name)
         self.unix.enter(connection)
         if self._credits:
-            self._tokens -= 1
-            if self._credits != UNLIMITED:
-                self._credits -= 1
+            self._pay()
             self._admit(connection, self)
             return
         self.requests[connection.id] = connection
@@ -298,9 +320,7 @@ class UnixGroup(UnixCalls):
             raise LocalError("into: give a Unix-socket group of the same engine")
         target.check_open()
         if not self._admit(request, target):
-            raise PoolExhausted(
-                "the kernel watches no further descriptor: close some, or raise fs.epoll.max_user_watches"
-            )
+            raise _unwatched()
         self.unix.work()
         return request.id
 
@@ -327,10 +347,7 @@ class UnixGroup(UnixCalls):
             self._credits = n
         else:
             self._credits = min(self._credits + n, UNLIMITED - 1)
-        while self._credits and self.requests:
-            if self._credits != UNLIMITED:
-                self._credits -= 1
-            self._admit(self._request(None), self)
+        self._spend()
         self.unix.work()
 
     def connect(
@@ -368,7 +385,8 @@ class UnixGroup(UnixCalls):
             self.members[connection.id] = connection
             connection.end(EventKind.DOWN, refused.errno or errno.ECONNREFUSED)
         else:
-            self._admit(connection, self)
+            if not self._admit(connection, self):
+                raise _unwatched()
         self.unix.work()
         return connection.id
 
@@ -415,7 +433,12 @@ class UnixGroup(UnixCalls):
         :raises ConfigurationError: there is no such option, or it does not take this value; nothing changes.
         """
         self.check_open()
-        self.options = changed_options(self.options, changes)
+        before, self.options = self.options, changed_options(self.options, changes)
+        if self.options.accept_rate != before.accept_rate:
+            self._tokens = 1.0
+            self._tokens_at = self.unix.now
+            self.retry_at = None
+            self._spend()
         # What was held back under the settings of before is told now.
         self.tell()
         if "accept_credits" in changes:

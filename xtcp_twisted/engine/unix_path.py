@@ -86,9 +86,9 @@ class SocketFile:
             _remove_leftover(self.path)
             self._bind()
             # Nobody can connect before it listens, so nobody comes in under the mode that umask left.
-            os.chmod(self.path, mode)
             found = os.lstat(self.path)
             self._identity = found.st_dev, found.st_ino
+            _permit(self.path, self._identity, mode)
         self.listener.listen(BACKLOG)
 
     def _bind(self) -> None:
@@ -129,6 +129,25 @@ def exhausted(refused: OSError) -> PoolExhausted:
         f"no further descriptor: {refused.strerror}; each connection of a Unix-socket group takes one:"
         " close some, or raise the limit (ulimit -n)"
     )
+
+
+def _permit(path: str, identity: tuple[int, int], mode: int) -> None:
+    """Give the socket file its permissions.
+
+    By a descriptor of the file itself: whoever may write to its folder could put a link in
+    its place, and the permissions of another file would change.
+    """
+    try:
+        held = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(held)
+            if not stat.S_ISSOCK(found.st_mode) or (found.st_dev, found.st_ino) != identity:
+                raise _in_use(path, "somebody has put another file there")
+            os.chmod(f"/proc/self/fd/{held}", mode)
+        finally:
+            os.close(held)
+    except OSError as refused:
+        raise _unusable(path, refused) from None
 
 
 def _in_use(path: str, why: str) -> AddressInUse:
