@@ -31,7 +31,7 @@ from xtcp_twisted.engine.snapshot import GroupSnapshot
 from xtcp_twisted.engine.unix_calls import UnixCalls
 from xtcp_twisted.engine.unix_connection import WATCHED, UnixConnection, name_of
 from xtcp_twisted.engine.unix_domain import MOMENT_S, RETRY_S
-from xtcp_twisted.engine.unix_path import SocketFile, checked, exhausted
+from xtcp_twisted.engine.unix_path import SocketFile, checked, exhausted, unwatched
 from xtcp_twisted.errors import LocalError, NothingPending, PoolExhausted, StalePending
 
 if TYPE_CHECKING:
@@ -50,12 +50,6 @@ def checked_mode(mode: object) -> int:
     if isinstance(mode, bool) or not isinstance(mode, int) or not 0 <= mode <= 0o777:
         raise LocalError(f"mode: {mode!r} is not allowed; give permissions such as 0o600 or 0o666")
     return mode
-
-
-def _unwatched() -> PoolExhausted:
-    return PoolExhausted(
-        "the kernel watches no further descriptor: close some, or raise fs.epoll.max_user_watches"
-    )
 
 
 class UnixGroup(UnixCalls):
@@ -320,7 +314,7 @@ class UnixGroup(UnixCalls):
             raise LocalError("into: give a Unix-socket group of the same engine")
         target.check_open()
         if not self._admit(request, target):
-            raise _unwatched()
+            raise unwatched()
         self.unix.work()
         return request.id
 
@@ -386,7 +380,7 @@ class UnixGroup(UnixCalls):
             connection.end(EventKind.DOWN, refused.errno or errno.ECONNREFUSED)
         else:
             if not self._admit(connection, self):
-                raise _unwatched()
+                raise unwatched()
         self.unix.work()
         return connection.id
 

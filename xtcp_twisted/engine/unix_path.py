@@ -150,6 +150,13 @@ def _permit(path: str, identity: tuple[int, int], mode: int) -> None:
         raise _unusable(path, refused) from None
 
 
+def unwatched() -> PoolExhausted:
+    """The error for a kernel that watches no more descriptors."""
+    return PoolExhausted(
+        "the kernel watches no further descriptor: close some, or raise fs.epoll.max_user_watches"
+    )
+
+
 def _in_use(path: str, why: str) -> AddressInUse:
     return AddressInUse(f"path {path!r} is taken: {why}; end that, or give another path")
 
