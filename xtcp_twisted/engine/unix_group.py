@@ -32,7 +32,7 @@ from xtcp_twisted.engine.unix_calls import UnixCalls
 from xtcp_twisted.engine.unix_connection import WATCHED, UnixConnection, name_of
 from xtcp_twisted.engine.unix_domain import MOMENT_S, RETRY_S
 from xtcp_twisted.engine.unix_path import SocketFile, checked, exhausted, unwatched
-from xtcp_twisted.errors import LocalError, NothingPending, PoolExhausted, StalePending
+from xtcp_twisted.errors import LocalError, NothingPending, StalePending
 
 if TYPE_CHECKING:
     from xtcp_twisted.engine.pool import Pool
