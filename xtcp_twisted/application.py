@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
@@ -21,7 +20,7 @@ from socket import AF_INET as PF_INET
 from socket import AF_INET6 as PF_INET6
 from socket import AF_UNIX as PF_UNIX
 from socket import SOCK_STREAM
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from xtcp_twisted.answers import answers, check_usable
 from xtcp_twisted.config import GroupOptions, PressureThresholds
@@ -30,6 +29,7 @@ from xtcp_twisted.errors import EngineBusy
 from xtcp_twisted.locations import (
     Refused,
     check_address,
+    check_count,
     check_flag,
     check_listening,
     check_one_of,
@@ -45,23 +45,13 @@ from xtcp_twisted.locations import (
     writable_bytes,
     xtcp_set,
 )
-from xtcp_twisted.serving import Served, running_loop, serve_events
-
-#: The longest that `wait_readable` waits at once; poll(2) takes milliseconds in an int.
-_LONGEST_WAIT_S: Final = 1_000_000
+from xtcp_twisted.serving import Served, running_loop, serve_events, wait_readable
 
 _OPTIONS = GroupOptions()
 _THRESHOLDS = PressureThresholds()
 
 #: The application server that the functions of `xtcp_twisted.api` act for.
 current: ContextVar[ApplicationServer] = ContextVar("xtcp application server")
-
-
-def wait_readable(fd: int, timeout_s: float | None) -> None:
-    """Block until the descriptor is readable or time is up, the milliseconds rounded up; None: no end."""
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    poller.poll(None if timeout_s is None else min(timeout_s, _LONGEST_WAIT_S) * 1000)
 
 
 class ApplicationServer:
@@ -105,7 +95,10 @@ class ApplicationServer:
         current.reset(self._tokens.pop())
 
     def close(self) -> None:
-        """Tear down its pools, and only those; may be called twice."""
+        """Tear down its pools, and only those; may be called twice.
+
+        :raises EngineBusy: by a signal handler that has interrupted a call.
+        """
         with self.engine.turns:
             while self._pools:
                 self._finalize(self._pools.pop())
@@ -364,6 +357,7 @@ class ApplicationServer:
             it is too much, -EBADF, -EFAULT, -EPIPE when the connection has failed.
         """
         served = self._of(gd)
+        check_count("ackd", ackd)
         data = readable_bytes(buf, len)
         served.check_alive(cd, errno.EPIPE)
         taken = int(served.group.send(cd, data, ackd))
@@ -381,7 +375,9 @@ class ApplicationServer:
 
         :returns: 0, or -EBADF, -EINVAL when one connection may not hold as much.
         """
-        self._of(gd).group.need(cd, n)
+        group = self._of(gd).group
+        check_count("n", n)
+        group.need(cd, n)
         return 0
 
     @answers

@@ -128,6 +128,12 @@ def check_text(key: str, text: object) -> None:
         raise Refused(errno.EINVAL, f"{key}: {text!r} is not allowed; give a str")
 
 
+def check_count(key: str, count: object) -> None:
+    """True and False are no numbers of bytes; whatever else cannot be one is the engine's to refuse."""
+    if isinstance(count, bool):
+        raise Refused(errno.EINVAL, f"{key}: {count!r} is not allowed; give a number of bytes")
+
+
 def check_one_of(key: str, number: object, refusal: int, **allowed: int) -> None:
     """A number is one of those that have names; `refusal` is the errno if not."""
     if not isinstance(number, int) or isinstance(number, bool) or number not in allowed.values():

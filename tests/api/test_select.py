@@ -22,8 +22,8 @@ from xtcp_twisted.api import (
     xtcp_select,
     xtcp_set,
 )
-from xtcp_twisted.application import wait_readable
 from xtcp_twisted.config import GroupOptions, MiB
+from xtcp_twisted.serving import wait_readable
 
 pytestmark = pytest.mark.feature("P25")
 

@@ -15,8 +15,8 @@ import pytest
 from support.net import Net
 
 from xtcp_twisted.api import PF_INET, SOCK_STREAM, ApplicationServer, xtcp_set
-from xtcp_twisted.application import wait_readable
 from xtcp_twisted.config import MiB
+from xtcp_twisted.serving import wait_readable
 
 pytestmark = pytest.mark.feature("P26")
 

@@ -219,7 +219,7 @@ CASES: Final[list[Case]] = [
     *calls_of_a_connection("xtcp_send", lambda w, cd: w.server.xtcp_send(w.gd, cd, 8, b"x")),
     *[
         ("xtcp_send", errno.EINVAL, lambda w, ackd=ackd: w.server.xtcp_send(w.gd, w.cd, ackd, b"x"))
-        for ackd in (9, 1 << 40, -1, 1.5, "8", None)
+        for ackd in (9, 1 << 40, -1, 1.5, "8", None, True)
     ],
     *[
         ("xtcp_send", errno.EINVAL, lambda w, n=n: w.server.xtcp_send(w.gd, w.cd, 8, b"x", n))
@@ -239,7 +239,7 @@ CASES: Final[list[Case]] = [
     *calls_of_a_connection("xtcp_need", lambda w, cd: w.server.xtcp_need(w.gd, cd, 9)),
     *[
         ("xtcp_need", errno.EINVAL, lambda w, n=n: w.server.xtcp_need(w.gd, w.cd, n))
-        for n in (-1, 1 << 40, 1.5, "9")
+        for n in (-1, 1 << 40, 1.5, "9", True, None)
     ],
     *calls_of_a_group("xtcp_writable", lambda w, gd: w.server.xtcp_writable(gd, w.place)),
     ("xtcp_writable", errno.EAGAIN, lambda w: w.server.xtcp_writable(w.gd, w.place)),
