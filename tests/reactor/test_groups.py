@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from typing import Any
 
 import pytest
 from twisted.internet import error
@@ -12,56 +11,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.reactor.conftest import Logged
-from tests.reactor.world import ANY, Peer, World
+from tests.reactor.recorders import Recorder, Upper, opened
+from tests.reactor.world import World
 from xtcp_twisted.config import ALL
 from xtcp_twisted.errors import StaleConnection
-from xtcp_twisted.reactor.groups import GroupPort, GroupProtocol
+from xtcp_twisted.reactor.groups import GroupPort
 from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupSignals, IGroupTransport
-
-
-class Recorder(GroupProtocol):
-    """Writes down what it is called with."""
-
-    def __init__(self) -> None:
-        self.made: list[list[int]] = []
-        self.messages: list[list[tuple[int, bytes]]] = []
-        self.losses: list[tuple[int, Failure]] = []
-        self.closed: list[Failure] = []
-
-    @property
-    def cds(self) -> list[int]:
-        return [cd for batch in self.made for cd in batch]
-
-    @property
-    def data(self) -> list[bytes]:
-        return [data for batch in self.messages for _, data in batch]
-
-    def connectionsMade(self, cds: list[int]) -> None:
-        self.made.append(list(cds))
-
-    def messagesReceived(self, messages: list[tuple[int, bytes]]) -> None:
-        self.messages.append(list(messages))
-        super().messagesReceived(messages)
-
-    def connectionsLost(self, losses: list[tuple[int, Failure]]) -> None:
-        self.losses += losses
-
-    def groupClosed(self, reason: Failure) -> None:
-        self.closed.append(reason)
-
-
-class Upper(Recorder):
-    """The shortest useful one; fails for b"fail"."""
-
-    def messageReceived(self, cd: int, data: bytes) -> None:
-        if data == b"fail":
-            raise ZeroDivisionError
-        self.group.send(cd, data.upper())
-
-
-def opened(world: World, protocol: GroupProtocol, n: int = 1, **options: Any) -> list[Peer]:
-    port = world.listen(protocol, **options)
-    return [world.client(port).opened() for _ in range(n)]
 
 
 def test_interfaces(world: World) -> None:
@@ -300,130 +255,6 @@ def test_an_exception_in_connections_lost_is_logged(world: World, logged: Logged
     world.turns(2)
     assert len(protocol.losses) == 2
     assert len(logged.take(ZeroDivisionError)) == 2
-
-
-# -- the transport ---------------------------------------------------------------------------------
-
-
-def test_send_many_passes_over_those_who_have_gone(world: World) -> None:
-    protocol = Recorder()
-    clients = opened(world, protocol, 3)
-    one, two, three = protocol.cds
-    protocol.group.abort(two)
-    assert protocol.group.sendMany([(one, b"1"), (two, b"2"), (three, b"3", ALL)]) == []
-    world.turn()
-    clients[0].expect("A", data=b"1")
-    clients[2].expect("A", data=b"3")
-
-
-def test_send_many_returns_what_did_not_fit(world: World) -> None:
-    protocol = Recorder()
-    opened(world, protocol)
-    (cd,) = protocol.cds
-    payload = b"x" * (8 << 20)
-    ((who, rest),) = protocol.group.sendMany([(cd, payload)])
-    assert who == cd
-    assert 0 < len(rest) < len(payload)
-
-
-def test_room_is_reported_after_a_short_send(world: World) -> None:
-    class Pusher(Recorder):
-        def __init__(self) -> None:
-            super().__init__()
-            self.rest = b"x" * (1 << 20)
-            self.asked = 0
-
-        def connectionsMade(self, cds: list[int]) -> None:
-            super().connectionsMade(cds)
-            self.connectionsWritable(cds)
-
-        def connectionsWritable(self, cds: list[int]) -> None:
-            self.asked += 1
-            (cd,) = cds
-            self.rest = self.rest[self.group.send(cd, self.rest) :]
-
-    protocol = Pusher()
-    (client,) = opened(world, protocol)
-    for _ in range(20_000):
-        if not client.inbox and not protocol.rest:
-            break
-        client.take()
-        client.ack()
-        world.turn()
-    assert len(client.received) == 1 << 20
-    assert protocol.asked > 1
-
-
-def test_a_loss_is_told_before_the_room_that_came_after_it(world: World) -> None:
-    """Both in one turn: otherwise nobody would ever call a protocol that waits for room since the loss."""
-
-    class Apologist(Recorder):
-        def __init__(self) -> None:
-            super().__init__()
-            self.missed: set[int] = set()
-
-        def connectionsStalled(self, cds: list[int]) -> None:
-            self.missed.update(cds)
-
-        def connectionsWritable(self, cds: list[int]) -> None:
-            for cd in self.missed.intersection(cds):
-                self.group.send(cd, b"sorry")
-
-    protocol = Apologist()
-    (client,) = opened(world, protocol)
-    (cd,) = protocol.cds
-    while protocol.group.send(cd, bytes(10_000)):
-        pass
-    world.turn()
-    assert protocol.group.broadcast(b"news") == 0
-    for _ in range(20_000):
-        client.take()
-        client.ack()
-        world.turn()
-        if not client.inbox:
-            break
-    assert client.received.endswith(b"\0sorry")
-
-
-@pytest.mark.feature("P19")
-def test_broadcast(world: World) -> None:
-    protocol = Recorder()
-    clients = opened(world, protocol, 3)
-    assert protocol.group.broadcast(b"all") == 3
-    world.turn()
-    for client in clients:
-        client.expect("A", data=b"all")
-        client.ack()
-    assert protocol.group.broadcast(b"two", protocol.cds[:2]) == 2
-    world.turn()
-    clients[0].expect("A", data=b"two")
-    clients[1].expect("A", data=b"two")
-    clients[2].expect_nothing()
-
-
-def test_pause_and_resume(world: World) -> None:
-    protocol = Upper()
-    (client,) = opened(world, protocol)
-    (cd,) = protocol.cds
-    protocol.group.pause(cd)
-    client.send(b"x")
-    world.turns(2)
-    assert protocol.data == []
-    protocol.group.resume(cd)
-    world.turn()
-    client.expect("A", data=ANY)
-    assert protocol.data == [b"x"]
-
-
-def test_the_users_number(world: World) -> None:
-    protocol = Recorder()
-    (client,) = opened(world, protocol)
-    (cd,) = protocol.cds
-    protocol.group.setUser(cd, 7)
-    assert protocol.group.user(cd) == 7
-    assert protocol.group.peer(cd) == client.key
-    assert protocol.group.local(cd) == ("192.0.2.1", 7)
-    assert protocol.group.info(cd).state == "ESTABLISHED"
 
 
 # -- the decision before the handshake -----------------------------------------------------------

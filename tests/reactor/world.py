@@ -176,3 +176,8 @@ def factoryOf(*protocols: Protocol | None) -> Factory:
     factory.noisy = False
     factory.buildProtocol = lambda addr: left.pop(0)  # type: ignore[method-assign]
     return factory
+
+
+def connect(world: World, protocol: Protocol, **options: Any) -> Peer:
+    """A peer whose connection `protocol` serves."""
+    return world.client(world.listen(factoryOf(protocol), **options)).opened()
