@@ -52,6 +52,7 @@ __all__ = [
     "xtcp_initialize",
     "xtcp_need",
     "xtcp_open_group",
+    "xtcp_options",
     "xtcp_pars",
     "xtcp_pending",
     "xtcp_rcv",
@@ -125,6 +126,7 @@ xtcp_initialize = _of_current(ApplicationServer.xtcp_initialize)
 xtcp_finalize = _of_current(ApplicationServer.xtcp_finalize)
 xtcp_open_group = _of_current(ApplicationServer.xtcp_open_group)
 xtcp_close_group = _of_current(ApplicationServer.xtcp_close_group)
+xtcp_options = _of_current(ApplicationServer.xtcp_options)
 xtcp_accept = _of_current(ApplicationServer.xtcp_accept)
 xtcp_pending = _of_current(ApplicationServer.xtcp_pending)
 xtcp_refuse = _of_current(ApplicationServer.xtcp_refuse)

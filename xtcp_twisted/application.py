@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from socket import AF_INET as PF_INET
 from socket import AF_INET6 as PF_INET6
@@ -25,7 +25,6 @@ from typing import Any, Self
 from xtcp_twisted.answers import answers, check_usable
 from xtcp_twisted.config import GroupOptions, PressureThresholds
 from xtcp_twisted.engine import Engine, Pool
-from xtcp_twisted.errors import EngineBusy
 from xtcp_twisted.locations import (
     Refused,
     check_address,
@@ -45,7 +44,12 @@ from xtcp_twisted.locations import (
     writable_bytes,
     xtcp_set,
 )
+<<<<<<< HEAD
 from xtcp_twisted.serving import Served, running_loop, serve_events, wait_readable
+=======
+from xtcp_twisted.selecting import check_may_block, check_sets, wait_readable
+from xtcp_twisted.serving import Served, serve_events
+>>>>>>> 77c4065 (Give Fig. 4's calls one that changes a group's options, and refuse a place that would cut an id)
 
 _OPTIONS = GroupOptions()
 _THRESHOLDS = PressureThresholds()
@@ -218,6 +222,16 @@ class ApplicationServer:
         check_flag("abort", abort)
         del self._served[gd]
         group.close(abort=abort)
+        return 0
+
+    @answers
+    def xtcp_options(self, /, gd: int, **changes: Any) -> int:
+        """Change options of a group, for the connections that it has, too (P05).
+
+        :param changes: values of `GroupOptions` by their names, as ``weight=2, ack_policy="application"``.
+        :returns: 0, or -EBADF, -EINVAL when there is no such option, or it does not take this value.
+        """
+        self._of(gd).group.set_options(**changes)
         return 0
 
     # --- connections (406) ---------------------------------------------------
@@ -418,9 +432,9 @@ class ApplicationServer:
             another one waits; -ENODEV when the link is gone.
         """
         sets = (readgds, acceptgds, writegds)
-        self._check_sets(n, sets)
+        check_sets(n, sets, self._of)
         limit = seconds_of(timeout)
-        self._check_may_block(limit)
+        check_may_block(self.engine.driver, limit)
         deadline = None if limit is None else self._clock() + limit
         driving = self.engine.driver is None
         if driving:
@@ -452,39 +466,6 @@ class ApplicationServer:
         finally:
             self.engine.driver = None
         check_usable(self)
-
-    def _check_sets(self, n: object, sets: Iterable[object]) -> None:
-        total = 0
-        given = [gds for gds in sets if gds is not None]
-        for gds in given:
-            if not isinstance(gds, xtcp_set):
-                raise Refused(errno.EFAULT, f"{gds!r} is no set of groups; give xtcp_set() or None")
-            for gd in gds:
-                self._of(gd)
-                total += 1
-        if len(set(map(id, given))) < len(given):
-            raise Refused(
-                errno.EINVAL, "one set is given twice, and cannot hold two answers; give a set for each"
-            )
-        if not isinstance(n, int) or isinstance(n, bool) or n < total:
-            raise Refused(errno.EINVAL, f"n: {n!r} is not allowed; the sets have {total} elements together")
-
-    def _check_may_block(self, limit: float | None) -> None:
-        """Who waits in the thread of an event loop waits for what only that loop can do."""
-        if limit == 0:
-            return
-        driver = self.engine.driver
-        if isinstance(driver, ApplicationServer):
-            raise EngineBusy(
-                "another xtcp_select waits, and drives the engine; give a timeout of 0 meanwhile"
-            )
-        loop = "the reactor that drives this engine" if driver is not None else running_loop()
-        if loop is not None:
-            raise Refused(
-                errno.EDEADLK,
-                f"xtcp_select would stop {loop}, in whose thread it was called; give a timeout of 0, and let"
-                " the loop watch the groups' descriptors",
-            )
 
     def _ready(self, which: int, gds: xtcp_set | None) -> list[int]:
         """Those of a set that are ready to be read (0), accepted from (1) or written (2)."""

@@ -19,6 +19,8 @@ from xtcp_twisted.errors import LocalError
 
 #: The longest timeout that is a number: some thirty years.
 LONGEST_S: Final = 1_000_000_000
+#: No id of a connection or of a request is larger.
+_LARGEST_ID: Final = 0x7FFF_FFFF_FFFF_FFFF
 
 
 class Refused(LocalError):
@@ -80,7 +82,7 @@ class xtcp_set:
 
 @dataclass
 class xtcp_cd:
-    """A place for a connection id, ``int *cd`` in C; any object whose `value` can be set will do."""
+    """A place for a connection id, ``int *cd`` in C; any object will do whose `value` keeps 64 bits."""
 
     #: The id; 0 is none.
     value: int = 0
@@ -171,11 +173,17 @@ def check_flag(key: str, flag: object) -> None:
 
 
 def check_place(name: str, place: Any) -> None:
-    """`place` can be given an id; it holds 0 from now on."""
+    """`place` can be given any id, and keeps it whole; it holds 0 from now on."""
     try:
+        place.value = _LARGEST_ID
+        kept = place.value
         place.value = 0
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise Refused(errno.EFAULT, f"{name}: {place!r} is no place for an id; give xtcp_cd()") from None
+    if kept != _LARGEST_ID:
+        raise Refused(
+            errno.EFAULT, f"{name}: {place!r} is too short for an id, which has 64 bits; give xtcp_cd()"
+        )
 
 
 def check_size(size: object, room: int) -> int:

@@ -64,6 +64,7 @@ CALLS: dict[str, tuple[list[Any], dict[str, Any]]] = {
         {"address": None, "name": None, "share": False, "options": None},
     ),
     "xtcp_close_group": (["gd"], {"abort": False}),
+    "xtcp_options": (["gd"], {"weight": 2, "priority": "high", "notify_connections": 1, "dscp": 1}),
     "xtcp_accept": (["gd"], {"into": None, "pd": None}),
     "xtcp_pending": (["gd", xtcp_cd(), sockaddr_in()], {}),
     "xtcp_refuse": (["gd", None], {}),

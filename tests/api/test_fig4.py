@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import select
@@ -306,3 +307,27 @@ def test_all_that_was_received(net: Net, server: ApplicationServer, gd: int) -> 
     server.xtcp_select(0, None, None, 0)
     net.collect()
     client.expect("A", ack=9)
+
+
+@pytest.mark.feature("P05", "P26")
+def test_options_change_for_the_connections_that_the_group_has(
+    net: Net, server: ApplicationServer, gd: int
+) -> None:
+    client = connected(net, server, gd)
+    client.send(b"question")
+    assert server.xtcp_select(1, xtcp_set([gd]), None, 0) == 1
+    net.expect_nothing()
+    assert server.xtcp_options(gd, ack_policy="immediate", dscp=46) == 0
+    server.xtcp_select(0, None, None, 0)
+    net.collect()
+    assert client.expect("A", ack=9).tos == 46 << 2
+
+
+@pytest.mark.feature("P26")
+def test_an_integer_of_64_bits_is_a_place_for_an_id(net: Net, server: ApplicationServer, gd: int) -> None:
+    client = connected(net, server, gd)
+    client.send(b"question")
+    server.xtcp_select(0, None, None, 0)
+    place = ctypes.c_int64()
+    assert server.xtcp_recv(gd, place, bytearray(100)) == 8
+    assert place.value == client.cd

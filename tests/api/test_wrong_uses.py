@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import re
 from collections.abc import Callable
@@ -208,6 +209,9 @@ CASES: Final[list[Case]] = [
     *calls_of_a_group("xtcp_recv", lambda w, gd: w.server.xtcp_recv(gd, w.place, w.buf)),
     ("xtcp_recv", errno.EAGAIN, lambda w: w.server.xtcp_recv(w.gd, w.place, w.buf)),
     ("xtcp_recv", errno.EFAULT, lambda w: w.server.xtcp_recv(w.gd, 7, w.buf)),
+    ("xtcp_recv", errno.EFAULT, lambda w: w.server.xtcp_recv(w.failed, ctypes.c_int(), w.buf)),
+    ("xtcp_writable", errno.EFAULT, lambda w: w.server.xtcp_writable(w.gd, ctypes.c_int())),
+    ("xtcp_pending", errno.EFAULT, lambda w: w.server.xtcp_pending(w.busy, ctypes.c_uint32())),
     ("xtcp_recv", errno.EFAULT, lambda w: w.server.xtcp_recv(w.gd, w.place, b"read only")),
     ("xtcp_recv", errno.EFAULT, lambda w: w.server.xtcp_recv(w.gd, w.place, "no buffer")),
     ("xtcp_recv", errno.EFAULT, lambda w: w.server.xtcp_recv(w.gd, w.place, w.buf, 101)),
@@ -235,6 +239,18 @@ CASES: Final[list[Case]] = [
         for flag in (2, None, "yes")
     ],
     ("xtcp_close_group", errno.EINVAL, lambda w: w.server.xtcp_close_group(w.gd, abort="no")),
+    *calls_of_a_group("xtcp_options", lambda w, gd: w.server.xtcp_options(gd, weight=2)),
+    *[
+        ("xtcp_options", errno.EINVAL, lambda w, wrong=wrong: w.server.xtcp_options(w.gd, **wrong))
+        for wrong in (
+            {"wait": 3},
+            {"weight": 2, "wait": 3},
+            {"weight": 0},
+            {"weight": "2"},
+            {"dscp": 8, "priority": "urgent"},
+            {"notify_connections": 2},
+        )
+    ],
     *calls_of_a_group("xtcp_need", lambda w, gd: w.server.xtcp_need(gd, w.cd, 9)),
     *calls_of_a_connection("xtcp_need", lambda w, cd: w.server.xtcp_need(w.gd, cd, 9)),
     *[
@@ -270,8 +286,9 @@ CASES: Final[list[Case]] = [
 
 def state(net: Net) -> tuple[Any, ...]:
     """All that the engine shows of itself, and that nothing waits to be sent."""
-    snapshot = net.engine.snapshot()
-    return (snapshot, net.counters(), net.engine.poll_at(), [pool.groups() for pool in net.engine.pools()])
+    groups = [pool.groups() for pool in net.engine.pools()]
+    options = [group.options for of_pool in groups for group in of_pool]
+    return net.engine.snapshot(), net.counters(), net.engine.poll_at(), groups, options
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ FLOORS = {
     "xtcp_twisted.api": 4,
     "xtcp_twisted.application": 4,
     "xtcp_twisted.locations": 0,
+    "xtcp_twisted.selecting": 4,
     "xtcp_twisted.serving": 4,
     "xtcp_twisted.reactor": 4,
     "twisted.plugins": 5,
