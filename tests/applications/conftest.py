@@ -26,7 +26,6 @@ HOST, HOST_V6 = "10.77.0.2", "fd77::2"
 CONFIG = """
 [link]
 addresses = ["10.77.0.1/16", "fd77::1/64"]
-{capture}
 [engine]
 addresses = ["10.77.0.2", "fd77::2"]
 max_connections = 4096
@@ -53,10 +52,11 @@ def until(true: Callable[[], Any], what: str) -> Any:
     return answer
 
 
-def configured(folder: Path, capture: Path | None = None) -> dict[str, str]:
+def configured(folder: Path, capture: Path | None = None, configuration: str = CONFIG) -> dict[str, str]:
     """The environment of a process in this folder, in which ``xtcp.toml`` says what its stack is."""
-    kept = f'capture = "{capture}"' if capture else ""
-    (folder / "xtcp.toml").write_text(CONFIG.format(capture=kept), "utf-8")
+    if capture is not None:
+        configuration = configuration.replace("[link]\n", f'[link]\ncapture = "{capture}"\n')
+    (folder / "xtcp.toml").write_text(configuration, "utf-8")
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 
 
@@ -64,9 +64,12 @@ class Application:
     """A process that runs `command` in the lab, with a configuration from which a stack is started.
 
     :param capture: keep its packets, to be judged when it stops; not for megabytes.
+    :param configuration: its ``xtcp.toml``.
     """
 
-    def __init__(self, lab: Lab, folder: Path, *command: str, capture: bool = False) -> None:
+    def __init__(
+        self, lab: Lab, folder: Path, *command: str, capture: bool = False, configuration: str = CONFIG
+    ) -> None:
         self.lab = lab
         self.folder = folder
         self._capture = folder / "all.pcapng" if capture else None
@@ -79,7 +82,7 @@ class Application:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=configured(folder, self._capture),
+                env=configured(folder, self._capture, configuration),
             )
         until(self.snapshot, "the application does not start")
 

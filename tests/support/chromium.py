@@ -36,10 +36,14 @@ def find() -> str | None:
 
 
 @contextmanager
-def launched(program: str) -> Iterator[Browser]:
-    """A running browser without a window."""
+def launched(program: str, host: str = "127.0.0.1") -> Iterator[Browser]:
+    """A running browser without a window.
+
+    :param host: the one address that it may speak to.
+    """
+    flags = [flag.replace("127.0.0.1", host) for flag in FLAGS]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
         try:
             yield browser
         finally:
