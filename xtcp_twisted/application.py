@@ -44,12 +44,8 @@ from xtcp_twisted.locations import (
     writable_bytes,
     xtcp_set,
 )
-<<<<<<< HEAD
-from xtcp_twisted.serving import Served, running_loop, serve_events, wait_readable
-=======
 from xtcp_twisted.selecting import check_may_block, check_sets, wait_readable
 from xtcp_twisted.serving import Served, serve_events
->>>>>>> 77c4065 (Give Fig. 4's calls one that changes a group's options, and refuse a place that would cut an id)
 
 _OPTIONS = GroupOptions()
 _THRESHOLDS = PressureThresholds()

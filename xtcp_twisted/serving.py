@@ -10,7 +10,6 @@ Knows the engine's events; must not know who drives the engine.
 from __future__ import annotations
 
 import errno
-import select
 import socket
 import sys
 import threading
@@ -25,9 +24,6 @@ from xtcp_twisted.locations import Refused
 MOST_ENDS: Final = 65_536
 #: Events taken from the engine at once.
 _EVENTS: Final = 4_096
-
-#: The longest that `wait_readable` waits at once; poll(2) takes milliseconds in an int.
-_LONGEST_WAIT_S: Final = 1_000_000
 
 #: What `Served.is_ready` is asked about, in the order of the sets of `xtcp_select`.
 READ: Final = 0
@@ -153,10 +149,3 @@ def running_loop() -> str | None:
     if getattr(reactor, "running", False) and getattr(threadable, "ioThread", None) == threading.get_ident():
         return "Twisted's reactor"
     return None
-
-
-def wait_readable(fd: int, timeout_s: float | None) -> None:
-    """Block until the descriptor is readable or time is up, the milliseconds rounded up; None: no end."""
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    poller.poll(None if timeout_s is None else min(timeout_s, _LONGEST_WAIT_S) * 1000)

@@ -23,11 +23,7 @@ from xtcp_twisted.api import (
     xtcp_set,
 )
 from xtcp_twisted.config import GroupOptions, MiB
-<<<<<<< HEAD
-from xtcp_twisted.serving import wait_readable
-=======
 from xtcp_twisted.selecting import wait_readable
->>>>>>> 77c4065 (Give Fig. 4's calls one that changes a group's options, and refuse a place that would cut an id)
 
 pytestmark = pytest.mark.feature("P25")
 

@@ -16,11 +16,7 @@ from support.net import Net
 
 from xtcp_twisted.api import PF_INET, SOCK_STREAM, ApplicationServer, xtcp_set
 from xtcp_twisted.config import MiB
-<<<<<<< HEAD
-from xtcp_twisted.serving import wait_readable
-=======
 from xtcp_twisted.selecting import wait_readable
->>>>>>> 77c4065 (Give Fig. 4's calls one that changes a group's options, and refuse a place that would cut an id)
 
 pytestmark = pytest.mark.feature("P26")
 
