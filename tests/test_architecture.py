@@ -142,10 +142,9 @@ def test_types_alone_make_no_cycle(made_up: Callable[[dict[str, str]], Tree]) ->
 
 
 def test_a_long_file_is_found(made_up: Callable[[dict[str, str]], Tree]) -> None:
-    tree = made_up(
-        {"xtcp_twisted/a.pyx": "#\n" * 501, "console/b.py": "#\n" * 501, "console/c.py": "#\n" * 500}
-    )
-    assert architecture.long_files(tree) == ["xtcp_twisted/a.pyx: 501 lines", "console/b.py: 501 lines"]
+    long = ["xtcp_twisted/a.pyx", "console/b.py", "tests/tcp/test_d.py", "console/static/css/e.css"]
+    tree = made_up({"console/c.py": "#\n" * 500, **dict.fromkeys(long, "#\n" * 501)})
+    assert architecture.long_files(tree) == [f"{path}: 501 lines" for path in long]
 
 
 FUNCTIONS = {
