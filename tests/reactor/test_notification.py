@@ -9,6 +9,7 @@ import pytest
 
 from tests.reactor.servers import Echo, EchoGroup
 from tests.reactor.world import World
+from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.reactor.loading import SettingsError, load
 from xtcp_twisted.reactor.port import Binding
 
@@ -67,3 +68,25 @@ def test_a_count_without_a_delay_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, EchoGroup, "notify_connections = 2")
     with pytest.raises(SettingsError, match=r"group\[0\].options.*: 2 needs notify_delay_ms"):
         load(path)
+
+
+@pytest.mark.feature("P05")
+def test_a_protocol_changes_the_settings_of_its_group(world: World) -> None:
+    """What was held back is delivered; what comes from then on at once; a wrong change changes nothing."""
+    protocol = EchoGroup()
+    port = world.listen(protocol, notify_connections=2, notify_delay_ms=30)
+    client = world.client(port).opened()
+    client.send(b"one")
+    world.turns(3)
+    client.expect_nothing()
+    with pytest.raises(ConfigurationError, match="weight: 0 is not allowed"):
+        protocol.group.setOptions(notify_connections=1, weight=0)
+    world.turns(3)
+    client.expect_nothing()
+    protocol.group.setOptions(notify_connections=1)
+    world.turns(2)
+    client.expect("A", data=b"one")
+    client.ack()
+    client.send(b"two")
+    world.turns(2)
+    client.expect("A", data=b"two")
