@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -88,12 +88,41 @@ class Dam(GroupProtocol):
             self.group.resume(cd)
 
 
+@implementer(IHalfCloseableProtocol)
+class Pauses(Protocol):
+    """An ordinary protocol that reads nothing until the gate opens; then it answers as a dam does."""
+
+    waiting: ClassVar[set[Pauses]] = set()
+
+    def connectionMade(self) -> None:
+        self.sum = hashlib.sha256()
+        self.waiting.add(self)
+        self.half.pauseProducing()
+
+    @property
+    def half(self) -> Any:
+        """The transport."""
+        return self.transport
+
+    def dataReceived(self, data: bytes) -> None:
+        self.sum.update(data)
+
+    def readConnectionLost(self) -> None:
+        self.half.write(self.sum.digest())
+        self.half.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """It closes everything at once."""
+
+
 class Gate(Protocol):
     """Opens the dams for whoever connects."""
 
     def connectionMade(self) -> None:
         for dam in Dam.groups:
             dam.release()
+        while Pauses.waiting:
+            Pauses.waiting.pop().half.resumeProducing()
 
 
 @implementer(IConnectionDecider)

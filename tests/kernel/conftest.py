@@ -52,6 +52,8 @@ GROUPS = {
         arguments = { limits = { lines_per_second = 10_000, burst = 10_000 } }""",
     ),
     "bouncer": (9012, 'factory = "tests.kernel.applications.Bouncer"'),
+    "pauses": (9022, 'protocol = "tests.kernel.applications.Pauses"\npool = "small"'),
+    "beside": (9023, 'protocol = "examples.plain_echo.PlainEcho"\npool = "small"'),
     "gate": (9005, 'protocol = "tests.kernel.applications.Gate"'),
 }
 
