@@ -140,6 +140,9 @@ KEEPALIVE_IDLE_S: Final = 7_200.0
 KEEPALIVE_INTERVAL_S: Final = 30.0
 KEEPALIVE_PROBES: Final = 3
 
+#: The most that `guaranteed_bytes` may be: what one delivery brings.
+MOST_GUARANTEED: Final = 256 * KiB
+
 ACK_POLICIES: Final = ("bounded", "application", "immediate")
 CONGESTION_CONTROLS: Final = ("cubic", "reno")
 ECN_MODES: Final = ("off", "passive", "on")
@@ -325,6 +328,9 @@ class GroupOptions:
     priority: str = attrs.field(default="normal", validator=one_of(*PRIORITIES))
     #: Share of the pool's receive buffer that one connection may hold.
     weight: int = attrs.field(default=1, validator=integer(1, 64))
+    #: What one connection may hold while the pool is frozen, too: the longest request that can then still
+    #: be completed has 255 bytes less.  Many connections with a part of a long request each fill a pool.
+    guaranteed_bytes: int = attrs.field(default=2 * KiB, validator=integer(2 * KiB, MOST_GUARANTEED))
     #: Offer window scaling (RFC 7323 section 2).
     window_scaling: bool = attrs.field(default=True, validator=FLAG)
     #: Offer timestamps (RFC 7323 section 3).

@@ -26,7 +26,7 @@ from xtcp_twisted.errors import (
     StaleConnection,
     WriteClosed,
 )
-from xtcp_twisted.tcp.acknowledge cimport ack_application
+from xtcp_twisted.tcp.acknowledge cimport ack_application, ack_incomplete
 from xtcp_twisted.tcp.close cimport conn_abort, conn_finish, conn_shutdown
 from xtcp_twisted.tcp.connection cimport (
     EVENT_EOF,
@@ -51,6 +51,16 @@ cdef uint32_t EVERYTHING = ALL
 
 cdef enum:
     MOST_AT_ONCE = 262_144     # bytes of one connection in one recv_batch: a turn costs as much as 20 KB
+
+
+cdef void _need(conn_t *c, uint32_t n) noexcept nogil:
+    """Offer it when `n` bytes are there; at the end of its stream, not what was offered whole."""
+    cdef uint32_t end = c.r.rcv_nxt - (c.r.flags & RECORD_FIN_RECEIVED != 0)
+    conn_lease(c).need = n
+    if not c.r.flags & RECORD_FIN_RECEIVED or c.a.read_nxt != end or n <= end - c.r.rcv_ackd:
+        c.a.read_nxt = c.r.rcv_ackd
+    conn_update_ready(c)
+    ack_incomplete(c)
 
 
 cdef class Connections:
@@ -101,7 +111,7 @@ cdef class Connections:
         return cd, data
 
     def recv_batch(self, int limit):
-        """Take up to `limit` readable connections, each once and at most 262,144 bytes of it."""
+        """Take up to `limit` readable connections, each once; at most 262,144 bytes of it, or what it needs."""
         cdef group_row_t *g = self._open_row()
         cdef conn_t c
         cdef list found = []
@@ -109,7 +119,7 @@ cdef class Connections:
         for _ in range(left):
             conn_load(&c, &self.state.stack, active_at(&self.state.stack, g.ready.head).slot)
             cd = make_id(c.r.generation, c.slot)
-            found.append((cd, take_data(&c, MOST_AT_ONCE)))
+            found.append((cd, take_data(&c, max(<uint32_t>MOST_AT_ONCE, c.a.need))))
         if found:
             self.state.note_work()
         return found
@@ -117,9 +127,9 @@ cdef class Connections:
     def need(self, cd, n):
         """Offer a connection again, from its first unacknowledged byte, when `n` bytes are there.
 
-        Or at the end of its stream.  It holds for the next offer only.  Under the `application`
-        policy it also says that the request is incomplete, so that what arrives may be
-        acknowledged every second segment.
+        Or at the end of its stream.  It holds for the next offer only.  It also says that the
+        request is incomplete, so that the window opens for the rest, and that under the
+        `application` policy what has come of it is acknowledged as under `bounded`.
         """
         cdef conn_t c
         self._find(cd, &c)
@@ -128,11 +138,43 @@ cdef class Connections:
                 f"need: {n!r} is not allowed; give an integer from 0 to what one connection of pool"
                 f" {self.pool.name!r} may hold now, {receive_quota(&c):,} bytes"
             )
-        conn_lease(&c).need = n
-        c.a.read_nxt = c.r.rcv_ackd
-        conn_update_ready(&c)
+        _need(&c, n)
         conn_settle(&c)
         self.state.note_work()
+
+    def consume(self, parts):
+        """The application is done with the first bytes of these connections, and with the others not yet.
+
+        As `send(cd, b"", ackd)` and `need(cd, n)` for each, except that an acknowledgement which the
+        `bounded` policy holds goes on waiting for an answer to ride on.
+
+        :param parts: (cd, ackd, n) triples; with an `n` of 0 nothing is needed.  Stale ids are passed over.
+        :returns: ids of those that may not hold `n` bytes now, which is not asked for them.
+        :raises NotAcknowledgeable: `ackd` is more than was delivered; those before it are done.
+        """
+        cdef conn_t c
+        cdef uint32_t ackd, n, deliverable
+        cdef list refused = []
+        self._open_row()
+        for cd, ackd, n in parts:
+            try:
+                self._find(cd, &c)
+            except StaleConnection:
+                continue
+            deliverable = c.a.delivered - c.r.rcv_ackd if c.a != NULL else 0
+            if ackd > deliverable:
+                raise NotAcknowledgeable(
+                    f"ackd: {ackd} is not allowed; {deliverable} bytes were delivered and not acknowledged"
+                )
+            if ackd:
+                ack_application(&c, ackd, True)
+            if n > receive_quota(&c):
+                refused.append(cd)
+            elif n:
+                _need(&c, n)
+            conn_settle(&c)
+        self.state.note_work()
+        return refused
 
     # --- answering (P15 to P18) ----------------------------------------------
 
@@ -186,11 +228,12 @@ cdef class Connections:
                 conn_settle(&c)
         self.state.note_work()
 
-    def broadcast(self, bytes data not None, cds=None):
+    def broadcast(self, bytes data not None, cds=None, *, but=()):
         """Send the same bytes to many connections; they are stored once (P19).
 
         :param cds: connection ids; None is every connection of the group.  Ids that are stale or
             of another group are passed over.
+        :param but: a container of ids that are left out, too.
         :returns: connections that took it.  One that could not gets STALLED, and WRITABLE later.
         """
         cdef list payloads, receivers
@@ -199,6 +242,8 @@ cdef class Connections:
         self._open_row()
         # Before anything is stored: an iterator of the caller's may fail, or close the group.
         receivers = group_members(&self.state.stack, self.row) if cds is None else list(cds)
+        if but:
+            receivers = [cd for cd in receivers if cd not in but]
         self._open_row()
         payloads = payloads_store(&self.state.stack, data)
         for cd in receivers:

@@ -34,7 +34,7 @@ from xtcp_twisted.tcp.groups cimport (
     pool_row_t,
 )
 from xtcp_twisted.tcp.halfopen cimport credits_spend
-from xtcp_twisted.tcp.layout cimport record_at, record_t, stack_t
+from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, record_at, record_t, stack_t
 from xtcp_twisted.tcp.pathmtu cimport pathmtu_clamp
 from xtcp_twisted.tcp.precedence cimport priority_change
 from xtcp_twisted.tcp.readiness cimport group_holds
@@ -67,6 +67,7 @@ _WALKS = {
     "mss": WALK_MSS,
     "priority": WALK_WAKE,
     "weight": WALK_WAKE,
+    "guaranteed_bytes": WALK_WAKE,
 }
 
 
@@ -101,6 +102,7 @@ cdef int _write(group_row_t *g, object options) except -1:
     g.flags = g.flags & ~<uint32_t>OPTION_FLAGS | _flags(options)
     g.policy = ACK_POLICIES.index(options.ack_policy)
     g.weight = options.weight
+    g.guaranteed = (options.guaranteed_bytes + CHUNK_BYTES - 1) // CHUNK_BYTES
     g.keepalive_probes = options.keepalive_probes
     g.mss = options.mss
     g.ack_delay_ms = options.ack_delay_ms

@@ -69,8 +69,8 @@ cdef class Inbox:
         return self.length
 
     def quota(self, uint32_t weight):
-        """The most bytes that a connection of this weight may ask the buffer to keep now."""
-        return max(slab_free_rows(&self.pool.chunks) // 64 * weight, <uint32_t>LEAST_CHUNKS) * CHUNK_BYTES
+        """The share of a connection of this weight: bytes that it may ask the buffer to keep now."""
+        return slab_free_rows(&self.pool.chunks) // 64 * weight * CHUNK_BYTES
 
     def room(self):
         """Bytes that `append` takes for certain.

@@ -9,7 +9,7 @@ Knows connections and their domain; requests and the group's life are in `unix_g
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Final
 
 from xtcp_twisted.config import ALL, PRIORITIES, GroupOptions
@@ -116,7 +116,7 @@ class UnixCalls:
             if not self.ready or size >= BATCH_BYTES:
                 break
             connection = next(iter(self.ready))
-            data = connection.take(MOST_AT_ONCE)
+            data = connection.take(max(MOST_AT_ONCE, connection.need))
             if data is not None:
                 found.append((connection.id, data))
                 size += len(data)
@@ -132,7 +132,7 @@ class UnixCalls:
         pool's buffer, which makes room for the rest.
         """
         connection = self._find(cd)
-        quota = connection.kept.quota(self.options.weight)
+        quota = connection.quota()
         if not isinstance(n, int) or n < 0 or n > quota:
             raise LocalError(
                 f"need: {n!r} is not allowed; give an integer from 0 to what one connection of pool"
@@ -183,15 +183,47 @@ class UnixCalls:
                 connection.acknowledge(connection.delivered - connection.acked)
         self.unix.work()
 
-    def broadcast(self, data: bytes, cds: Iterable[int] | None = None) -> int:
+    def consume(self, parts: Iterable[tuple[int, int, int]]) -> list[int]:
+        """The application is done with the first bytes of these connections, and with the others not yet.
+
+        As `send(cd, b"", ackd)` and `need(cd, n)` for each.
+
+        :param parts: (cd, ackd, n) triples; with an `n` of 0 nothing is needed.  Stale ids are passed over.
+        :returns: ids of those that may not hold `n` bytes now, which is not asked for them.
+        :raises NotAcknowledgeable: `ackd` is more than was delivered; those before it are done.
+        """
+        self.check_open()
+        refused = []
+        for cd, ackd, n in parts:
+            connection = self.members.get(cd)
+            if connection is None:
+                continue
+            deliverable = connection.delivered - connection.acked
+            if ackd > deliverable:
+                raise NotAcknowledgeable(
+                    f"ackd: {ackd} is not allowed; {deliverable} bytes were delivered and not acknowledged"
+                )
+            if ackd:
+                connection.acknowledge(ackd)
+            if n > connection.quota():
+                refused.append(cd)
+            elif n and not connection.ended:
+                connection.want(n)
+        self.unix.work()
+        return refused
+
+    def broadcast(self, data: bytes, cds: Iterable[int] | None = None, *, but: Container[int] = ()) -> int:
         """Send the same bytes to many connections; they are stored once (P19).
 
         :param cds: connection ids; None is every connection of the group.  Ids that are stale or
             of another group are passed over.
+        :param but: a container of ids that are left out, too.
         :returns: connections that took it.  One that could not gets STALLED, and WRITABLE later.
         """
         # Before anything is stored: an iterator of the caller's may fail, or close the group.
         receivers = list(self.members if cds is None else cds)
+        if but:
+            receivers = [cd for cd in receivers if cd not in but]
         self.check_open()
         shared = Shared(self.unix.state, data)
         reached = 0

@@ -297,10 +297,16 @@ class UnixConnection:
                 break
             n -= gone
 
+    def quota(self) -> int:
+        """Bytes of an incomplete request that the pool's buffer keeps for it now."""
+        options = self.group.options
+        return max(self.kept.quota(options.weight), options.guaranteed_bytes)
+
     def want(self, n: int) -> None:
         """Offer the stream again, from its first unacknowledged byte, when `n` bytes are there."""
         self.need = n
-        self.read = self.acked
+        if not self.eof or self.read != self.arrived or n <= self.arrived - self.acked:
+            self.read = self.acked
         self.keep()
         self.update_ready()
 

@@ -14,6 +14,9 @@ cdef uint16_t window_field(conn_t *c, uint32_t ack) noexcept nogil
 cdef void ack_received(conn_t *c, bint prompt, uint16_t segments) noexcept nogil
 # The application acknowledges `n` bytes; `ride`: a held acknowledgement may go on waiting for an answer.
 cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil
+# The application has called a request incomplete: what has come of it is acknowledged, and the window
+# opens for the rest.
+cdef void ack_incomplete(conn_t *c) noexcept nogil
 # A segment with acknowledgement `ack` has left.
 cdef void ack_sent(conn_t *c, uint32_t ack, bint with_data) noexcept nogil
 # A challenge ACK or the ACK of a duplicate: at most one per 500 ms and connection.

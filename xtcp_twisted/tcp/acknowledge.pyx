@@ -8,6 +8,11 @@ told.  Redelivery and buffer space depend on `rcv_ackd` only, the peer sees
         rcv_ackd <= wire_ack <= rcv_nxt <= rcv_adv      (bounded, immediate)
         wire_ack == rcv_ackd                            (application)
 
+While the application calls a request incomplete (`need`), what has come of it is
+acknowledged under `application` as under `bounded`: the sender of a long request
+would else wait for an acknowledgement, and the application for the rest.  The last
+byte of a request is never among it.
+
 `rcv_adv`, the right edge of the window, never moves left (RFC 9293 SHLD-14).
 While the pool is frozen it stays where it is for a connection that holds data,
 once that connection may hold what each is guaranteed (and but for the rounding
@@ -49,6 +54,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_ENDED,
     RECORD_FAST_OPEN,
     RECORD_FIN_RECEIVED,
+    RECORD_PROMISED,
     RECORD_SCALING,
 )
 from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, earlier
@@ -66,9 +72,21 @@ cdef enum:
     ROOM_ENOUGH = 4            # segments that the peer may still send: it is not held up
 
 
+cdef bint _is_incomplete(const conn_t *c) noexcept nogil:
+    """Whether all that is held is a part of a request, as the application has said."""
+    return c.r.rcv_nxt - c.r.rcv_ackd < c.a.need and not c.r.flags & RECORD_FIN_RECEIVED
+
+
+cdef bint _lacks_window(const conn_t *c) noexcept nogil:
+    """Whether the peer has not been shown room for the whole request: then any step is worthwhile."""
+    return c.a != NULL and c.r.rcv_adv - c.r.rcv_ackd < c.a.need
+
+
 cdef uint32_t ack_number(const conn_t *c) noexcept nogil:
     cdef uint32_t ack
     if c.a == NULL or c.g.policy != POLICY_APPLICATION or c.r.flags & RECORD_DETACHED:
+        return c.r.rcv_nxt
+    if _is_incomplete(c):
         return c.r.rcv_nxt
     ack = seq_max(c.a.wire_ack, c.r.rcv_ackd)
     # FIN is acknowledged with the last byte.
@@ -90,13 +108,13 @@ cdef bint window_frozen(const conn_t *c) noexcept nogil:
 
 cdef uint32_t _quota(const conn_t *c) noexcept nogil:
     """Of a frozen connection, what each one is guaranteed: else a request begun might never be complete."""
-    return LEAST_CHUNKS * CHUNK_BYTES if window_frozen(c) else receive_quota(c)
+    return c.g.guaranteed * CHUNK_BYTES if window_frozen(c) else receive_quota(c)
 
 
 cdef uint32_t _room(const conn_t *c) noexcept nogil:
     cdef uint32_t room = receive_room(c), left
     if window_frozen(c):
-        left = (LEAST_CHUNKS - c.a.rx_chunks) * CHUNK_BYTES if c.a.rx_chunks < LEAST_CHUNKS else 0
+        left = (c.g.guaranteed - c.a.rx_chunks) * CHUNK_BYTES if c.a.rx_chunks < c.g.guaranteed else 0
         return left if left < room else room
     return room
 
@@ -113,6 +131,8 @@ cdef uint32_t _edge(const conn_t *c) noexcept nogil:
         edge = seq_min(edge, ack_number(c) + SYN_WINDOW)
     if step > quota // 2:
         step = quota // 2
+    if _lacks_window(c):
+        step = 1
     return edge if seq_gt(edge, c.r.rcv_adv) and edge - c.r.rcv_adv >= step else c.r.rcv_adv
 
 
@@ -120,9 +140,9 @@ cdef uint16_t window_field(conn_t *c, uint32_t ack) noexcept nogil:
     cdef int shift = c.r.scales >> 4 if c.r.flags & RECORD_SCALING else 0
     if window_frozen(c):
         conn_throttle(c)
-    cdef uint32_t units = (_edge(c) - ack) >> shift
-    # Rounding down must not take back what was shown; then round up.
-    if seq_lt(ack + (units << shift), c.r.rcv_adv):
+    cdef uint32_t edge = _edge(c), units = (edge - ack) >> shift
+    # Rounding down must not take back what was shown, nor keep out the end of a request; then round up.
+    if seq_lt(ack + (units << shift), edge if _lacks_window(c) else c.r.rcv_adv):
         units += 1
     if units > 65_535:
         units = 65_535
@@ -166,12 +186,10 @@ cdef void ack_received(conn_t *c, bint prompt, uint16_t segments) noexcept nogil
     if c.g.policy == POLICY_IMMEDIATE:
         conn_ack_now(c)
         return
-    if c.g.policy == POLICY_APPLICATION:
-        # An incomplete request longer than the peer's window would stall without this.
-        if c.a.need and c.a.held >= 2 and c.r.rcv_nxt - c.r.rcv_ackd < c.a.need:
-            c.a.wire_ack = c.r.rcv_nxt
-            conn_ack_now(c)
-        elif prompt:
+    if c.g.policy == POLICY_APPLICATION and not _is_incomplete(c):
+        # What was held of the request while it was incomplete waits with the rest of it.
+        c.a.flags &= ~ACTIVE_ACK_HELD
+        if prompt:
             conn_ack_now(c)
         return
     if prompt or c.a.held >= 2:
@@ -179,6 +197,18 @@ cdef void ack_received(conn_t *c, bint prompt, uint16_t segments) noexcept nogil
         conn_ack_now(c)
     else:
         _hold(c, c.g.ack_delay_ms)
+
+
+cdef void ack_incomplete(conn_t *c) noexcept nogil:
+    if c.r.flags & (RECORD_DETACHED | RECORD_ENDED | RECORD_PROMISED):
+        return
+    if c.g.policy == POLICY_APPLICATION and _is_incomplete(c) and c.a.wire_ack != c.r.rcv_nxt:
+        if c.a.held >= 2:
+            conn_ack_now(c)
+        else:
+            _hold(c, c.g.ack_delay_ms)
+    if _lacks_window(c) and _edge(c) != c.r.rcv_adv:
+        conn_ack_now(c)
 
 
 cdef void ack_policy_changed(conn_t *c) noexcept nogil:

@@ -78,6 +78,7 @@ cdef struct group_row_t:
     uint8_t priority           # 0 high, 1 normal, 2 low
     uint8_t weight
     uint8_t keepalive_probes
+    uint16_t guaranteed        # chunks that a connection may hold though the pool is frozen
     uint8_t tos                # DSCP << 2, of every segment
     uint8_t ttl                # 0: the usual one
     uint16_t mss

@@ -10,7 +10,7 @@ cdef struct overlap_t:
     uint32_t end
 
 
-# Bytes that the connection may hold now: max(8 chunks, weight x free/64).
+# Bytes that the connection may hold now: max(guaranteed, weight x free/64).
 cdef uint32_t receive_quota(const conn_t *c) noexcept nogil
 # Room for new in-order bytes, within quota and pool.
 cdef uint32_t receive_room(const conn_t *c) noexcept nogil

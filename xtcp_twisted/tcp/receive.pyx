@@ -16,12 +16,12 @@ from xtcp_twisted.tcp.sackblocks cimport sack_evicted
 from xtcp_twisted.wire.sequence cimport seq_gt, seq_le, seq_lt, seq_min
 
 cdef enum:
-    LEAST_CHUNKS = 8
+    ROUNDING = 8               # chunks
 
 
 cdef uint32_t _quota_chunks(const conn_t *c) noexcept nogil:
     cdef uint32_t share = slab_free_rows(&c.p.chunks) // 64 * c.g.weight
-    return share if share > LEAST_CHUNKS else LEAST_CHUNKS
+    return share if share > c.g.guaranteed else c.g.guaranteed
 
 
 cdef uint32_t receive_quota(const conn_t *c) noexcept nogil:
@@ -39,11 +39,11 @@ cdef uint32_t _promised_left(const conn_t *c) noexcept nogil:
     """Chunks for in-order bytes: a window that was shown is kept, though the share has shrunk since.
 
     What was shown never exceeds the share of an empty pool by more than the rounding of scaled
-    windows, for which LEAST_CHUNKS more are allowed.
+    windows, for which ROUNDING more are allowed.
     """
     cdef uint32_t most = c.p.chunks.capacity // 64 * c.g.weight, held = c.a.rx_chunks
     cdef uint32_t left, free = slab_free_rows(&c.p.chunks)
-    most = LEAST_CHUNKS + (most if most > LEAST_CHUNKS else LEAST_CHUNKS)
+    most = ROUNDING + (most if most > c.g.guaranteed else c.g.guaranteed)
     left = most - held if most > held else 0
     return left if left < free else free
 

@@ -38,7 +38,6 @@ cdef enum:
     IMPATIENCE_MS = 1_000
     PAUSE_MS = 900             # from one walk for a buffer to the next: two slices of the clock hand
     LAST_SHARE = 16
-    LEAST_CHUNKS = 8           # what each connection is guaranteed
     VISITED_AT_ONCE = 65_536   # records in one poll
     ENOBUFS = 105
 
@@ -88,7 +87,7 @@ cdef bint _is_needed(stack_t *s) noexcept nogil:
 
 cdef uint64_t _rank(const conn_t *c, uint32_t chunks) noexcept nogil:
     """What goes before all else: more than is guaranteed, and then low priority."""
-    return <uint64_t>(1 + c.g.priority if chunks > LEAST_CHUNKS else 0) << 62
+    return <uint64_t>(1 + c.g.priority if chunks > c.g.guaranteed else 0) << 62
 
 
 cdef uint64_t _held(const conn_t *c) noexcept nogil:
