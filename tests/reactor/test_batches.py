@@ -123,3 +123,19 @@ def test_a_batch_is_a_list() -> None:
     assert batch == [1, 2]
     assert sorted(batch) == [1, 2]
     assert batch.position() is None
+
+
+def test_who_is_guilty_pays_with_all_that_it_has_left(errors: list[object]) -> None:
+    """Of several items of one, those before it are served, those after it are not handed over."""
+    seen: list[str] = []
+
+    def handler(batch: list[str]) -> None:
+        for item in batch:
+            seen.append(item)
+            if item.endswith("!"):
+                raise ZeroDivisionError
+
+    items = ["a1", "b1", "a2!", "a3", "b2", "c1!", "b3", "a4"]
+    assert hand(handler, items, lambda item: item[0]) == (["a1", "b1", "b2", "b3"], ["a2!", "c1!"], [])
+    assert seen == ["a1", "b1", "a2!", "b2", "c1!", "b3"]
+    assert len(errors) == 2

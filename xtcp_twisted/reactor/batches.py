@@ -62,13 +62,17 @@ class Batch(list[Item]):
 
 
 def hand(
-    handler: Callable[[list[Item]], object], items: list[Item]
+    handler: Callable[[list[Item]], object],
+    items: list[Item],
+    whose: Callable[[Item], object] | None = None,
 ) -> tuple[list[Item], list[Item], list[Item]]:
     """Call ``handler(batch)``, again for the rest when it raised in the middle.
 
     Exceptions are logged.
 
     :param items: the batch; must not be empty.
+    :param whose: whom an item belongs to, if one may have several: those of a guilty one are not
+        handed over any more, and not returned.
     :return: ``(served, guilty, unknown)``: what was served, what was being served
         when the handler raised, and the batch of which nobody knows.
     """
@@ -87,6 +91,9 @@ def hand(
             served += rest[:at]
             guilty.append(rest[at])
             rest = rest[at + 1 :]
+            if whose is not None:
+                pays = whose(guilty[-1])
+                rest = [item for item in rest if whose(item) != pays]
         else:
             return (served + rest if served else rest), guilty, []
     return served, guilty, []

@@ -136,6 +136,11 @@ class GroupTransport:
         self.engineGroup.need(cd, n)
         self._port.again()
 
+    def consume(self, parts: Iterable[tuple[int, int, int]]) -> list[int]:
+        refused = self.engineGroup.consume(parts)
+        self._port.again()
+        return refused
+
     def resume(self, cd: int) -> None:
         self.engineGroup.resume(cd)
         self._port.again()
@@ -414,7 +419,14 @@ class GroupPort(ListeningGroup):
             self._promised = set()
             self._connecting = set()
             self._transport = GroupTransport(self.group, self)
-            self.factory.makeGroup(self._transport)
+            try:
+                self.factory.makeGroup(self._transport)
+            except BaseException:
+                # It never knew the group, which is as if it had not been opened.
+                self._transport = None
+                self.connected, self.disconnected = False, True
+                self._close(reasons.ABORTED)
+                raise
 
     def _ceased(self) -> None:
         """Nothing: the protocol serves until its last connection has gone (`_close`)."""

@@ -13,7 +13,7 @@ engine's (`xtcp_twisted.engine`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from twisted.internet import interfaces
@@ -70,10 +70,14 @@ class IGroupTransport(Interface):
         :return: ``[(cd, rest)]`` of those that were not taken whole; mostly empty.
         """
 
-    def broadcast(data: bytes, cds: Iterable[int] | None = None) -> int:
+    def broadcast(data: bytes, cds: Iterable[int] | None = None, *, but: Container[int] = ()) -> int:
         """Queue the same bytes for many connections; they are stored once.
 
+        A connection gets all of it or nothing.  One that owes its peer the rest of a short `send` would
+        get it into the middle of that: leave it out.
+
         :param cds: the connections, or None for the whole group.
+        :param but: connections that are left out, in a set or a dict.
         :return: how many connections took it.  `IGroupProtocol.connectionsStalled`
             names those that could not.
         """
@@ -112,7 +116,20 @@ class IGroupTransport(Interface):
         """
 
     def need(cd: int, n: int) -> None:
-        """Offer this connection's data again only when `n` bytes are there, or its end."""
+        """Offer this connection's data again only when `n` bytes are there, or its end.
+
+        It also calls the request incomplete: its window opens for the rest, and under the `application`
+        policy what has come of it is acknowledged as under `bounded`, never the last byte of it.
+        """
+
+    def consume(parts: Iterable[tuple[int, int, int]]) -> list[int]:
+        """Of each ``(cd, ackd, n)``, acknowledge `ackd` bytes and `need` `n`, if that is not 0.
+
+        As `send` without data for each, but under the `bounded` policy the acknowledgements wait for
+        answers to ride on.  Connections that have ended are passed over.
+
+        :return: those that may not hold `n` bytes, which will never be there.
+        """
 
     def pause(cd: int) -> None:
         """Offer no data of this connection until `resume`."""
@@ -202,7 +219,7 @@ class IGroupProtocol(Interface):
         """Data has arrived.
 
         :param messages: a list of ``(cd, data)`` with at most one entry per
-            connection and at most 65,536 bytes in each.  What is not acknowledged is
+            connection and at most 262,144 bytes in each.  What is not acknowledged is
             offered again, first, together with what came after it (P18).
         """
 
@@ -210,10 +227,10 @@ class IGroupProtocol(Interface):
         """The peers will send no more; all that they sent has been delivered."""
 
     def connectionsWritable(cds: list[int]) -> None:
-        """After a short `IGroupTransport.send` there is room again."""
+        """After a short `IGroupTransport.send`, or a broadcast that left them out, there is room again."""
 
     def connectionsStalled(cds: list[int]) -> None:
-        """A broadcast could not be queued for these."""
+        """A broadcast could not be queued for these; `connectionsWritable` names them when there is room."""
 
     def connectionsLost(losses: list[tuple[int, Failure]]) -> None:
         """Connections have ended, by whichever side.
@@ -221,6 +238,75 @@ class IGroupProtocol(Interface):
         :param losses: a list of ``(cd, reason)``; the reason is a `Failure` of
             `ConnectionDone`, `ConnectionLost` or `ConnectionAborted`; for one that
             `IGroupTransport.connect` began and that was never made, a `ConnectError`.
+        """
+
+
+class IFramedGroupProtocol(IGroupProtocol):
+    """A group protocol that gets frames: lines, or what begins with its length.
+
+    A frame comes once, whole, however its bytes were cut into segments.  The part of a frame stays in the
+    shared receive buffer and is no object here.  A frame is done with when the handler returns: it is
+    acknowledged then, under each policy, and an exception costs its connection and acknowledges nothing.
+
+    When a connection ends in order, the part of a frame that came last is dropped.
+    """
+
+    def framesReceived(frames: list[tuple[int, bytes]]) -> None:
+        """Frames of one turn: ``[(cd, frame), ...]``, those of one connection in order.
+
+        By default, `frameReceived` for each; frames of a connection that the handler has closed are
+        passed over then.  Who overrides this instead gets a batch at once, to commit it at once, say.
+        """
+
+    def frameReceived(cd: int, frame: bytes) -> object:
+        """A frame has come; what is returned means nothing."""
+
+    def frameLengthExceeded(cd: int) -> None:
+        """The next frame of this connection is longer than `MAX_LENGTH`; those before it were handed over.
+
+        Say so and `finish` the connection, if you like; one that is still open then is aborted.
+        """
+
+    def sendFrame(cd: int, frame: bytes) -> bool:
+        """Send one frame, now or when there is room; nothing for a connection that has ended.
+
+        Nothing is read from a connection while something waits for room, so answers do not pile up.
+
+        :return: False when some of it waits, or the connection has ended: who sends without being asked
+            sends no more to this connection until `connectionsWritable` names it.
+        """
+
+    def broadcastFrame(frame: bytes, cds: Iterable[int] | None = None) -> int:
+        """Queue one frame for many connections; it is stored once.
+
+        It is lost for connections without room, and for those that wait for room after `sendFrame`;
+        `connectionsStalled` names both, the latter at once.
+
+        :param cds: the connections, or None for the whole group.
+        :return: how many connections took it.
+        """
+
+
+class IRequestGroupProtocol(IFramedGroupProtocol):
+    """A group protocol whose handler returns the answer, now or later.
+
+    Requests of one connection are served one at a time, in order; those sent ahead wait in the shared
+    receive buffer, and then in the client.  The acknowledgement of a request rides on its answer.  While
+    an answer is awaited, or waits for room, the connection is paused; its end, too, is told after that.
+    """
+
+    def messageReceived(cd: int, data: bytes) -> Any:
+        """A request has come.
+
+        :return: the answer: bytes, which are framed and sent (b"" without a framing only acknowledges);
+            None, for a request that gets no answer and is acknowledged; or a `Deferred` or coroutine of
+            either.  When the connection ends first, that is cancelled, and what it says is ignored.
+        """
+
+    def requestFailed(cd: int, failure: Failure) -> bytes | None:
+        """`messageReceived` has raised, or its Deferred has failed; by default that is logged.
+
+        :return: an answer all the same, which acknowledges the request; None aborts the connection.
         """
 
 
