@@ -111,7 +111,7 @@ cdef class Connections:
         return cd, data
 
     def recv_batch(self, int limit):
-        """Take up to `limit` readable connections, each once; at most 262,144 bytes of it, or what it needs."""
+        """Take up to `limit` readable connections, each once: 262,144 bytes of it, or what it needs."""
         cdef group_row_t *g = self._open_row()
         cdef conn_t c
         cdef list found = []
