@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.application.twist._twist import Twist
 from twisted.internet import reactor
+from twisted.scripts import twistd
 
 from xtcp_twisted.engine.snapshot import EngineSnapshot
 from xtcp_twisted.reactor import status
@@ -33,6 +34,8 @@ def main() -> None:
     sys.argv[:] = [program, *arguments]
     if program == "twist":
         Twist.main(sys.argv)
+    elif program == "twistd":
+        twistd.run()
     else:
         runpy.run_path(program, run_name="__main__")
 

@@ -43,9 +43,12 @@ def url(path: str, host: str = HOST) -> str:
 
 
 @pytest.mark.parametrize("host", [HOST, pytest.param(HOST_V6, marks=pytest.mark.feature("P32"))])
-def test_pages_and_ranges_on_one_connection(start: Start, tmp_path: Path, host: str) -> None:
+@pytest.mark.parametrize("command", [("twist",), ("twistd", "--nodaemon", "--pidfile=")], ids=lambda c: c[0])
+def test_pages_and_ranges_on_one_connection(
+    start: Start, tmp_path: Path, host: str, command: tuple[str, ...]
+) -> None:
     pages = site(tmp_path, page=bytes(range(256)) * 40)
-    server = start("twist", "web", "--listen=xtcp:80", f"--path={pages}", capture=True)
+    server = start(*command, "web", "--listen=xtcp:80", f"--path={pages}", capture=True)
     one = url("page", host)
     seen = server.run(
         "curl", "-sSg", "-w", "%{num_connects}:%{http_code} ", one, one, "-o", "whole", "-o", "again"

@@ -158,6 +158,16 @@ def test_the_handle_knows_names_and_no_descriptor(world: World) -> None:
     assert handle.fileno() == -1
     with pytest.raises(OSError, match="options of the group"):
         handle.setsockopt(1, 2, 3)
+    with pytest.raises(OSError, match="use info"):
+        handle.getsockopt(1, 2)
+
+
+def test_the_handle_leads_to_the_engine(world: World) -> None:
+    server = Recorder()
+    connect(world, server)
+    handle = server.transport.getHandle()
+    assert (handle.group, handle.cd) == (server.transport.group, server.transport.cd)
+    assert handle.info() == handle.group.info(handle.cd)
 
 
 def test_foreign_attributes_can_be_set(world: World) -> None:

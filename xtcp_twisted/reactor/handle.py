@@ -7,8 +7,18 @@ from typing import Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
+from xtcp_twisted.engine.snapshot import ConnectionInfo
+from xtcp_twisted.engine.surface import ConnectionGroup
+
 
 class _Ends(Protocol):
+    @property
+    def group(self) -> ConnectionGroup: ...
+
+    cd: int
+
+    def info(self) -> ConnectionInfo: ...
+
     def getHost(self) -> IPv4Address | IPv6Address: ...
 
     def getPeer(self) -> IPv4Address | IPv6Address: ...
@@ -24,6 +34,23 @@ class Handle:
 
     def __init__(self, ends: _Ends) -> None:
         self._ends = ends
+
+    @property
+    def group(self) -> ConnectionGroup:
+        """The engine's group of the connection."""
+        return self._ends.group
+
+    @property
+    def cd(self) -> int:
+        """Its id in that group."""
+        return self._ends.cd
+
+    def info(self) -> ConnectionInfo:
+        """The details of its TCP at this moment, as TCP_INFO has them of a socket.
+
+        :raises StaleConnection: the connection has ended.
+        """
+        return self._ends.info()
 
     def fileno(self) -> int:
         """-1: a connection of this package has no descriptor."""
@@ -49,6 +76,13 @@ class Handle:
     def recv(self, *_: object) -> bytes:
         """Refused, as `send`."""
         raise OSError(errno.EBADF, "there is no socket; the transport delivers")
+
+    def getsockopt(self, *_: object) -> None:
+        """Refused.
+
+        :raises OSError: ENOPROTOOPT; `info` tells what there is to tell.
+        """
+        raise OSError(errno.ENOPROTOOPT, "XTCP has no socket options to ask for: use info()")
 
     def setsockopt(self, *_: object) -> None:
         """Refused.
