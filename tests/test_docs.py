@@ -38,7 +38,7 @@ def test_the_defaults_of_the_options_can_be_typed() -> None:
     group = {"name": "g", "port": 7, "protocol": "tests.reactor.servers.Plain", **tables["[[group]]"]}
     group["options"] = tables["[group.options]"]
     pool = {"name": "p", **tables["[[pool]]"]}
-    rest = {name.strip("[]"): tables[name] for name in ("[link]", "[console]")}
+    rest = {name.strip("[]"): tables[name] for name in ("[link]", "[console]", "[service]")}
     made = structure({"engine": engine, "pool": [pool], "group": [group], **rest})
     assert made.engine == EngineConfig(addresses=("192.0.2.1",))
     assert made.group[0].options == GroupOptions()

@@ -24,6 +24,8 @@ addresses = ["10.77.0.2", "fd77::2"]
 max_connections = 4096
 transmit_buffer = "32 MiB"
 arena_limit = "512 MiB"
+[service]
+drain_s = 0
 [[pool]]
 name = "im"
 receive_buffer = "32 MiB"

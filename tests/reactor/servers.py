@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, cast
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
@@ -39,6 +41,22 @@ class EchoGroup(GroupProtocol):
 
     def messageReceived(self, cd: int, data: bytes) -> None:
         self.group.send(cd, data)
+
+
+class Patient(Protocol):
+    """Answers what comes when a file is there."""
+
+    def __init__(self, release: str) -> None:
+        self.release = release
+
+    def dataReceived(self, data: bytes) -> None:
+        from twisted.internet import reactor
+
+        assert self.transport is not None
+        if os.path.exists(self.release):
+            self.transport.write(data.upper())
+        elif self.connected:
+            cast(IReactorTime, reactor).callLater(0.02, self.dataReceived, data)
 
 
 def makeFactory(**arguments: Any) -> Factory:

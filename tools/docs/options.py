@@ -19,7 +19,13 @@ import attrs
 from xtcp_twisted.config import EngineConfig, GiB, GroupOptions, MiB, PressureThresholds
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.reactor.reactor_settings import ReactorSettings
-from xtcp_twisted.reactor.settings import ConsoleSettings, GroupSettings, LinkSettings, PoolSettings
+from xtcp_twisted.reactor.settings import (
+    ConsoleSettings,
+    GroupSettings,
+    LinkSettings,
+    PoolSettings,
+    ServiceSettings,
+)
 
 PAGE: Final = "docs/options.md"
 
@@ -35,6 +41,7 @@ TABLES: Final[tuple[tuple[str, str, type], ...]] = (
     ),
     ("[group.options]", "What a group's connections share; in Python, `GroupOptions(...)`.", GroupOptions),
     ("[console]", "The pages that show the engine in a browser; none without this table.", ConsoleSettings),
+    ("[service]", "How `twistd xtcp` ends.", ServiceSettings),
     ("[reactor]", "What `--reactor=xtcp` gives to the stack; see twisted.md.", ReactorSettings),
 )
 

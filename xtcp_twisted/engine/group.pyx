@@ -11,7 +11,7 @@ import attrs
 
 from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.listening cimport listening_start, listening_stop
-from xtcp_twisted.engine.members cimport group_sweep
+from xtcp_twisted.engine.members cimport group_sweep, quiet_members
 from xtcp_twisted.engine.opening cimport connection_open
 from xtcp_twisted.engine.options cimport options_change, options_forget
 from xtcp_twisted.engine.options import changed_options
@@ -212,6 +212,19 @@ cdef class Group(Connections):
         self._open_row()
         listening_stop(self.state, self.row)
         self.state.note_work()
+
+    def quiet(self, first=0, rows=65_536):
+        """Connections that are in the middle of nothing, for an orderly end.
+
+        They have received all that was sent and sent all that was queued, the application has acknowledged
+        all, and has sent something since it was given something.
+
+        :param first: where to go on; 0 begins.
+        :param rows: how many rows of the engine's table to look at.
+        :returns: ``(ids, where to go on)``, the latter 0 at the end of the table.
+        """
+        self._open_row()
+        return quiet_members(&self.state.stack, self.row, first, rows)
 
     # --- the group itself ----------------------------------------------------
 

@@ -3,12 +3,22 @@
 from libc.stdint cimport uint32_t
 
 from xtcp_twisted.engine.ids cimport make_id
+from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.close cimport conn_abort, conn_finish
 from xtcp_twisted.tcp.connection cimport conn_load
 from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, GROUP_SWEEP_ABORT, group_row_t
-from xtcp_twisted.tcp.flags cimport RECORD_DETACHED, RECORD_PROMISED
+from xtcp_twisted.tcp.flags cimport (
+    RECORD_DETACHED,
+    RECORD_ENDED,
+    RECORD_PROMISED,
+    RECORD_UNANSWERED,
+)
 from xtcp_twisted.tcp.layout cimport record_at, record_t
 from xtcp_twisted.tcp.halfopen cimport half_open_of, half_open_refuse
+
+cdef enum:
+    # A connection with any of these is not quiet, or is nobody's any more.
+    BUSY = RECORD_DETACHED | RECORD_ENDED | RECORD_PROMISED | RECORD_UNANSWERED
 
 
 cdef list group_members(const stack_t *s, uint32_t group_row):
@@ -20,6 +30,19 @@ cdef list group_members(const stack_t *s, uint32_t group_row):
         if r.generation & 1 and r.group_row == group_row and not r.flags & RECORD_DETACHED:
             found.append(make_id(r.generation, slot))
     return found
+
+
+cdef object quiet_members(const stack_t *s, uint32_t group_row, uint32_t first, uint32_t most):
+    cdef uint32_t slot, end = s.records.fresh
+    cdef const record_t *r
+    cdef list found = []
+    if first < end and end - first > most:
+        end = first + most
+    for slot in range(first, end):
+        r = record_at(s, slot)
+        if r.generation & 1 and r.group_row == group_row and r.active == NONE and not r.flags & BUSY:
+            found.append(make_id(r.generation, slot))
+    return found, end if end < s.records.fresh else 0
 
 
 cdef bint promise_refused(conn_t *c) noexcept nogil:

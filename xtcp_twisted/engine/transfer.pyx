@@ -21,6 +21,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_FIN_RECEIVED,
     RECORD_PROMISED,
     RECORD_SHORT,
+    RECORD_UNANSWERED,
 )
 from xtcp_twisted.tcp.receive cimport receive_copy
 from xtcp_twisted.tcp.transmit cimport (
@@ -53,6 +54,7 @@ cdef bytes take_data(conn_t *c, uint32_t most):
     c.a.read_nxt += available
     c.a.delivered = seq_max(c.a.delivered, c.a.read_nxt)
     c.a.need = 0
+    c.r.flags |= RECORD_UNANSWERED
     urgent_read(c)
     conn_update_ready(c)
     # If there is more than was asked for, the others come first.
@@ -78,6 +80,7 @@ cdef uint32_t answer_queue(conn_t *c, bytes data) except? 4294967295:
     if done < length:
         c.r.flags |= RECORD_SHORT
     if done:
+        c.r.flags &= ~<uint32_t>RECORD_UNANSWERED
         conn_queue_output(c)
     return done
 

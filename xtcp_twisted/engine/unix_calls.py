@@ -314,6 +314,11 @@ class UnixCalls:
             raise LocalError(f"value: {value!r} is not allowed; give an integer of 32 bits")
         connection.user = value
 
+    def quiet(self, first: int = 0, rows: int = 65_536) -> tuple[list[int], int]:
+        """Connections that are in the middle of nothing; as of `Group.quiet`, all of them at once."""
+        self.check_open()
+        return [cd for cd, connection in self.members.items() if not _is_busy(connection)], 0
+
     def user(self, cd: int) -> int:
         """The cookie that `set_user` kept; 0 at first."""
         return self._find(cd).user
@@ -402,3 +407,9 @@ def _state(connection: UnixConnection) -> str:
     if connection.fin_queued:
         return "LAST_ACK" if connection.eof else "FIN_WAIT_2" if connection.fin_sent else "FIN_WAIT_1"
     return "CLOSE_WAIT" if connection.eof else "ESTABLISHED"
+
+
+def _is_busy(connection: UnixConnection) -> bool:
+    """Whether anything waits to be delivered, acknowledged, answered or sent, or it is closing."""
+    waits = connection.acked != connection.arrived or connection.unanswered or connection.out.length > 0
+    return waits or connection.detached or connection.ended or connection.fin_queued

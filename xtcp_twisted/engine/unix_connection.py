@@ -89,6 +89,7 @@ class UnixConnection:
         "sent",
         "short",
         "timed",
+        "unanswered",
         "user",
         "wants_room",
     )
@@ -118,6 +119,8 @@ class UnixConnection:
         self.accepted = self.detached = self.ended = self.paused = False
         self.eof = self.eof_taken = self.fin_queued = self.fin_sent = False
         self.short = self.wants_room = False
+        #: Something was delivered, and nothing was queued since.
+        self.unanswered = False
         #: When the domain looks after it next.
         self.timed: float | None = None
         made.setblocking(False)
@@ -228,6 +231,7 @@ class UnixConnection:
             self.read += len(data)
             self.delivered = max(self.delivered, self.read)
             self.need = 0
+            self.unanswered = True
             self.group.counters["DataSegsIn"] += 1
         self.update_ready()
         if self in self.group.ready:
@@ -344,6 +348,7 @@ class UnixConnection:
         """Queue what fits of an answer; WRITABLE follows when that is not all."""
         taken = self.out.put(data, self.room())
         if taken:
+            self.unanswered = False
             self.domain.queue_output(self)
         if taken < len(data):
             self.fall_short()

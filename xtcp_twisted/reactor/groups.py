@@ -433,3 +433,10 @@ class GroupPort(ListeningGroup):
 
     def _isEmpty(self) -> bool:
         return not self.live
+
+    def _closeQuiet(self, cd: int) -> None:
+        try:
+            self.group.finish(cd)
+        except LocalError:
+            return  # it has ended meanwhile
+        self.ended(cd, reasons.DONE)

@@ -35,6 +35,7 @@ from xtcp_twisted.reactor.settings import (
     GroupSettings,
     LinkSettings,
     PoolSettings,
+    ServiceSettings,
     Settings,
     near,
 )
@@ -223,6 +224,7 @@ def _makeConverter() -> cattrs.Converter:
     table(GroupOptions)
     table(GroupSettings)
     table(ConsoleSettings)
+    table(ServiceSettings)
     table(ReactorSettings)
     lists = {}
     for key, cls in _LISTS.items():

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from twisted.internet import defer, interfaces
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python import log, reflect
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -34,6 +35,9 @@ from xtcp_twisted.reactor.logctx import LazyContext
 from xtcp_twisted.reactor.reader import Event
 from xtcp_twisted.reactor.served import DrivenGroup, ServedGroup, Stage, TransportTable, ordinaryOptions
 from xtcp_twisted.reactor.transport import XTCPTransport
+
+#: Rows of the engine's table that one call of `ListeningGroup.drain` looks at.
+ROWS_PER_DRAIN: Final = 8_192
 
 #: What a port listens on.
 Address = IPv4Address | IPv6Address | UNIXAddress
@@ -88,6 +92,8 @@ class ListeningGroup(DrivenGroup):
     connected = False
     disconnected = False
     disconnecting = False
+    #: Where the next call of `drain` goes on.
+    _drainAt = 0
     #: For the log only; a TLS wrapper sets its own.
     _type = "TCP"
 
@@ -229,6 +235,21 @@ class ListeningGroup(DrivenGroup):
             done.callback(None)
         self._close(reason)
 
+    def drain(self) -> bool:
+        """Accept nothing more, and close connections that are in the middle of nothing.
+
+        A call looks at a part of them and the next one at what follows.
+
+        :return: True when there is none left.
+        """
+        if self._gd < 0:
+            return True
+        self.group.stop_listening()
+        cds, self._drainAt = self.group.quiet(self._drainAt, ROWS_PER_DRAIN)
+        for cd in cds:
+            self._closeQuiet(cd)
+        return self._isEmpty()
+
     def letGo(self) -> None:
         """Accept nothing more, and tell nobody yet; whoever asked for that tells by `connectionLost`."""
         self.group.stop_listening()
@@ -292,6 +313,9 @@ class ListeningGroup(DrivenGroup):
         raise NotImplementedError
 
     def _isEmpty(self) -> bool:
+        raise NotImplementedError
+
+    def _closeQuiet(self, cd: int) -> None:
         raise NotImplementedError
 
     def turn(self, events: list[Event], limit: int, context: LazyContext) -> bool:
@@ -404,3 +428,14 @@ class XTCPPort(ServedGroup, ListeningGroup):
 
     def _isEmpty(self) -> bool:
         return not self._live
+
+    def _closeQuiet(self, cd: int) -> None:
+        transport = self._table.get(cd)
+        if transport is None:
+            self._end(self.group.finish, cd)
+        elif transport.quiet:
+            closing: Any = transport
+            protocol = transport.protocol
+            while isinstance(protocol, ProtocolWrapper):  # TLS says goodbye by itself
+                closing, protocol = protocol, protocol.wrappedProtocol
+            closing.loseConnection()

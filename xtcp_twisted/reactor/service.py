@@ -19,11 +19,12 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from xtcp_twisted.engine import Engine
-from xtcp_twisted.errors import XTCPError
+from xtcp_twisted.errors import LocalError, XTCPError
 from xtcp_twisted.reactor import status
 from xtcp_twisted.reactor.opening import openStack
 from xtcp_twisted.reactor.port import Binding, ListeningGroup
 from xtcp_twisted.reactor.settings import Settings
+from xtcp_twisted.reactor.signals import secondSignal
 from xtcp_twisted.reactor.stack import DEFAULT, XTCPStack
 
 #: How long `stopService` waits for peers to answer its FIN, seconds.
@@ -51,12 +52,16 @@ class XTCPService(service.Service):
         stackName: str = DEFAULT,
     ) -> None:
         self.stackName = stackName
+        if stackName != DEFAULT:
+            self.name = f"xtcp-{stackName}"  # a MultiService has each name once
         self.settings = settings
         self.statusSocket = statusSocket
         self.stack: XTCPStack | None = None
         self.ports: list[ListeningGroup] = []
         self._reactor = reactor
         self._status: Any = None
+        #: Those who wait until it has stopped.
+        self._waiting: list[defer.Deferred[None]] = []
 
     @property
     def engine(self) -> Engine | None:
@@ -80,7 +85,14 @@ class XTCPService(service.Service):
             self._giveUp(error)
 
     def startService(self) -> None:
-        """Open the groups."""
+        """Open the groups.
+
+        :raises LocalError: it is still stopping.
+        """
+        if self._waiting:
+            raise LocalError(
+                "the XTCP service is still stopping; start it when the Deferred of stopService has fired"
+            )
         if self.stack is None:
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
@@ -122,14 +134,48 @@ class XTCPService(service.Service):
             self.stack.stop()
         sys.exit(1)
 
+    def stopService(self) -> defer.Deferred[None]:
+        """Finish what is in flight for up to `drain_s`, then close all connections in order.
+
+        :return: fires when the engine is gone.  A second call, and a second signal, end it at once.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        ended: defer.Deferred[None] = defer.Deferred()
+        self._waiting.append(ended)
+        if len(self._waiting) > 1:
+            self._hurry()
+        else:
+            self._end().addBoth(self._ended)
+        return ended
+
+    def _hurry(self) -> None:
+        if self.stack is not None:
+            self._log.info("XTCP ends at once")
+            self.stack.stop()
+
     @defer.inlineCallbacks
-    def stopService(self) -> Any:
-        """Close all connections in order; fires when the engine is gone."""
-        yield super().stopService()  # type: ignore[no-untyped-call]
-        if self._status is not None:
-            yield self._status.stopListening()
-            self._status = None
-        stack, self.stack = self.stack, None
-        self.ports.clear()
+    def _end(self) -> Any:
+        stack = self.stack
         if stack is not None:
-            yield stack.shutdown(GRACE_S)
+            with secondSignal(self._reactor, self._hurry):
+                if self.settings.service.drain_s:
+                    yield self._drain(stack)
+                yield stack.shutdown(GRACE_S)
+        self.stack = None
+        self.ports.clear()
+        if self._status is not None:
+            closing, self._status = self._status, None
+            yield closing.stopListening()
+
+    @defer.inlineCallbacks
+    def _drain(self, stack: XTCPStack) -> Any:
+        limit = self.settings.service.drain_s
+        self._log.info("XTCP refuses new connections and finishes what is in flight: {s:g} s", s=limit)
+        drained = yield stack.drain(limit)
+        if not drained and not stack.stopped:
+            self._log.warn("XTCP closes connections that are not done: {left}", left=stack.connections)
+
+    def _ended(self, result: Any) -> None:
+        waiting, self._waiting = self._waiting, []
+        for ended in waiting:
+            ended.callback(result)

@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.python import reflect
 
-from xtcp_twisted.checks import one_of
+from xtcp_twisted.checks import one_of, seconds
 from xtcp_twisted.config import THROTTLINGS, EngineConfig, GroupOptions, PressureThresholds
 from xtcp_twisted.engine.unix_path import checked
 from xtcp_twisted.errors import ConfigurationError, LocalError
@@ -308,6 +308,16 @@ class ConsoleSettings:
 
 
 @attrs.frozen(kw_only=True)
+class ServiceSettings:
+    """``[service]``: how ``twistd xtcp`` ends."""
+
+    #: How long a server that is to end (SIGTERM) goes on with what is in flight: new connections are refused,
+    #: and each is closed as soon as all that came is answered, acknowledged and sent.  A second signal ends
+    #: it at once, as 0 does.
+    drain_s: float = attrs.field(default=10.0, validator=seconds(0.001, 86_400, zero="to end at once"))
+
+
+@attrs.frozen(kw_only=True)
 class Settings:
     """A whole configuration file."""
 
@@ -316,6 +326,7 @@ class Settings:
     pool: tuple[PoolSettings, ...] = ()
     group: tuple[GroupSettings, ...] = ()
     console: ConsoleSettings | None = None
+    service: ServiceSettings = attrs.field(factory=ServiceSettings)
     reactor: ReactorSettings = attrs.field(factory=ReactorSettings)
 
     def problems(self, *, groups: bool = True) -> Iterator[str]:

@@ -3,9 +3,10 @@
 A stack is what applications open ports on.  It is found by reactor and name
 (`stackFor`), so that an endpoint needs to know no more than those.
 
-Stopping comes in two kinds.  `shutdown` is the orderly one: every connection is
-closed with FIN and given a moment to say goodbye.  `stop` is for the end of the
-reactor or of the link: everybody is told `ConnectionLost` and the engine goes.
+Stopping comes in three steps.  `drain` lets what is in flight finish.  `shutdown`
+closes every connection with FIN and gives it a moment to say goodbye.  `stop` is for
+the end of the reactor or of the link: everybody is told `ConnectionLost` and the
+engine goes.  Each may come without the ones before.
 
 Knows everything below it in this folder; must not know configuration or services.
 """
@@ -28,6 +29,7 @@ from xtcp_twisted.errors import LocalError
 from xtcp_twisted.link.base import Link
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.client import ClientGroup, XTCPConnector
+from xtcp_twisted.reactor.drain import Drain
 from xtcp_twisted.reactor.groups import GroupPort
 from xtcp_twisted.reactor.interfaces import IGroupProtocol
 from xtcp_twisted.reactor.port import Binding, ListeningGroup, XTCPPort
@@ -232,6 +234,17 @@ class XTCPStack:
 
     # -- the end -------------------------------------------------------------------
 
+    def drain(self, limit: float) -> defer.Deferred[bool]:
+        """Refuse new connections, and close each as soon as it is in the middle of nothing; see `drain`.
+
+        Connections of group protocols are told `ConnectionDone`, as if they had finished them themselves.
+        `stop` ends it before its time.
+
+        :param limit: longest time that it may take, seconds.
+        :return: fires with whether no connection is left.
+        """
+        return Drain(self._stage, self.reactor, limit, lambda: self.stopped).start()
+
     def shutdown(self, grace: float = 1.0) -> defer.Deferred[None]:
         """Close all connections in order, then stop.
 
@@ -247,10 +260,11 @@ class XTCPStack:
         return done.addCallback(lambda _: self.stop())
 
     def _look(self, end: float) -> None:
-        if self.stopped or self.reactor.seconds() >= end or not self._connections():
+        if self.stopped or self.reactor.seconds() >= end or not self.connections:
             self._looking.stop()
 
-    def _connections(self) -> int:
+    @property
+    def connections(self) -> int:
         """How many connections there are, closing ones included."""
         snapshot = self.engine.snapshot()
         return snapshot.connections + snapshot.unix_connections

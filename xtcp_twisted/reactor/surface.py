@@ -75,6 +75,8 @@ class TransportSurface:
     _peer: int
     _host: IPv4Address | IPv6Address
     _out: Backlog | None
+    _kept: list[Any] | None
+    producer: Any
 
     TLS = False
 
@@ -117,6 +119,12 @@ class TransportSurface:
     def sessionno(self) -> int:
         """Number of this connection among those that its port accepted."""
         return self._flags >> SESSION_SHIFT
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing waits to be written, delivered or closed, and nobody produces."""
+        waits = self._out is not None or self.producer is not None or self._kept is not None
+        return not (waits or self._flags & (DISCONNECTING | WRITE_DISCONNECTING | DISCONNECTED | ABORTING))
 
     # -- addresses -----------------------------------------------------------------
 

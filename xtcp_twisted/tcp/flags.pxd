@@ -33,6 +33,7 @@ cdef enum:
     RECORD_NAGLE = 262_144     # small segments wait for acknowledgements (nagle.pxd)
     RECORD_KEEPALIVE = 524_288  # probed while idle
     RECORD_FAST_OPEN = 1_048_576  # opened by its SYN's cookie, its handshake is not complete (fastopen.pxd)
+    RECORD_UNANSWERED = 2_097_152  # something was delivered, and nothing was queued by `send` since
     RECORD_LAST_SHORT = 4_194_304  # the newest segment was not a full one
     RECORD_OWN_TIMEOUT = 8_388_608  # its row of user_timeouts counts, not its group's option
     RECORD_OWN_NAGLE = 33_554_432  # the application set RECORD_NAGLE of it; its group's option does not count
