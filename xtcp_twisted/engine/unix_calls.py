@@ -221,9 +221,7 @@ class UnixCalls:
         :returns: connections that took it.  One that could not gets STALLED, and WRITABLE later.
         """
         # Before anything is stored: an iterator of the caller's may fail, or close the group.
-        receivers = list(self.members if cds is None else cds)
-        if but:
-            receivers = [cd for cd in receivers if cd not in but]
+        receivers = [cd for cd in (self.members if cds is None else cds) if cd not in but]
         self.check_open()
         shared = Shared(self.unix.state, data)
         reached = 0
