@@ -12,9 +12,11 @@ import pytest
 from support.descriptors import open_descriptors
 from twisted.application.service import MultiService
 from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.protocols.wire import Echo
 from twisted.python.failure import Failure
+from twisted.python.log import textFromEventDict
 
 from tests.reactor.conftest import Logged
 from tests.reactor.test_client import Witness, outcome
@@ -97,17 +99,19 @@ def talk(reactor: HandReactor, stack: str = "default", port: int = 7) -> Recorde
 def test_it_may_start_again_after_it_has_stopped(reactor: HandReactor) -> None:
     service = made(reactor)
     top = begun(reactor, service)
-    before = open_descriptors()
+    stopped, started = [], []
     for _ in range(3):
         client = talk(reactor)
         stack = service.stack
         ended(reactor, top)
         assert stack is not None and stack.stopped and service.stack is None and running(reactor) is None
         assert len(client.reasons) == 1
-        assert open_descriptors() < before
+        stopped.append(open_descriptors())
         top.startService()
-        assert open_descriptors() <= before
+        started.append(open_descriptors())
     ended(reactor, top)
+    assert stopped == [stopped[0]] * 3 and started == [started[0]] * 3
+    assert stopped[0] < started[0]
 
 
 def test_what_has_only_its_rights_is_stopped_too(reactor: HandReactor) -> None:
@@ -209,10 +213,37 @@ def test_two_engines_live_side_by_side(reactor: HandReactor) -> None:
 
 def test_a_name_is_taken_once(reactor: HandReactor, logged: Logged) -> None:
     begun(reactor, made(reactor))
+    with pytest.raises(LocalError, match="has an XTCP stack called 'default' already"):
+        made(reactor).privilegedStartService()
+    talk(reactor)
+
+
+def test_before_a_reactor_runs_what_stands_in_the_way_ends_the_process(
+    reactor: HandReactor, logged: Logged
+) -> None:
+    begun(reactor, made(reactor))
+    reactor.running = False
     with pytest.raises(SystemExit):
         made(reactor).privilegedStartService()
-    assert "has an XTCP stack called 'default' already" in str(logged.events.pop())
+    (event,) = logged.events
+    logged.events.clear()
+    assert "XTCP cannot start: this reactor has an XTCP stack called 'default'" in textFromEventDict(event)
+
+
+def test_a_start_that_fails_leaves_nothing(reactor: HandReactor) -> None:
+    """The second group has no port; what was opened for the first is closed, and it may be tried again."""
+    group = SETTINGS.group[0]
+    both = attrs.evolve(SETTINGS, group=(group, attrs.evolve(group, name="again")))
+    service = made(reactor, both)
+    before = open_descriptors()
+    with pytest.raises(CannotListenError):
+        service.startService()
+    assert not service.running and service.stack is None and running(reactor) is None
+    assert open_descriptors() == before
+    service.settings = SETTINGS
+    service.startService()
     talk(reactor)
+    ended(reactor, service)
 
 
 def test_services_of_strings_beside_it_share_its_stack(reactor: HandReactor) -> None:

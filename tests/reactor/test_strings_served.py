@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 from support.console import TWISTD
 
 from xtcp_twisted.lab import Lab
@@ -162,6 +163,51 @@ def test_without_a_configuration_it_ends_with_the_sentence(tmp_path: Path) -> No
     assert done.returncode == 1
     assert "Couldn't listen on any:80: the configuration of the XTCP stack 'default' is refused" in text
     assert f"{tmp_path}/none.toml: cannot be read: No such file or directory" in text
+
+
+TLS = """
+import sys
+from twisted.internet import reactor
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.wire import Echo
+
+class Ask(Protocol):
+    def connectionMade(self):
+        self.transport.write(b"hello")
+    def dataReceived(self, data):
+        print(data.decode(), type(self.transport).__name__)
+        self.transport.loseConnection()
+    def connectionLost(self, reason):
+        print(reason.type.__name__)
+        reactor.stop()
+
+serverFromString(reactor, f"xtcp:443:tls={sys.argv[1]}/site").listen(Factory.forProtocol(Echo))
+text = f"tls:one.example:443:endpoint=xtcp\\\\:10.77.0.2\\\\:443:trustRoots={sys.argv[1]}/trust"
+clientFromString(reactor, text).connect(Factory.forProtocol(Ask)).addErrback(
+    lambda failure: (failure.printTraceback(), reactor.stop()))
+reactor.run()
+"""
+
+
+def test_a_client_of_tls_goes_through_it(folder: Path) -> None:
+    """Twisted's own `tls:` around ours, the class of whose transport tells."""
+    authority = trustme.CA()
+    for name in ("site", "trust"):
+        (folder / name).mkdir()
+    authority.cert_pem.write_to_path(folder / "trust/authority.pem")
+    leaf = authority.issue_cert("one.example")
+    leaf.private_key_and_cert_chain_pem.write_to_path(folder / "site/one.pem")
+    done = subprocess.run(
+        [sys.executable, "-c", TLS, str(folder)],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "hello BufferingTLSTransport\nConnectionDone\n", done.stderr
 
 
 TESTS = """

@@ -74,7 +74,10 @@ class XTCPService(service.Service):
         return self.stack.failure if self.stack is not None else None
 
     def privilegedStartService(self) -> None:
-        """Open the link and let the engine run; endpoint strings find the stack from here on."""
+        """Open the link and let the engine run; endpoint strings find the stack from here on.
+
+        What stands in the way ends the process with a sentence, unless a reactor runs: then it is raised.
+        """
         if self._reactor is None:
             from twisted.internet import reactor
 
@@ -95,12 +98,12 @@ class XTCPService(service.Service):
             )
         if self.stack is None:
             self.privilegedStartService()
-        super().startService()  # type: ignore[no-untyped-call]
         assert self.stack is not None
         try:
             self._open(self.stack)
         except (XTCPError, CannotListenError) as error:
             self._giveUp(error)
+        super().startService()  # type: ignore[no-untyped-call]
         # Everything that lives now lives for good: the collector need not look
         # at it, and with a million protocol objects it must not look often.
         gc.collect()
@@ -128,10 +131,17 @@ class XTCPService(service.Service):
         )
 
     def _giveUp(self, error: Exception) -> None:
-        """Say why in one line and leave, as twistd does when it cannot shed privileges."""
+        """Say why in one line and leave, as twistd does when it cannot shed privileges.
+
+        :raises: the error itself where a reactor runs already: whoever starts the service then decides.
+        """
+        stack, self.stack = self.stack, None
+        self.ports.clear()
+        if stack is not None:
+            stack.stop()
+        if self._reactor.running:
+            raise error
         self._log.critical("XTCP cannot start: {error}", error=error)
-        if self.stack is not None:
-            self.stack.stop()
         sys.exit(1)
 
     def stopService(self) -> defer.Deferred[None]:
