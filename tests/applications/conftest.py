@@ -88,13 +88,18 @@ class Application:
 
     def snapshot(self) -> dict[str, Any] | None:
         """Of its engine; None while it has none."""
+        status = self.status()
+        return status and dict(status["snapshot"])
+
+    def status(self) -> dict[str, Any] | None:
+        """What `xtcp_twisted.reactor.status` tells; None while there is no engine."""
         assert self._process.poll() is None, self.log()
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(PATIENCE_S)
                 connection.connect(str(self._status))
                 with connection.makefile("rb") as answer:
-                    return dict(json.loads(answer.readline())["snapshot"])
+                    return dict(json.loads(answer.readline()))
         except (OSError, ValueError):
             return None
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 from pathlib import Path
 
 import pytest
+from h2.connection import H2Connection
+from h2.events import DataReceived
 
-from .conftest import HOST, HOST_V6, Start
+from .conftest import HOST, HOST_V6, Start, until
 
 pytestmark = pytest.mark.feature("P33")
 
@@ -90,6 +93,27 @@ def test_clients_that_hang_up_in_the_middle(start: Start, tmp_path: Path) -> Non
     server.stop()
 
 
+def test_a_client_that_does_not_read(start: Start, tmp_path: Path) -> None:
+    """The server waits for it with no more than its share of the transmit buffer; others are served."""
+    content = os.urandom(MEGABYTES << 20)
+    server = start("twist", "web", "--listen=xtcp:80", f"--path={site(tmp_path, large=content)}")
+    before = server.status()
+    assert before is not None
+    idle = server.connect(80)
+    idle.sendall(b"GET /large HTTP/1.0\r\n\r\n")
+    until(lambda: server.snapshot()["queued_bytes"] > 0, "nothing waits for the client")  # type: ignore[index]
+    assert server.run("curl", "-sS", "-r", "0-9", url("large")).stdout == content[:10]
+    server.emptied(left=1)
+    waiting = server.status()
+    assert waiting is not None
+    assert waiting["snapshot"]["transmit_buffer"]["used"] < 8 << 20
+    assert waiting["rss_bytes"] - before["rss_bytes"] < 25 << 20
+    with idle.makefile("rb") as answer:
+        assert answer.read().partition(b"\r\n\r\n")[2] == content
+    idle.close()
+    server.stop()
+
+
 # -- TLS and HTTP/2 ----------------------------------------------------------------------------
 
 
@@ -103,8 +127,9 @@ def test_http2_over_tls(start: Start, tmp_path: Path, certificates: Path) -> Non
     assert seen.stdout == b"secret 2"
     seen = server.run(*curl, "--http1.1", "-w", " %{http_version}", f"{base}/page")
     assert seen.stdout == b"secret 1.1"
-    server.run(*curl, "--http2", "-o", "down", f"{base}/large")
-    assert (tmp_path / "down").read_bytes() == content
+    for version in ("--http1.1", "--http2"):
+        server.run(*curl, version, "-o", "down", f"{base}/large")
+        assert (tmp_path / "down").read_bytes() == content
     seen = server.run(*curl, "--http2", "-T", "down", f"{base}/sum.rpy")
     assert seen.stdout == hashlib.sha256(content).hexdigest().encode()
     server.stop()
@@ -118,6 +143,33 @@ def test_streams_of_one_connection_of_http2(start: Start, tmp_path: Path, certif
     rows = [line for line in seen.stdout.splitlines() if line.endswith("/large")]
     assert len(rows) == 20
     assert all(" 200 " in row for row in rows)
+    server.stop()
+
+
+def test_a_client_of_http2_that_dies(start: Start, tmp_path: Path, certificates: Path) -> None:
+    """While it is sent three large pages at once."""
+    pages = site(tmp_path, large=bytes(MEGABYTES << 20))
+    server = start("twist", "web", f"--listen=xtcp:443:tls={certificates}", f"--path={pages}")
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    context.set_alpn_protocols(["h2"])
+    rude = context.wrap_socket(server.connect(443), server_hostname=HOST)
+    assert rude.selected_alpn_protocol() == "h2"
+    speaker = H2Connection()
+    speaker.initiate_connection()
+    speaker.increment_flow_control_window(1 << 30)
+    for stream in (1, 3, 5):
+        fields = {":method": "GET", ":path": "/large", ":scheme": "https", ":authority": HOST}
+        speaker.send_headers(stream, list(fields.items()), end_stream=True)
+        speaker.increment_flow_control_window(1 << 30, stream)
+    rude.sendall(speaker.data_to_send())
+    heard = 0
+    while heard < 1_000_000:
+        for event in speaker.receive_data(rude.recv(1 << 16)):
+            if isinstance(event, DataReceived):
+                heard += len(event.data)
+    server.reset(rude)
+    seen = server.run("nghttp", "--no-verify-peer", "-H:method: HEAD", f"https://{HOST}/large", text=True)
+    assert not seen.stdout
     server.stop()
 
 
