@@ -1,7 +1,7 @@
 """A reactor that a test turns by hand, with scripted TCP peers behind the engine.
 
-`HandReactor` does in one `turn` what every reactor of Twisted does in one pass: it
-runs the delayed calls that are due, then reads.  `World` puts a stack into it, on
+`HandReactor` (`xtcp_twisted.testing`) does in one `turn` what every reactor of Twisted
+does in one pass.  `World` puts a stack into it, on
 a MemoryLink and with a clock that only the test moves.
 
     world = World()
@@ -19,7 +19,6 @@ from typing import Any, Self
 
 from support.net import Net
 from support.peer import ANY, Client
-from twisted.internet import task
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
@@ -28,50 +27,9 @@ from xtcp_twisted.link.base import Link
 from xtcp_twisted.link.memory import MemoryLink
 from xtcp_twisted.reactor.port import Binding, ListeningGroup
 from xtcp_twisted.reactor.stack import XTCPStack
+from xtcp_twisted.testing import HandReactor
 
 __all__ = ["ANY", "HandReactor", "Peer", "Recorder", "World", "factoryOf"]
-
-
-class HandReactor(task.Clock):
-    """As much of a reactor as a stack needs."""
-
-    running = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.readers: list[Any] = []
-        self._internalReaders: set[Any] = set()
-        self.triggers: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
-
-    def _addInternalReader(self, reader: Any) -> None:
-        self._internalReaders.add(reader)
-        self.addReader(reader)
-
-    def addReader(self, reader: Any) -> None:
-        self.readers.append(reader)
-
-    def removeReader(self, reader: Any) -> None:
-        if reader in self.readers:
-            self.readers.remove(reader)
-
-    def addSystemEventTrigger(self, phase: str, event: str, f: Callable[..., Any], *args: Any) -> Any:
-        assert (phase, event) == ("during", "shutdown")
-        self.triggers.append((f, args))
-        return self.triggers[-1]
-
-    def removeSystemEventTrigger(self, trigger: Any) -> None:
-        self.triggers.remove(trigger)
-
-    def fireShutdown(self) -> None:
-        """What `reactor.stop` makes happen."""
-        for f, args in list(self.triggers):
-            f(*args)
-
-    def turn(self) -> None:
-        """One pass: delayed calls that are due, then every reader."""
-        self.advance(0)
-        for reader in list(self.readers):
-            reader.doRead()
 
 
 class Peer(Client):

@@ -47,6 +47,7 @@ FLOORS = {
     "xtcp_twisted.demo": 5,
     "xtcp_twisted.lab": 5,
     "xtcp_twisted.tap": 5,
+    "xtcp_twisted.testing": 5,
 }
 #: The lowest floor that may import what others wrote.
 FOREIGN_FLOORS = {

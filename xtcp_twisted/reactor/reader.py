@@ -167,6 +167,11 @@ class XTCPReader:
         self._steps.append((f, args))
         self._wake()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether something waits for the next turn, whatever the engine wants."""
+        return self._woken
+
     def _wake(self) -> None:
         if not (self._woken or self._inTurn) and self._wakefd >= 0:
             self._woken = True
