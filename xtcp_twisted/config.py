@@ -153,6 +153,20 @@ REFUSALS: Final = ("reset", "silent")
 #: One turn of the clock hand over all records, seconds.
 SWEEP_S: Final = 30.0
 
+# --- Changes while an engine runs ---------------------------------------------
+
+#: In the metadata of what a call can change later: whom the change reaches.  What has no such entry is fixed
+#: from the start.
+REACHES: Final = "reaches"
+#: Connections that live follow, within a few polls when there are many.
+LIVE: Final = {REACHES: "all connections"}
+#: Requests are treated so from now on; connections that live do not notice.
+REQUESTS: Final = {REACHES: "requests"}
+#: A handshake agrees on it, or begins with it: connections that live keep what they have.
+HANDSHAKES: Final = {REACHES: "new connections"}
+#: Connections that live follow a lower value, and keep theirs when it becomes a higher one.
+LOWERED: Final = {REACHES: "all connections when lower, new ones when higher"}
+
 
 def _pair(value: Any) -> Any:
     """A list, as TOML has it, as a tuple; anything else is for the validator."""
@@ -173,14 +187,16 @@ class PressureThresholds:
     """
 
     #: In use from here on: frozen.
-    frozen: float = attrs.field(default=0.5, validator=SHARE)
+    frozen: float = attrs.field(default=0.5, validator=SHARE, metadata=LIVE)
     #: In use from here on: withholding.
-    withholding: float = attrs.field(default=0.75, validator=SHARE)
+    withholding: float = attrs.field(default=0.75, validator=SHARE, metadata=LIVE)
     #: In use from here on: discarding.
-    discarding: float = attrs.field(default=0.875, validator=SHARE)
+    discarding: float = attrs.field(default=0.875, validator=SHARE, metadata=LIVE)
     #: A state ends when the use falls by this share below where it began.
     hysteresis: float = attrs.field(
-        default=0.05, validator=check("a share from 0, less than 1", lambda v: is_number(v, 0, 1) and v < 1)
+        default=0.05,
+        validator=check("a share from 0, less than 1", lambda v: is_number(v, 0, 1) and v < 1),
+        metadata=LIVE,
     )
 
     def __attrs_post_init__(self) -> None:
@@ -272,82 +288,101 @@ class GroupOptions:
     #: When the acknowledgement of a request leaves:
     #: `bounded` holds it for the answer, at most `ack_delay_ms`; `application`
     #: holds it until the application acknowledges; `immediate` is classic TCP.
-    ack_policy: str = attrs.field(default="bounded", validator=one_of(*ACK_POLICIES))
+    ack_policy: str = attrs.field(default="bounded", validator=one_of(*ACK_POLICIES), metadata=LIVE)
     #: The bound of the `bounded` policy (RFC 9293 MUST-40: less than 0.5 s).
-    ack_delay_ms: int = attrs.field(default=ACK_DELAY_MS, validator=integer(1, MAX_ACK_DELAY_MS))
+    ack_delay_ms: int = attrs.field(
+        default=ACK_DELAY_MS, validator=integer(1, MAX_ACK_DELAY_MS), metadata=LIVE
+    )
     #: Connections accepted without asking, posted in advance (`credit` adds more).
-    accept_credits: int = attrs.field(default=0, validator=integer(0, UNLIMITED))
+    accept_credits: int = attrs.field(default=0, validator=integer(0, UNLIMITED), metadata=REQUESTS)
     #: With credits: accept at most this many per second; 0 is no limit.
     accept_rate: float = attrs.field(
         default=0.0,
         validator=check("a number from 0 (no limit) to 10,000,000", lambda v: is_number(v, 0, 10_000_000)),
+        metadata=REQUESTS,
     )
     #: How a refused or forgotten request is answered: by RST, or not at all.
-    refuse: str = attrs.field(default="reset", validator=one_of(*REFUSALS))
+    refuse: str = attrs.field(default="reset", validator=one_of(*REFUSALS), metadata=REQUESTS)
     #: Let SYN cookies answer requests (`EngineConfig.syn_cookies`).  Without them a flood drops the oldest
     #: requests; but a SYN cookie is not sent again, so where the server is the first to speak, a client whose
     #: acknowledgement is lost waits for ever.
-    syn_cookies: bool = attrs.field(default=True, validator=FLAG)
+    syn_cookies: bool = attrs.field(default=True, validator=FLAG, metadata=REQUESTS)
     #: TCP Fast Open (RFC 7413): how many requests may be pending between a SYN that brings a cookie and its
     #: data and the end of the handshake, which the answer does not wait for; more than that are opened in
     #: the ordinary way.  0 turns it off.  A request can reach the application twice (section 6.1), on two
     #: connections, so this is for requests that may be repeated.
-    fast_open: int = attrs.field(default=0, validator=integer(1, 65_535, zero="for no Fast Open"))
+    fast_open: int = attrs.field(
+        default=0, validator=integer(1, 65_535, zero="for no Fast Open"), metadata=REQUESTS
+    )
     #: Tell of data when so many connections of the group have something to receive: by the descriptor and
     #: by DATA events.  End of stream, urgent data, ends and requests are told at once.
-    notify_connections: int = attrs.field(default=1, validator=integer(1, 65_535))
+    notify_connections: int = attrs.field(default=1, validator=integer(1, 65_535), metadata=LIVE)
     #: Tell of fewer when so long has passed since the first of them; needed with `notify_connections` above
     #: 1, and without effect when that is 1.  More than `ack_delay_ms` costs packets: the acknowledgement
     #: leaves before the answer can.
-    notify_delay_ms: int = attrs.field(default=0, validator=integer(1, 9_999, zero="for at once"))
+    notify_delay_ms: int = attrs.field(
+        default=0, validator=integer(1, 9_999, zero="for at once"), metadata=LIVE
+    )
     #: Idle time before keepalive probes; 0 turns them off (RFC 9293 MUST-25).
-    keepalive_s: float = attrs.field(default=0.0, validator=seconds(1, 1_000_000, zero="for no keepalive"))
+    keepalive_s: float = attrs.field(
+        default=0.0, validator=seconds(1, 1_000_000, zero="for no keepalive"), metadata=LIVE
+    )
     #: Time between keepalive probes.
-    keepalive_interval_s: float = attrs.field(default=KEEPALIVE_INTERVAL_S, validator=seconds(1, 100_000))
+    keepalive_interval_s: float = attrs.field(
+        default=KEEPALIVE_INTERVAL_S, validator=seconds(1, 100_000), metadata=LIVE
+    )
     #: Probes that go unanswered before the connection is down.
-    keepalive_probes: int = attrs.field(default=KEEPALIVE_PROBES, validator=integer(1, 100))
+    keepalive_probes: int = attrs.field(default=KEEPALIVE_PROBES, validator=integer(1, 100), metadata=LIVE)
     #: Unacknowledged data for this long marks the connection down (RFC 9293 MUST-21).
     user_timeout_s: float = attrs.field(
-        default=USER_TIMEOUT_S, validator=seconds(1, 1_000_000, zero="for no limit")
+        default=USER_TIMEOUT_S, validator=seconds(1, 1_000_000, zero="for no limit"), metadata=LIVE
     )
     #: A connection that `connect` began and nobody has answered for this long is given up (MUST-23).
-    connect_timeout_s: float = attrs.field(default=CONNECT_TIMEOUT_S, validator=seconds(0.001, 1_000_000))
+    connect_timeout_s: float = attrs.field(
+        default=CONNECT_TIMEOUT_S, validator=seconds(0.001, 1_000_000), metadata=HANDSHAKES
+    )
     #: Whether short segments wait for acknowledgements (Nagle, RFC 9293 SHLD-7).  Not given: for ordinary
     #: Twisted protocols they do, until `setTcpNoDelay` (MUST-17); for group protocols, who answer by whole
     #: messages, they do not.  Answers never wait, and what one turn writes is joined in any case.
     nagle: bool | None = attrs.field(
-        default=None, validator=check("true or false", lambda v: v is None or isinstance(v, bool))
+        default=None,
+        validator=check("true or false", lambda v: v is None or isinstance(v, bool)),
+        metadata=LIVE,
     )
     #: Upper bound of the MSS that is announced and used; 0 takes the MTU's.
-    mss: int = attrs.field(default=0, validator=integer(MIN_SEND_MSS, 65_495, zero="for the MTU's"))
+    mss: int = attrs.field(
+        default=0, validator=integer(MIN_SEND_MSS, 65_495, zero="for the MTU's"), metadata=LOWERED
+    )
     #: Who comes first.  In delivery: a turn of the reactor serves groups of a higher priority before others.
     #: In acceptance: their requests are taken first, and displace those of others in a crowded table; while
     #: they listen, 1/32 of the records and 1/8 of the half-open entries are kept for each priority above.  In
     #: throttling: from frozen on, a pool seems one pressure state further to `low`, one less to `high`; a
     #: withholding transmit buffer takes nothing of `low` (P30).
-    priority: str = attrs.field(default="normal", validator=one_of(*PRIORITIES))
+    priority: str = attrs.field(default="normal", validator=one_of(*PRIORITIES), metadata=LIVE)
     #: Share of the pool's receive buffer that one connection may hold.
-    weight: int = attrs.field(default=1, validator=integer(1, 64))
+    weight: int = attrs.field(default=1, validator=integer(1, 64), metadata=LIVE)
     #: What one connection may hold while the pool is frozen, too: the longest request that can then still
     #: be completed has 255 bytes less.  Many connections with a part of a long request each fill a pool.
-    guaranteed_bytes: int = attrs.field(default=2 * KiB, validator=integer(2 * KiB, MOST_GUARANTEED))
+    guaranteed_bytes: int = attrs.field(
+        default=2 * KiB, validator=integer(2 * KiB, MOST_GUARANTEED), metadata=LIVE
+    )
     #: Offer window scaling (RFC 7323 section 2).
-    window_scaling: bool = attrs.field(default=True, validator=FLAG)
+    window_scaling: bool = attrs.field(default=True, validator=FLAG, metadata=HANDSHAKES)
     #: Offer timestamps (RFC 7323 section 3).
-    timestamps: bool = attrs.field(default=True, validator=FLAG)
+    timestamps: bool = attrs.field(default=True, validator=FLAG, metadata=HANDSHAKES)
     #: Offer selective acknowledgement (RFC 2018); RACK-TLP (RFC 8985) comes with it.
-    sack: bool = attrs.field(default=True, validator=FLAG)
+    sack: bool = attrs.field(default=True, validator=FLAG, metadata=HANDSHAKES)
     #: How the congestion window grows after a loss: `cubic` (RFC 9438) or `reno` (RFC 5681).
-    congestion: str = attrs.field(default="cubic", validator=one_of(*CONGESTION_CONTROLS))
+    congestion: str = attrs.field(default="cubic", validator=one_of(*CONGESTION_CONTROLS), metadata=LIVE)
     #: Explicit congestion notification (RFC 3168): `passive` agrees when the peer asks for it, `on` asks in
     #: our own SYNs, too, `off` does neither.  A server that agrees loses nothing; a SYN that asks still
     #: vanishes on some paths, and then costs a second.  Linux' default is the same.
-    ecn: str = attrs.field(default="passive", validator=one_of(*ECN_MODES))
+    ecn: str = attrs.field(default="passive", validator=one_of(*ECN_MODES), metadata=HANDSHAKES)
     #: Differentiated services code point of every segment (RFC 2474; RFC 9293 MUST-48): 46 is expedited
     #: forwarding.  The ECN field beside it is not touched.
-    dscp: int = attrs.field(default=0, validator=integer(0, 63))
+    dscp: int = attrs.field(default=0, validator=integer(0, 63), metadata=LIVE)
     #: Time to live, IPv6's hop limit, of every segment (RFC 9293 MUST-49); 0 takes the usual 64.
-    hop_limit: int = attrs.field(default=0, validator=integer(0, 255))
+    hop_limit: int = attrs.field(default=0, validator=integer(0, 255), metadata=LIVE)
 
     def __attrs_post_init__(self) -> None:
         if self.notify_connections > 1 and not self.notify_delay_ms:

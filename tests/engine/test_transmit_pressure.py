@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from support.net import MakeNet, Net
-from support.peer import Client
+from support.net import MakeNet
+from support.pressure import CHUNK, CHUNKS, Listeners
 
-from xtcp_twisted.config import UNLIMITED
 from xtcp_twisted.engine.kinds import EventKind
 
-CHUNK = 244
-#: Chunks of the transmit buffer.
-CHUNKS = 1_024
+#: Chunks of the transmit buffer in use.
 OPEN, FROZEN, WITHHOLDING, DISCARDING = 496, 528, 784, 912
 #: More than any connection may queue.
 MUCH = b"m" * 300_000
-
-
-class Listeners:
-    """Clients that acknowledge nothing, so that what is sent to them stays in the buffer."""
-
-    def __init__(self, net: Net) -> None:
-        self.net = net
-        self.group = net.group(9, weight=64, accept_credits=UNLIMITED)
-        self.members = [net.client(self.group).established() for _ in range(60)]
-        self.idle = iter(self.members)
-
-    def client(self, port: int, **options: Any) -> Client:
-        return self.net.client(self.net.group(port, **{"weight": 8, **options})).established()
-
-    @property
-    def state(self) -> str:
-        return self.net.engine.snapshot().transmit_buffer.pressure.state
-
-    def fill(self, chunks: int) -> None:
-        """Sixteen chunks each, until exactly so many are in use."""
-        while self.net.transmit_used // 256 != chunks:
-            member = next(self.idle)
-            assert self.group.send(member.cd, b"l" * 16 * CHUNK) == 16 * CHUNK
-            self.net.turn()
-
-    def listen(self) -> None:
-        """All of them acknowledge, in one turn."""
-        for member in self.members:
-            member.ack()
-        self.net.turn()
-        for member in self.members:
-            member.take()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from .net import Net
 from .peer import Client
 
 CHUNK = 244
-#: Chunks of the crowd's pool.
+#: Chunks of the crowd's pool, and of the transmit buffer of `Listeners`.
 CHUNKS = 1_024
 #: Chunks in use that are well within a state; a crowd that holds data cannot get far into the last one.
 OPEN, FROZEN, WITHHOLDING, DISCARDING = 200, 650, 800, 896
@@ -87,4 +87,36 @@ class Crowd:
             member.take()
 
 
-__all__ = ["CALM", "CHUNK", "CHUNKS", "DISCARDING", "FROZEN", "OPEN", "WITHHOLDING", "Crowd"]
+class Listeners:
+    """Clients that acknowledge nothing, so that what is sent to them stays in the buffer."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.group = net.group(9, weight=64, accept_credits=UNLIMITED)
+        self.members = [net.client(self.group).established() for _ in range(60)]
+        self.idle = iter(self.members)
+
+    def client(self, port: int, **options: Any) -> Client:
+        return self.net.client(self.net.group(port, **{"weight": 8, **options})).established()
+
+    @property
+    def state(self) -> str:
+        return self.net.engine.snapshot().transmit_buffer.pressure.state
+
+    def fill(self, chunks: int) -> None:
+        """Sixteen chunks each, until exactly so many are in use."""
+        while self.net.transmit_used // 256 != chunks:
+            member = next(self.idle)
+            assert self.group.send(member.cd, b"l" * 16 * CHUNK) == 16 * CHUNK
+            self.net.turn()
+
+    def listen(self) -> None:
+        """All of them acknowledge, in one turn."""
+        for member in self.members:
+            member.ack()
+        self.net.turn()
+        for member in self.members:
+            member.take()
+
+
+__all__ = ["CALM", "CHUNK", "CHUNKS", "DISCARDING", "FROZEN", "OPEN", "WITHHOLDING", "Crowd", "Listeners"]

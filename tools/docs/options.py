@@ -1,7 +1,8 @@
 """docs/options.md: every key of the configuration file, with its default, what is allowed, and what it does.
 
 Names and defaults are those of the classes; what is allowed is what their errors
-say; what a key does is the comment (``#:``) above its field.
+say; what a key does is the comment (``#:``) above its field; whom a
+change reaches that is made later is in the field's metadata.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 import attrs
 
-from xtcp_twisted.config import EngineConfig, GiB, GroupOptions, MiB, PressureThresholds
+from xtcp_twisted.config import REACHES, EngineConfig, GiB, GroupOptions, MiB, PressureThresholds
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.reactor.reactor_settings import ReactorSettings
 from xtcp_twisted.reactor.settings import (
@@ -52,6 +53,12 @@ Every key of the configuration of `twistd xtcp`, which is TOML; [examples/xtcp.t
 a file to start from. `twistd xtcp --config FILE --check-config` says what is wrong with a file,
 `--set KEY=VALUE` replaces a value for once. Sizes may be written as "64 MiB".
 
+Some can be changed while connections live: a group's options by `Group.set_options`, thresholds by
+`set_thresholds` of the pool or of the engine, throttling by `Pool.set_throttling`. The last column says whom
+such a change reaches: all connections, also those that live; requests, those that wait and those to come; or
+new connections only. What `set_nodelay`, `set_keepalive` or `set_user_timeout` gave to a connection stays.
+What has no such column, or nothing in it, stays as it was from the start.
+
 `make docs` writes this page from the classes that check the configuration.
 """
 
@@ -64,21 +71,25 @@ _PATENT: Final = re.compile(r" \(P\d+(?: to P\d+)?\)")
 def page(_root: Path) -> str:
     parts = [HEAD]
     for name, what, made in TABLES:
+        columns = ["key", "default", "allowed", "what it does"]
+        if any(REACHES in field.metadata for field in attrs.fields(made)):
+            columns.append("a change reaches")
         parts += [
             f"\n## {name}\n\n{what}\n",
-            "\n| key | default | allowed | what it does |\n|---|---|---|---|\n",
+            f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n",
         ]
-        parts += _rows(made)
+        parts += _rows(made, len(columns))
     return "".join(parts)
 
 
-def _rows(made: type) -> list[str]:
+def _rows(made: type, columns: int) -> list[str]:
     said = _comments(made)
     rows = []
     for field in attrs.fields(made):
         if field.name in _CODE_ONLY or field.name in _TABLES:
             continue
-        cells = (f"`{field.name}`", _default(field), _allowed(field), said[field.name])
+        reached = field.metadata.get(REACHES, "")
+        cells = (f"`{field.name}`", _default(field), _allowed(field), said[field.name], reached)[:columns]
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     return rows
 

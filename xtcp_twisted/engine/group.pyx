@@ -233,7 +233,8 @@ cdef class Group(Connections):
 
         They hold at once, but for what each connection keeps of its own, which follows in slices within
         the next polls: the acknowledgement policy and delay (one that is held leaves no later than it
-        would have), the user timeout, Nagle's algorithm, keepalive, a lower `mss`.  A connection for which
+        would have), the user timeout, Nagle's algorithm, keepalive, a lower `mss`, the room that a higher
+        `priority`, `weight` or `guaranteed_bytes` gives to who was held back.  A connection for which
         `set_nodelay`, `set_keepalive` or `set_user_timeout` was called keeps what was set.  What a
         handshake has agreed on stays: `window_scaling`, `timestamps`, `sack`, `ecn` and a higher `mss`
         are for new connections, and so is `connect_timeout_s`.  `accept_credits` takes the place of the

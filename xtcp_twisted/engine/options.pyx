@@ -15,8 +15,8 @@ from xtcp_twisted.config import ACK_POLICIES, KEEPALIVE_IDLE_S, PRIORITIES, Grou
 from xtcp_twisted.engine.preferences cimport follow_keepalive, follow_nagle
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.memory.links cimport END, UNLINKED, list_clear
-from xtcp_twisted.tcp.acknowledge cimport ack_policy_changed
-from xtcp_twisted.tcp.connection cimport conn_arm, conn_load, conn_settle, conn_t, group_tell
+from xtcp_twisted.tcp.acknowledge cimport ack_policy_changed, window_update
+from xtcp_twisted.tcp.connection cimport conn_arm, conn_holds, conn_load, conn_settle, conn_t, group_tell
 from xtcp_twisted.tcp.flags cimport RECORD_ENDED, RECORD_PROMISED
 from xtcp_twisted.tcp.groups cimport (
     GROUP_COOKIES,
@@ -49,7 +49,7 @@ cdef enum:
     WALK_NAGLE = 4
     WALK_KEEPALIVE = 8
     WALK_MSS = 16
-    WALK_WAKE = 32             # a send may be taken that was not
+    WALK_WAKE = 32             # a send may be taken that was not, and a full window open
 
     # The flags of a row that options decide.
     OPTION_FLAGS = (
@@ -194,6 +194,9 @@ cdef void _visit(conn_t *c, uint32_t walk) noexcept nogil:
         follow_nagle(c)
     if walk & WALK_WAKE and not c.r.flags & RECORD_PROMISED:
         transmit_wake(c)
+        # Who was held back by pressure is looked at by the pool's own walk.
+        if conn_holds(c) and c.a.throttled.next == UNLINKED:
+            window_update(c)
     conn_settle(c)
 
 

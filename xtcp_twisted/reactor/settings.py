@@ -26,7 +26,7 @@ from twisted.internet.protocol import Factory
 from twisted.python import reflect
 
 from xtcp_twisted.checks import one_of, seconds
-from xtcp_twisted.config import THROTTLINGS, EngineConfig, GroupOptions, PressureThresholds
+from xtcp_twisted.config import LIVE, THROTTLINGS, EngineConfig, GroupOptions, PressureThresholds
 from xtcp_twisted.engine.unix_path import checked
 from xtcp_twisted.errors import ConfigurationError, LocalError
 from xtcp_twisted.reactor.interfaces import IGroupProtocol
@@ -133,7 +133,7 @@ class PoolSettings:
     #: withholding (variant 1), `discard` discards the payload of who holds data while it is discarding
     #: (variant 2), `both` does each in its time (P28, P29).  Acknowledgements that come are always processed
     #: (variant 3).
-    throttling: str = attrs.field(default="both", validator=one_of(*THROTTLINGS))
+    throttling: str = attrs.field(default="both", validator=one_of(*THROTTLINGS), metadata=LIVE)
 
 
 @attrs.frozen(kw_only=True)

@@ -29,8 +29,8 @@ cdef void ack_challenge(conn_t *c) noexcept nogil
 cdef void ack_distant_reset(conn_t *c, uint32_t seq) noexcept nogil
 # Whether the pressure of the pool keeps the right edge of its window where it is.
 cdef bint window_frozen(const conn_t *c) noexcept nogil
-# Whether a window that was shown small has become worth an update of its own.
-cdef bint window_reopens(const conn_t *c) noexcept nogil
+# Let an update leave of a window that was shown small, if it has become worth one of its own; whether it has.
+cdef bint window_update(conn_t *c) noexcept nogil
 # The window shown in a SYN-ACK of this connection's group.
 cdef uint32_t first_window(uint32_t pool_chunks, uint32_t weight) noexcept nogil
 # Of a connection that sends before its SYN-ACK is acknowledged (fastopen.pyx): no more is shown than that can

@@ -239,7 +239,7 @@ cdef void window_of_syn(conn_t *c) noexcept nogil:
     c.r.rcv_adv = seq_min(c.r.rcv_adv, c.r.rcv_nxt + SYN_WINDOW)
 
 
-cdef bint window_reopens(const conn_t *c) noexcept nogil:
+cdef bint _is_worth_update(const conn_t *c) noexcept nogil:
     cdef uint32_t quota = _quota(c), shown = c.r.rcv_adv - c.r.rcv_nxt, step = 2 * c.r.mss
     # What can be shown, not what there is room for: else the update would be a duplicate ACK.
     cdef uint32_t gain = _edge(c) - c.r.rcv_nxt - shown
@@ -249,6 +249,14 @@ cdef bint window_reopens(const conn_t *c) noexcept nogil:
     elif step > quota // 2:
         step = quota // 2
     return gain >= step
+
+
+cdef bint window_update(conn_t *c) noexcept nogil:
+    if not _is_worth_update(c):
+        return False
+    c.s.counters[C_WINDOW_UPDATES] += 1
+    conn_ack_now(c)
+    return True
 
 
 cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil:
@@ -269,10 +277,7 @@ cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil:
         return  # a window update rides, too: the peer does not wait for it
     if ack_number(c) != c.a.wire_ack:
         conn_ack_now(c)
-    elif window_reopens(c):
-        c.s.counters[C_WINDOW_UPDATES] += 1
-        conn_ack_now(c)
-    elif window_frozen(c):
+    elif not window_update(c) and window_frozen(c):
         conn_throttle(c)
 
 

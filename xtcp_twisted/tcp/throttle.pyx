@@ -16,7 +16,7 @@ nobody waits for a timer of the peer; who is held back still goes to the list's 
 from libc.stdint cimport uint32_t
 
 from xtcp_twisted.memory.slab cimport NONE, slab_free_rows
-from xtcp_twisted.tcp.acknowledge cimport window_frozen, window_reopens
+from xtcp_twisted.tcp.acknowledge cimport window_frozen, window_update
 from xtcp_twisted.tcp.connection cimport (
     conn_ack_now,
     conn_discarded,
@@ -29,7 +29,6 @@ from xtcp_twisted.tcp.connection cimport (
     conn_withheld,
     group_throttled,
 )
-from xtcp_twisted.tcp.counters cimport C_WINDOW_UPDATES
 from xtcp_twisted.tcp.groups cimport T_DROP_BYTES, T_DROP_SEGS, VARIANT_DISCARD, pool_row_t
 from xtcp_twisted.tcp.flags cimport ACTIVE_ACK_HELD, ACTIVE_DISCARDED, RECORD_ENDED
 from xtcp_twisted.tcp.layout cimport active_at
@@ -72,10 +71,7 @@ cdef void _visit(conn_t *c) noexcept nogil:
         if c.a.flags & ACTIVE_DISCARDED and not conn_discarded(c):
             c.a.flags &= ~ACTIVE_DISCARDED
             conn_ack_now(c)
-        if window_reopens(c):
-            c.s.counters[C_WINDOW_UPDATES] += 1
-            conn_ack_now(c)
-        elif window_frozen(c):
+        if not window_update(c) and window_frozen(c):
             conn_throttle(c)
     conn_settle(c)
 
