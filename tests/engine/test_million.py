@@ -68,3 +68,10 @@ def test_an_hour_of_silence_costs_no_packet(seen: dict[str, Any]) -> None:
 def test_thirty_thousand_messages_are_answered_among_them(seen: dict[str, Any]) -> None:
     """1 KB each way, rightly, and each answer is one packet that acknowledges its request."""
     assert (seen["answered"], seen["packets"]) == (30_000, 30_000)
+
+
+@pytest.mark.feature("P19")
+def test_a_broadcast_to_all_of_them_is_stored_once(seen: dict[str, Any]) -> None:
+    """A kilobyte takes its five chunks at most, for a million receivers as for one."""
+    assert seen["reached"] == CONNECTIONS
+    assert 1_024 <= seen["stored"] <= 5 * 256

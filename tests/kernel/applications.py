@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+import sqlite3
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -16,6 +20,7 @@ from zope.interface import implementer
 from examples.chat import Chat
 from examples.chat.commands import Command
 from examples.chat.lines import Answer
+from examples.workqueue import Job, WorkQueue
 from xtcp_twisted.reactor.endpoints import XTCPClientEndpoint
 from xtcp_twisted.reactor.groups import GroupProtocol
 from xtcp_twisted.reactor.interfaces import IConnectionDecider
@@ -207,3 +212,28 @@ class Keeps(GroupProtocol):
 
     def messageReceived(self, cd: int, data: bytes) -> None:
         self.group.send(cd, b"seen")
+
+
+class MortalQueue(WorkQueue):
+    """A work queue that is killed, once, at the moment that a file beside its database names."""
+
+    def die(self, moment: str) -> None:
+        order = Path(self._file).with_name(moment)
+        if order.exists():
+            order.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def linesReceived(self, lines: list[tuple[int, bytes]]) -> None:
+        self.die("received")
+        super().linesReceived(lines)
+        self.die("answered")
+
+    def store(self, jobs: list[Job]) -> list[bool]:
+        stored = super().store(jobs)
+        self.die("committed")
+        return stored
+
+    def insert(self, cursor: sqlite3.Cursor, name: str, work: bytes) -> bool:
+        fresh = super().insert(cursor, name, work)
+        self.die("inserted")
+        return fresh

