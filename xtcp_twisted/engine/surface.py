@@ -7,7 +7,7 @@ the classes; where the two differ, in `unix_group`.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
 from xtcp_twisted.config import GroupOptions
@@ -68,7 +68,7 @@ class ConnectionGroup(Protocol):
     def done(self, messages: Iterable[tuple[int, bytes]]) -> None: ...
     def consume(self, parts: Iterable[tuple[int, int, int]]) -> list[int]: ...
     def broadcast(
-        self, data: bytes, cds: Iterable[int] | None = None, *, but: Container[int] = ()
+        self, data: bytes, cds: Iterable[int] | None = None, *, but: Collection[int] = ()
     ) -> int: ...
     def shutdown(self, cd: int) -> None: ...
     def finish(self, cd: int) -> None: ...

@@ -9,7 +9,7 @@ Knows connections and their domain; requests and the group's life are in `unix_g
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from xtcp_twisted.config import ALL, PRIORITIES, GroupOptions
@@ -212,7 +212,7 @@ class UnixCalls:
         self.unix.work()
         return refused
 
-    def broadcast(self, data: bytes, cds: Iterable[int] | None = None, *, but: Container[int] = ()) -> int:
+    def broadcast(self, data: bytes, cds: Iterable[int] | None = None, *, but: Collection[int] = ()) -> int:
         """Send the same bytes to many connections; they are stored once (P19).
 
         :param cds: connection ids; None is every connection of the group.  Ids that are stale or

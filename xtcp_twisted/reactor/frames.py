@@ -76,7 +76,10 @@ class FramedGroupProtocol(Framing, GroupProtocol):
         tooLong: list[int] = []
         for cd, data in messages:
             found, used, need = self.cut(data)
-            frames += [(cd, frame) for frame in found]
+            if len(found) == 1:  # as most are
+                frames.append((cd, found[0]))
+            else:
+                frames += [(cd, frame) for frame in found]
             if need == TOO_LONG:
                 tooLong.append(cd)
             else:

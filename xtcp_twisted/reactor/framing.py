@@ -14,26 +14,20 @@ Knows bytes; must not know connections or groups.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from xtcp_twisted.errors import ConfigurationError
 
-#: `Cut.need` of a frame that is longer than it may be.
+#: What is needed for a frame that is longer than it may be.
 TOO_LONG: Final = -1
 
 _FORMATS: Final = "BHIQ"
 
 
-class Cut(NamedTuple):
-    """What `Framing.cut` has found."""
-
-    #: The complete frames, in order, without what marks their ends.
-    frames: list[bytes]
-    #: Bytes that they took.
-    used: int
-    #: Bytes that have to be there behind these before the next frame can be complete; 0: there is no
-    #: part of one; `TOO_LONG`: the next frame is longer than it may be.
-    need: int
+#: What `Framing.cut` has found: the complete frames, in order, without what marks their ends; the bytes that
+#: they took; and the bytes that have to be there behind these before the next frame can be complete: 0, there
+#: is no part of one; `TOO_LONG`, the next frame is longer than it may be.
+Cut = tuple[list[bytes], int, int]
 
 
 class Framing:
@@ -54,7 +48,7 @@ class Framing:
 
     def cut(self, data: bytes) -> Cut:
         """Find the complete frames at the beginning of `data`, which never is b""."""
-        return Cut([data], len(data), 0)
+        return [data], len(data), 0
 
     def join(self, frame: bytes) -> bytes:
         """The frame as it is sent."""
@@ -94,15 +88,15 @@ class LineFraming(Framing):
         *lines, rest = data.split(self.delimiter) if self.delimiter[-1:] in data else (data,)
         end = len(self.delimiter)
         if len(data) <= self.MAX_LENGTH:
-            return Cut(lines, len(data) - len(rest), len(rest) + 1 if rest else 0)
+            return lines, len(data) - len(rest), len(rest) + 1 if rest else 0
         used = 0
         for i, line in enumerate(lines):
             if len(line) > self.MAX_LENGTH:
-                return Cut(lines[:i], used, TOO_LONG)
+                return lines[:i], used, TOO_LONG
             used += len(line) + end
         if len(rest) >= self.MAX_LENGTH + end:  # no delimiter can end it in time
-            return Cut(lines, used, TOO_LONG)
-        return Cut(lines, used, len(rest) + 1 if rest else 0)
+            return lines, used, TOO_LONG
+        return lines, used, len(rest) + 1 if rest else 0
 
     def join(self, frame: bytes) -> bytes:
         """The line and its delimiter."""
@@ -142,13 +136,13 @@ class LengthPrefixFraming(Framing):
         while len(data) - at >= size:
             (length,) = struct.unpack_from(form, data, at)
             if length > self.MAX_LENGTH:
-                return Cut(frames, at, TOO_LONG)
+                return frames, at, TOO_LONG
             end = at + size + length
             if end > len(data):
-                return Cut(frames, at, size + length)
+                return frames, at, size + length
             frames.append(data[at + size : end])
             at = end
-        return Cut(frames, at, size if at < len(data) else 0)
+        return frames, at, size if at < len(data) else 0
 
     def join(self, frame: bytes) -> bytes:
         """The length and the frame.

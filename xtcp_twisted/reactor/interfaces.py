@@ -13,7 +13,7 @@ engine's (`xtcp_twisted.engine`).
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from twisted.internet import interfaces
@@ -70,7 +70,7 @@ class IGroupTransport(Interface):
         :return: ``[(cd, rest)]`` of those that were not taken whole; mostly empty.
         """
 
-    def broadcast(data: bytes, cds: Iterable[int] | None = None, *, but: Container[int] = ()) -> int:
+    def broadcast(data: bytes, cds: Iterable[int] | None = None, *, but: Collection[int] = ()) -> int:
         """Queue the same bytes for many connections; they are stored once.
 
         A connection gets all of it or nothing.  One that owes its peer the rest of a short `send` would
