@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 import pytest
-from twisted.internet import interfaces
+from twisted.internet import error, interfaces
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tests.reactor.world import ANY, Recorder, World, connect
+from tests.reactor.world import ANY, Recorder, World, connect, factoryOf
 from xtcp_twisted.reactor.interfaces import IConnectionSignals, IXTCPTransport
 
 # -- the surface ------------------------------------------------------------------------------------
@@ -186,3 +187,33 @@ def test_the_answer_of_any_length_comes_whole(world: World) -> None:
     world.turn()
     client.expect("A", data=ANY)
     assert client.received == b"abcabcabc"
+
+
+def test_what_a_descriptor_would_have(world: World) -> None:
+    server = Recorder()
+    port = world.listen(factoryOf(server))
+    client = world.client(port).opened()
+    transport: Any = server.transport
+    assert transport.reactor is port.reactor is world.reactor
+    assert (transport.fileno(), port.port, port.interface) == (-1, 7, "")
+    transport.startWriting()
+    assert transport.writing
+    transport.stopWriting()
+    transport.write(b"sent all the same")
+    world.turns(2)
+    client.expect("PA", data=b"sent all the same")
+    assert not transport.writing
+
+
+def test_nothing_of_the_turn_of_an_abort_leaves(world: World) -> None:
+    server = Recorder()
+    client = world.client(world.listen(factoryOf(server))).opened()
+    world.turn()
+    assert server.transport is not None
+    server.transport.write(b"not sent")
+    server.transport.abortConnection()  # type: ignore[attr-defined]
+    server.transport.write(b"nor this")
+    assert server.reasons == []
+    world.turns(2)
+    client.expect("RA")
+    server.reasons[0].trap(error.ConnectionAborted)

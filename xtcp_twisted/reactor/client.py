@@ -29,7 +29,7 @@ from xtcp_twisted.errors import AddressInUse, AddressNotAvailable, LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.addresses import pack, toTwisted
 from xtcp_twisted.reactor.served import ServedGroup, Stage, ordinaryOptions
-from xtcp_twisted.reactor.surface import DISCONNECTED
+from xtcp_twisted.reactor.surface import DISCONNECTED, STEPPING, YOUNG
 from xtcp_twisted.reactor.transport import XTCPTransport
 
 
@@ -54,7 +54,26 @@ class XTCPClientTransport(XTCPTransport):
 
     def begin(self) -> None:
         """Tell the protocol; unlike a server's, a connection that its `connectionMade` fails is lost."""
+        self._flags |= YOUNG
         self._guard(self.protocol.makeConnection, self)
+
+    def settle(self) -> None:
+        """As the base class."""
+        if not self._flags & STEPPING:
+            self._flags &= ~YOUNG
+        super().settle()
+
+    def _flushed(self) -> None:
+        """As the base class; what `connectionMade` has ended ends a turn later.
+
+        A server in this process has the turn after ours to hear of the connection, and
+        must hear of it before we hear of the end, as it does with sockets.
+        """
+        if self._flags & YOUNG:
+            self._flags &= ~(YOUNG | STEPPING)
+            self._step()
+        else:
+            super()._flushed()
 
     def connectionLost(self, reason: Failure) -> None:
         """As the base class; then the factory is told."""
@@ -66,7 +85,7 @@ class XTCPClientTransport(XTCPTransport):
             self._log(connector.connectionLost, reason)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} to {self.addr} at {id(self):x}>"
+        return f"<{XTCPClientTransport} to {self.addr} at {id(self):x}>"
 
     @property
     def addr(self) -> tuple[str, int]:

@@ -110,6 +110,21 @@ class ListeningGroup(DrivenGroup):
         where = f"on {self._where}" if self.connected else "(not listening)"
         return f"<{type(self)} of {type(self.factory)} {where}>"
 
+    @property
+    def reactor(self) -> Any:
+        """The reactor that drives the stack."""
+        return self.reader.reactor
+
+    @property
+    def port(self) -> int:
+        """The port that was asked for."""
+        return self.binding.port
+
+    @property
+    def interface(self) -> str:
+        """The address that was asked for."""
+        return self.binding.interface
+
     def logPrefix(self) -> str:
         """The class of the factory, as Twisted's ports have it."""
         return str(reflect.qual(type(self.factory)))

@@ -35,6 +35,7 @@ ENDED: Final = 1 << 11  # the engine has no such connection any more
 DRAINING: Final = 1 << 12  # a drain of `_kept` is put off to the next turn
 NODELAY: Final = 1 << 13
 KEEPALIVE: Final = 1 << 14
+YOUNG: Final = 1 << 15  # of a connection that we opened: FRESH, or a step was asked for while it was
 SESSION_SHIFT: Final = 16
 
 
@@ -116,6 +117,15 @@ class TransportSurface:
         return self.protocol
 
     @property
+    def reactor(self) -> Any:
+        """The reactor that drives the stack."""
+        return self.server.clock
+
+    def fileno(self) -> int:
+        """-1: there is no descriptor."""
+        return -1
+
+    @property
     def sessionno(self) -> int:
         """Number of this connection among those that its port accepted."""
         return self._flags >> SESSION_SHIFT
@@ -149,14 +159,6 @@ class TransportSurface:
     def getHandle(self) -> Handle:
         """An object with the few methods of a socket that applications reach for."""
         return Handle(self)
-
-    def getTcpNoDelay(self) -> bool:
-        """Whether short segments leave at once, without Nagle's algorithm."""
-        return bool(self._flags & NODELAY)
-
-    def getTcpKeepAlive(self) -> bool:
-        """Whether the connection is probed while it is idle."""
-        return bool(self._flags & KEEPALIVE)
 
     def logPrefix(self) -> str:
         """Protocol, session and host, as Twisted's server transports have it."""

@@ -29,6 +29,7 @@ from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.backlog import Backlog
 from xtcp_twisted.reactor.interfaces import IConnectionSignals, IXTCPTransport
+from xtcp_twisted.reactor.preferences import TransportPreferences
 from xtcp_twisted.reactor.surface import (
     ABORTING,
     CONNECTED,
@@ -37,8 +38,6 @@ from xtcp_twisted.reactor.surface import (
     DRAINING,
     ENDED,
     FRESH,
-    KEEPALIVE,
-    NODELAY,
     PRODUCER_PAUSED,
     READING,
     SESSION_SHIFT,
@@ -47,7 +46,6 @@ from xtcp_twisted.reactor.surface import (
     WRITE_DISCONNECTED,
     WRITE_DISCONNECTING,
     Owner,
-    TransportSurface,
     flagsOf,
 )
 
@@ -65,7 +63,7 @@ def _mustBeBytes(data: object) -> None:
     interfaces.ISystemHandle,
     interfaces.IHalfCloseableDescriptor,
 )
-class XTCPTransport(TransportSurface):
+class XTCPTransport(TransportPreferences):
     """One connection, as its protocol sees it.
 
     :ivar server: the port that accepted it.
@@ -79,7 +77,6 @@ class XTCPTransport(TransportSurface):
         "__dict__",
         "__weakref__",
         "_kept",
-        "cd",
         "producer",
     )
 
@@ -109,7 +106,7 @@ class XTCPTransport(TransportSurface):
     def write(self, data: bytes) -> None:
         """Queue data; it leaves at the end of this turn, as far as there is room."""
         _mustBeBytes(data)
-        if self._flags & (CONNECTED | WRITE_DISCONNECTED) != CONNECTED or not data:
+        if self._flags & (CONNECTED | WRITE_DISCONNECTED | ABORTING) != CONNECTED or not data:
             return
         if self._out is None and self.producer is None:
             try:
@@ -220,6 +217,13 @@ class XTCPTransport(TransportSurface):
         self._flags |= ABORTING
         self._out = None
         self._step()
+        if not self._flags & (ENDED | FRESH):
+            # At once, so that what was written in this turn does not leave before the RST: TLS writes
+            # its alert of an orderly end even now.  But a client that looks after its connect must find
+            # it made, so not in the turn of connectionMade.
+            self.server.forget(self)
+            self._engine(self.server.group.abort)
+            self._flags |= ENDED
 
     def loseWriteConnection(self) -> None:
         """Send FIN when all is written; reading goes on."""
@@ -274,21 +278,6 @@ class XTCPTransport(TransportSurface):
             (group.abort if abort else group.finish)(self.cd)
         except LocalError:
             pass  # it has ended in the meantime; its event finds nobody
-
-    # -- ITCPTransport: options ------------------------------------------------------
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Let short segments leave at once; else they wait for acknowledgements, answers excepted."""
-        self._prefer(NODELAY, bool(enabled), self.server.group.set_nodelay)
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Probe the connection while it is idle: after the group's `keepalive_s`, or two hours."""
-        self._prefer(KEEPALIVE, bool(enabled), self.server.group.set_keepalive)
-
-    def _prefer(self, flag: int, enabled: bool, prefer: Callable[[int, bool], None]) -> None:
-        self._flags = self._flags & ~flag | (flag if enabled else 0)
-        if not self._flags & (ENDED | DISCONNECTED):
-            self._engine(prefer, enabled)
 
     # -- ITLSTransport ---------------------------------------------------------------
 
@@ -361,11 +350,12 @@ class XTCPTransport(TransportSurface):
         if not self._flags & (ENDED | DISCONNECTED):
             self._engine(self.server.group.pause)
 
-    def _engine(self, call: Callable[..., None], *args: object) -> None:
-        try:
-            call(self.cd, *args)
-        except LocalError:
-            pass  # it has ended; the event that says so is on its way
+    def startWriting(self) -> None:
+        """Look in the next turn what there is to do, as a reactor would."""
+        self._step()
+
+    def stopWriting(self) -> None:
+        """Nothing: what was written is the engine's already."""
 
     # -- what the port calls -----------------------------------------------------------
 
