@@ -22,8 +22,10 @@ from examples.chat.commands import Command
 from examples.chat.lines import Answer
 from examples.workqueue import Job, WorkQueue
 from xtcp_twisted.reactor.endpoints import XTCPClientEndpoint
+from xtcp_twisted.reactor.frames import LineGroupProtocol
 from xtcp_twisted.reactor.groups import GroupProtocol
 from xtcp_twisted.reactor.interfaces import IConnectionDecider
+from xtcp_twisted.reactor.requests import LengthPrefixedRequestGroupProtocol
 from xtcp_twisted.reactor.stack import stackFor
 
 
@@ -237,3 +239,24 @@ class MortalQueue(WorkQueue):
         fresh = super().insert(cursor, name, work)
         self.die("inserted")
         return fresh
+
+
+class LongLines(LineGroupProtocol):
+    """Answers each line by its length and its SHA-256."""
+
+    MAX_LENGTH = 200_000
+
+    def lineReceived(self, cd: int, line: bytes) -> None:
+        self.sendLine(cd, f"{len(line)} {hashlib.sha256(line).hexdigest()}".encode())
+
+
+class LongFrames(LengthPrefixedRequestGroupProtocol):
+    """The same for frames, a moment later."""
+
+    MAX_LENGTH = 200_000
+
+    async def messageReceived(self, cd: int, data: bytes) -> bytes:  # type: ignore[override]
+        from twisted.internet import reactor, task
+
+        await task.deferLater(reactor, 0)  # type: ignore[arg-type]
+        return f"{len(data)} {hashlib.sha256(data).hexdigest()}".encode()

@@ -56,6 +56,16 @@ GROUPS = {
     "bouncer": (9012, 'factory = "tests.kernel.applications.Bouncer"'),
     "pauses": (9022, 'protocol = "tests.kernel.applications.Pauses"\npool = "small"'),
     "beside": (9023, 'protocol = "examples.plain_echo.PlainEcho"\npool = "small"'),
+    "longlines": (
+        9013,
+        """protocol = "tests.kernel.applications.LongLines"
+        options = { ack_policy = "application", guaranteed_bytes = 262_144 }""",
+    ),
+    "longframes": (
+        9014,
+        """protocol = "tests.kernel.applications.LongFrames"
+        options = { ack_policy = "application", guaranteed_bytes = 262_144 }""",
+    ),
     "gate": (9005, 'protocol = "tests.kernel.applications.Gate"'),
 }
 
