@@ -6,12 +6,13 @@ import gc
 import weakref
 from typing import Any
 
+import pytest
 from twisted.internet import error
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
 from tests.reactor.conftest import Logged
-from tests.reactor.world import Recorder, World, connect
+from tests.reactor.world import Recorder, World, connect, factoryOf
 
 
 @implementer(IHalfCloseableProtocol)
@@ -248,3 +249,25 @@ def test_an_exception_in_a_half_close_notification_ends_the_connection(world: Wo
     world.turns(3)
     server.reasons[0].trap(ZeroDivisionError)
     assert len(logged.take(ZeroDivisionError)) == 1
+
+
+@pytest.mark.parametrize("when", ["made", "got"])
+def test_nothing_is_sent_of_what_is_written_after_an_abort(world: World, when: str) -> None:
+    server = Recorder()
+
+    def end(p: Recorder, *_: bytes) -> None:
+        p.transport.abortConnection()
+        p.transport.write(b"late")
+        p.transport.writeSequence([b"later"])
+
+    setattr(server, when, end)
+    client = world.client(world.listen(factoryOf(server)))
+    client.syn()
+    world.turn()
+    client.expect("SA")
+    client.ack()
+    client.send(b"x")
+    world.turns(3)
+    assert client.received == b""
+    assert [segment.flags for segment in client.take()] == [frozenset("RA")]
+    assert [reason.type for reason in server.reasons] == [error.ConnectionAborted]
