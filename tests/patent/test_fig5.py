@@ -58,7 +58,9 @@ FIG_5D = """
 
 
 @pytest.fixture(params=[f"{client}-{family}" for client in CLIENTS for family in FAMILIES])
-def flow(request: pytest.FixtureRequest, policy: str, options: dict[str, float]) -> Iterator[Flow]:
+def flow(
+    request: pytest.FixtureRequest, policy: str, options: dict[str, float], resends: bool
+) -> Iterator[Flow]:
     """A connection that has been established already."""
     client, _, family = request.param.partition("-")
     settings = {"ack_policy": policy} | options
@@ -66,7 +68,7 @@ def flow(request: pytest.FixtureRequest, policy: str, options: dict[str, float])
         make_net: MakeNet = request.getfixturevalue("make_net")
         yield ScriptedFlow(make_net, v6=family == "IPv6", **settings)
         return
-    flow = KernelFlow(request.getfixturevalue("lab"), FAMILIES[family], **settings)
+    flow = KernelFlow(request.getfixturevalue("lab"), FAMILIES[family], resends=resends, **settings)
     yield flow
     flow.close()
 
@@ -80,6 +82,12 @@ def policy(request: pytest.FixtureRequest) -> str:
 def options() -> dict[str, float]:
     """More options of the group."""
     return {}
+
+
+@pytest.fixture
+def resends() -> bool:
+    """Whether the client's TCP has to ask again."""
+    return False
 
 
 @pytest.mark.feature("P24", "P33")
@@ -105,6 +113,7 @@ def test_fig_5a_the_acknowledgement_waits_for_the_application(flow: Flow) -> Non
 
 
 @pytest.mark.feature("P23", "P33")
+@pytest.mark.parametrize("resends", [True], ids=["asks again"])
 def test_fig_5b_a_request_is_lost(flow: Flow) -> None:
     """The client's TCP sends it again; it is then served in due course."""
     flow.request(lost=True)
@@ -117,6 +126,7 @@ def test_fig_5b_a_request_is_lost(flow: Flow) -> None:
 
 
 @pytest.mark.feature("P22", "P33")
+@pytest.mark.parametrize("resends", [True], ids=["asks again"])
 def test_fig_5c_an_answer_is_lost(flow: Flow) -> None:
     """The duplicate of the request brings the cached answer again; the application sleeps on."""
     flow.request()

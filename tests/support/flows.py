@@ -42,11 +42,19 @@ ANSWERS: Final = (Message("Ans1", "m", b"Helsinki"), Message("Ans2", "n", b"Tall
 
 PORT: Final = 7
 HOSTS: Final[dict[int, str]] = {socket.AF_INET: "10.77.0.2", socket.AF_INET6: "fd77::2"}
-#: How much later than at once the client's ACK of the handshake comes.  XTCP's first resend timer is so much
-#: longer, and where an answer is lost, the client asks again before it.
+#: How much later than at once the scripted client's ACK of the handshake comes.  XTCP's first resend timer is
+#: so much longer, and where an answer is lost, the client asks again before it.
 LATE_S: Final = 0.1
-#: How long `bounded` holds an acknowledgement here: a busy machine must not make packets of its own.
-PATIENT_MS: Final = 400
+#: What a packet of a kernel's client takes, and what such a client waits before it asks again, by the
+#: engine's clock.  That stands still while the test waits for the kernel, so that no timer of XTCP depends on
+#: how busy the machine is.
+TRIP_S: Final = 0.01
+AGAIN_S: Final = 0.1
+#: Retransmission timeouts of the kernel: of a client that must not ask again, and of one that has to.
+NEVER_S: Final = 60.0
+SOON_S: Final = 0.5
+#: Position of the metric that is the least of these timeouts (RTAX_RTO_MIN), which counts if it is locked.
+RTO_MIN: Final = 13
 #: The longest wait for a packet, far beyond any timer here.
 PATIENCE_S: Final = 10.0
 
@@ -127,12 +135,12 @@ class Flow(ABC):
         self._sent += len(request.data)
         with self.network.losing(CLIENT, lost=lost):
             self._client_sends(request.data)
-            self._until_packet()
+            self._until_heard()
 
     def request_again(self) -> None:
         """The client's TCP has waited for an acknowledgement long enough."""
         self._client_resends()
-        self._until_packet()
+        self._until_heard()
 
     def acknowledge(self, *, lost: bool = False) -> None:
         """The client's TCP acknowledges the answer, which the application client has read."""
@@ -143,7 +151,7 @@ class Flow(ABC):
             self._read += 1
         with self.network.losing(CLIENT, lost=lost):
             self._client_acknowledges()
-            self._until_packet()
+            self._until_heard()
 
     # --- the application server and XTCP --------------------------------------------
 
@@ -186,16 +194,14 @@ class Flow(ABC):
             self._turn(end)
         assert len(self.rows) == before, f"a packet: {self.rows[-1]}"
 
-    def until(self, true: Callable[[], bool]) -> None:
-        """Turns, whatever packets they bring, until something has become true."""
-        end = self.now + PATIENCE_S
-        self._flush()
-        while not true():
-            assert self.now < end, f"not true after {self.rows[-1:]}"
-            self._turn(end)
-            self._flush()
-
     # --- turns ------------------------------------------------------------------------
+
+    def _until_heard(self) -> None:
+        """The client sends a packet now."""
+        before = len(self.rows)
+        while len(self.rows) == before:
+            self._await_client()
+            self._poll()
 
     def _until_packet(self) -> None:
         """Turns until somebody has sent a packet; what XTCP says to one of the client has not left yet."""
@@ -277,6 +283,10 @@ class Flow(ABC):
         """Until a turn is due, at most until that time."""
 
     @abstractmethod
+    def _await_client(self) -> None:
+        """Until a packet of the client can be polled."""
+
+    @abstractmethod
     def _engine_polls(self) -> None: ...
 
     @abstractmethod
@@ -334,6 +344,9 @@ class ScriptedFlow(Flow):
         due = self.net.now if self.net.link.pending else self.engine.poll_at()
         self.net.now = until if due is None else min(until, max(due, self.net.now))
 
+    def _await_client(self) -> None:
+        assert self.net.link.pending
+
     def _engine_polls(self) -> None:
         self.net.poll()
 
@@ -365,10 +378,26 @@ class ScriptedFlow(Flow):
         return self.client.take()[0].data
 
 
-class KernelFlow(Flow):
-    """A socket of the kernel in a lab; the engine is driven by its descriptor."""
+def _resend_after(device: str, seconds: float) -> None:
+    """Sockets of this namespace wait so long for acknowledgements of XTCP's hosts."""
+    # Here, because it takes 0.2 s, and scripted flows do without.
+    from pyroute2 import IPRoute
 
-    def __init__(self, lab: Lab, family: int, **options: Any) -> None:
+    metrics = {"lock": 1 << RTO_MIN, "rto_min": int(seconds * 1000)}
+    with IPRoute() as routes:
+        [index] = routes.link_lookup(ifname=device)
+        for family, host in HOSTS.items():
+            length = 32 if family == socket.AF_INET else 128
+            routes.route("add", family=family, dst=f"{host}/{length}", oif=index, metrics=metrics)
+
+
+class KernelFlow(Flow):
+    """A socket of the kernel in a lab; the engine's time is the test's.
+
+    :param resends: whether the client's TCP has to ask again for itself.
+    """
+
+    def __init__(self, lab: Lab, family: int, *, resends: bool = False, **options: Any) -> None:
         network = Network()
         config = EngineConfig(
             addresses=tuple(HOSTS.values()),
@@ -376,31 +405,23 @@ class KernelFlow(Flow):
             transmit_buffer=1 * MiB,
             arena_limit=256 * MiB,
         )
-        self.engine = Engine(network.around(lab.link()), config)
-        options = {"accept_credits": UNLIMITED, "ack_delay_ms": PATIENT_MS} | options
+        self._now = time.monotonic()
+        self._device = lab.link()
+        lab.call(_resend_after, self._device.name, SOON_S if resends else NEVER_S)
+        self.engine = Engine(network.around(self._device), config)
         group = self.engine.create_pool(1 * MiB).open_group(
-            PORT, domain=family, options=GroupOptions(**options)
+            PORT, domain=family, options=GroupOptions(accept_credits=UNLIMITED, **options)
         )
         self.sock = lab.call(socket.socket, family)
         self.sock.setblocking(False)
-        super().__init__(network, self.engine, group, self._establish(network, HOSTS[family]))
+        super().__init__(network, self.engine, group, self._establish(HOSTS[family]))
 
-    def _establish(self, network: Network, host: str) -> int:
-        """Connect; the last packet of the handshake is late."""
+    def _establish(self, host: str) -> int:
         self.sock.connect_ex((host, PORT))
-        end = self.now + PATIENCE_S
-        while not select.select([], [self.sock], [], 0)[1]:
-            assert self.now < end
-            self._wait(end)
-            self._engine_polls()
-            self._engine_flushes()
-        network.impaired.inbound.change(delay=LATE_S)
         while not (events := self.engine.events()):
-            assert self.now < end
-            self._wait(end)
+            self._await_client()
             self._engine_polls()
             self._engine_flushes()
-        network.impaired.inbound.change(delay=0.0)
         [(kind, _, cd, _)] = events
         assert kind == EventKind.ESTABLISHED
         return cd
@@ -411,10 +432,30 @@ class KernelFlow(Flow):
 
     @property
     def now(self) -> float:
-        return time.monotonic()
+        return self._now
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Turns, whatever packets they bring, until something has become true."""
+        end = time.monotonic() + PATIENCE_S
+        self._flush()
+        while not true():
+            assert time.monotonic() < end, f"not true after {self.rows[-1:]}"
+            due = None if self._hears(0.01) else self.engine.poll_at()
+            self._now = max(self._now, due or 0.0)
+            self._poll()
+            self._flush()
+
+    def _hears(self, seconds: float) -> bool:
+        """Whether the kernel sends something within so many real seconds."""
+        return bool(select.select([self._device], [], [], seconds)[0])
+
+    def _await_client(self) -> None:
+        assert self._hears(PATIENCE_S), "the client sends nothing"
+        self._now += TRIP_S
 
     def _wait(self, until: float) -> None:
-        select.select([self.engine.fileno()], [], [], max(0.0, until - self.now))
+        due = self._now if self._hears(0) else self.engine.poll_at()
+        self._now = until if due is None else min(until, max(due, self._now))
 
     def _engine_polls(self) -> None:
         self.engine.poll(self.now)
@@ -436,6 +477,7 @@ class KernelFlow(Flow):
 
     def _client_resends(self) -> None:
         """It does so by itself."""
+        self._now += AGAIN_S
 
     def _client_acknowledges(self) -> None:
         """So here."""
