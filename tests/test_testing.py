@@ -192,6 +192,8 @@ def test_an_expected_error_is_taken(net: MemoryNetwork) -> None:
     [error] = net.take_errors(ZeroDivisionError)
     assert error.args == (b"now",)
     assert net.errors == []
+    net.connect(net.listen(Failing())).send(b"now")
+    assert len(net.take_errors()) == 1
 
 
 def test_a_test_that_fails_says_so_itself() -> None:

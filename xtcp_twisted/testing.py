@@ -406,7 +406,7 @@ class MemoryNetwork:
 
     def take_errors(self, kind: type[BaseException] = BaseException) -> list[BaseException]:
         """Take away the errors of this `kind` that were logged, as trial's `flushLoggedErrors`."""
-        taken = [failure for failure in self.errors if failure.check(kind)]
+        taken = [failure for failure in self.errors if isinstance(failure.value, kind)]
         self.errors = [failure for failure in self.errors if failure not in taken]
         return [failure.value for failure in taken if failure.value is not None]
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
+from support import pages
 from twisted.internet import interfaces, task
 from zope.interface.verify import verifyObject
 
 from xtcp_twisted.lab import Lab
 
-from .conftest import PATIENCE_S, ROOT, Application
-
-HOWTO = ROOT / "docs" / "howto"
+from .conftest import PATIENCE_S, Application
 
 
-def blocks(page: str, kind: str) -> list[str]:
-    """The fenced blocks that begin with these words."""
-    return re.findall(rf"^```{kind}\n(.*?)^```", (HOWTO / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+def blocks(page: str, words: str) -> list[str]:
+    """Of a how-to page; see `support.pages`."""
+    return pages.blocks(f"docs/howto/{page}", words)
 
 
 @pytest.mark.parametrize("page", ["http.md", "tls.md"])

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from support.pages import ROOT, block
 
 from xtcp_twisted.lab import Lab
 
 pytestmark = pytest.mark.feature("P25", "P26")
 
-ROOT = Path(__file__).parents[2]
-[PROGRAM] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/api.md").read_text(), re.DOTALL)
+PROGRAM = block("docs/api.md", "python")
 
 
 def start(lab: Lab, program: str) -> subprocess.Popen[str]:

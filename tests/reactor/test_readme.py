@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from support.pages import ROOT, blocks
 
 from xtcp_twisted.lab import Lab
 
-ROOT = Path(__file__).parents[2]
-PROGRAMS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+PROGRAMS = blocks("README.md", "python")
 
 
 def serve(lab: Lab, program: str) -> subprocess.Popen[bytes]:
