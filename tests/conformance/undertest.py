@@ -24,8 +24,8 @@ TABLES: dict[str, Any] = {
     "engine": {
         "addresses": ["10.77.0.2", "fd77::2"],
         "max_connections": 1_024,
-        "arena_limit": 256 * MiB,
-        "transmit_buffer": 16 * MiB,
+        "arena_limit": 512 * MiB,
+        "transmit_buffer": 64 * MiB,
     },
     "pool": [{"name": "main", "receive_buffer": 16 * MiB}],
     "reactor": {"loopback": "engine"},

@@ -217,3 +217,23 @@ def test_nothing_of_the_turn_of_an_abort_leaves(world: World) -> None:
     world.turns(2)
     client.expect("RA")
     server.reasons[0].trap(error.ConnectionAborted)
+
+
+def test_a_pull_producer_hears_that_what_was_written_before_it_has_left(world: World) -> None:
+    server = Recorder()
+    world.client(world.listen(factoryOf(server))).opened()
+    resumed: list[str] = []
+
+    class Silent:
+        def resumeProducing(self) -> None:
+            resumed.append("resume")
+
+        def stopProducing(self) -> None:
+            resumed.append("stop")
+
+    transport: Any = server.transport
+    transport.write(b"before")
+    transport.registerProducer(Silent(), False)
+    assert resumed == ["resume"]
+    world.turns(3)
+    assert resumed == ["resume", "resume"]

@@ -302,6 +302,8 @@ class XTCPTransport(TransportPreferences):
         self.producer = producer
         self._flags = self._flags & ~(STREAMING | PRODUCER_PAUSED) | (STREAMING if streaming else 0)
         if not streaming:
+            # What was written before may be the engine's already, and its end is to be told, too.
+            self._step()
             producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
