@@ -21,7 +21,7 @@ from tests.reactor.test_client import outcome
 from tests.reactor.world import Peer, Recorder, World
 from xtcp_twisted.config import GroupOptions
 from xtcp_twisted.reactor.groups import GroupProtocol
-from xtcp_twisted.reactor.interfaces import IConnectionDecider
+from xtcp_twisted.reactor.interfaces import IConnectionDecider, IGroupAcceptor
 from xtcp_twisted.reactor.port import Binding
 
 pytestmark = pytest.mark.feature("P08")
@@ -266,3 +266,40 @@ def test_a_client_of_a_unix_socket_is_decided_about_too(world: World, tmp_path: 
             world.turns(4)
             assert len(door.let_in) == expected
     assert door.asked == [UNIXAddress(None), UNIXAddress(None)]
+
+
+@implementer(IGroupAcceptor)
+class Undecided(GroupProtocol):
+    """Keeps what it is asked; answers when the test does."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, tuple[str, int]]] = []
+
+    def connectionsPending(self, requests: list[tuple[int, tuple[str, int]]]) -> None:
+        self.asked += requests
+
+
+def test_a_group_protocol_is_asked_once_about_each(world: World) -> None:
+    """Who begins a look-up for each request must not begin it again with each that comes later."""
+    group = Undecided()
+    port = world.listen(group)
+    clients = [asking(world, port) for _ in range(3)]
+    assert [place for _, place in group.asked] == [(client.ip, client.sport) for client in clients]
+    group.group.accept(group.asked[0][0])
+    group.group.refuse(group.asked[1][0])
+    world.turn()
+    complete(world, clients[0])
+    clients[1].expect_reset(seq=0)
+    asking(world, port)
+    assert len(group.asked) == 4
+
+
+def test_a_request_decided_by_who_shares_the_port_is_no_error(world: World) -> None:
+    """The group protocol next door has no say, and hears of it after the decision."""
+    everyone = [GroupProtocol(), GroupProtocol()]
+    for protocol in everyone:
+        world.stack.listen(protocol, Binding(port=9, share=True, options=GroupOptions()))
+    ports: Any = list(world.stack.stage.ports)
+    client = asking(world, ports[0])
+    complete(world, client)
+    assert sum(len(port.factory.group) for port in ports) == 1

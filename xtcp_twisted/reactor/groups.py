@@ -20,7 +20,7 @@ from zope.interface import implementer
 from xtcp_twisted.config import UNLIMITED, GroupOptions
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.engine.surface import ConnectionGroup
-from xtcp_twisted.errors import LocalError, StaleConnection, WriteClosed
+from xtcp_twisted.errors import GroupClosed, LocalError, StaleConnection, StalePending, WriteClosed
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.batches import hand
 from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupSignals, IGroupTransport
@@ -243,7 +243,7 @@ class GroupPort(ListeningGroup):
         room: dict[int, list[int]] = {_STALLED: [], _WRITABLE: []}
         signals: dict[int, list[tuple[int, int]]] = {_URGENT: [], _SOFT_ERROR: []}
         losses, self._losses = self._losses, []
-        pending = False
+        requests: list[int] = []
         for kind, cd, detail in events:
             if kind == _ESTABLISHED:
                 made.append(cd)
@@ -252,12 +252,12 @@ class GroupPort(ListeningGroup):
             elif kind in room:
                 room[kind].append(cd)
             elif kind == _PENDING:
-                pending = True
+                requests.append(cd)
             elif kind in signals:
                 signals[kind].append((cd, detail))
         protocol = self.factory
-        if pending:
-            self._pending()
+        if requests:
+            self._pending(requests)
         if made:
             self.live += len(made) - len(self._connecting.intersection(made))
             self._connecting.difference_update(made)
@@ -269,11 +269,9 @@ class GroupPort(ListeningGroup):
             more = self._deliver(limit)
         finally:
             self._delivering = False
-        if room[_STALLED]:
-            self._told(protocol.connectionsStalled, room[_STALLED])
-        if room[_WRITABLE]:
-            self._told(protocol.connectionsWritable, room[_WRITABLE])
-        if losses:
+        self._told(protocol.connectionsStalled, room[_STALLED])
+        self._told(protocol.connectionsWritable, room[_WRITABLE])
+        if losses and self._gd >= 0:
             self.live -= len(losses)
             hand(protocol.connectionsLost, losses)
             self._closeIfEmpty()
@@ -285,7 +283,7 @@ class GroupPort(ListeningGroup):
             return
         handlers = (self.factory.connectionsUrgent, urgent), (self.factory.connectionsTroubled, troubled)
         for handler, told in handlers:
-            if told:
+            if told and self._gd >= 0:
                 _, guilty, unknown = hand(handler, told)
                 for cd, _ in guilty + unknown:
                     self._fault(cd)
@@ -321,18 +319,30 @@ class GroupPort(ListeningGroup):
             return False
         return True
 
-    def _pending(self) -> None:
-        requests = self.group.pending()
+    def _pending(self, pendingIds: list[int]) -> None:
         if self.decides:
-            hand(self.factory.connectionsPending, requests)
+            requests = self._requestsOf(pendingIds)
+            if requests:
+                hand(self.factory.connectionsPending, requests)
             return
         if self._decidedElsewhere():
             return
-        for pendingId, _ in requests:  # there is no credit: nobody else decides
+        for pendingId in pendingIds:  # there is no credit: nobody else decides
             try:
                 self.group.accept(pendingId)
+            except (StalePending, GroupClosed):
+                pass  # it has been decided by who shares the port, or the port has stopped
             except LocalError:
                 log.err()
+
+    def _requestsOf(self, pendingIds: list[int]) -> list[tuple[int, tuple[str, int]]]:
+        requests = []
+        for pendingId in pendingIds:
+            try:
+                requests.append((pendingId, self.group.requester(pendingId)))
+            except LocalError:
+                pass  # it has timed out, or the port has stopped
+        return requests
 
     def _deliver(self, limit: int) -> bool:
         """Deliver until nothing is told of, at most `limit` messages; True when something may be."""
@@ -354,7 +364,7 @@ class GroupPort(ListeningGroup):
         served, guilty, unknown = hand(self.factory.messagesReceived, batch)
         for cd, _ in guilty + unknown:
             self._fault(cd)
-        if self._acknowledges():
+        if self._gd >= 0 and self._acknowledges():
             self.group.done(served)
 
     def _acknowledges(self) -> bool:
@@ -368,7 +378,10 @@ class GroupPort(ListeningGroup):
 
         New connections whose handler tells nothing stay: nobody waits for an
         answer yet, and Twisted's connections survive their connectionMade, too.
+        A handler before this one may have ended the stack, and with it the group.
         """
+        if not cds or self._gd < 0:
+            return
         _, guilty, unknown = hand(handler, cds)
         for cd in guilty + unknown if unknownPay else guilty:
             self._fault(cd)

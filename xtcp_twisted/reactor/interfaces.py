@@ -255,7 +255,9 @@ class IFramedGroupProtocol(IGroupProtocol):
         """Frames of one turn: ``[(cd, frame), ...]``, those of one connection in order.
 
         By default, `frameReceived` for each; frames of a connection that the handler has closed are
-        passed over then.  Who overrides this instead gets a batch at once, to commit it at once, say.
+        passed over then, and those behind an answer that waits for room are offered again when it is
+        sent.  Who overrides this instead gets a batch at once, to commit it at once, say; it has at most
+        16,384 bytes of each connection, or one frame.
         """
 
     def frameReceived(cd: int, frame: bytes) -> object:
@@ -367,7 +369,8 @@ class IGroupAcceptor(IGroupProtocol):
     def connectionsPending(requests: list[tuple[int, tuple[str, int]]]) -> None:
         """Peers ask for connections; answer with `IGroupTransport.accept` or `refuse`.
 
-        A request that is not answered within `accept_timeout_ms` is refused.
+        A request that is not answered within `accept_timeout_ms` is refused; answering then raises
+        `xtcp_twisted.errors.StalePending`.  Each comes once, so whoever asks elsewhere keeps its id.
 
         :param requests: a list of ``(pendingId, (host, port))``.
         """
