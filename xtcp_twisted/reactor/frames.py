@@ -23,7 +23,7 @@ from zope.interface import implementer
 from xtcp_twisted.config import MOST_GUARANTEED
 from xtcp_twisted.errors import ConfigurationError, GroupClosed, LocalError, StaleConnection, WriteClosed
 from xtcp_twisted.reactor.batches import hand
-from xtcp_twisted.reactor.framing import TOO_LONG, Framing, LengthPrefixFraming, LineFraming
+from xtcp_twisted.reactor.framing import TOO_LONG, Cut, Framing, LengthPrefixFraming, LineFraming
 from xtcp_twisted.reactor.groups import GroupProtocol, GroupTransport
 from xtcp_twisted.reactor.interfaces import IFramedGroupProtocol
 
@@ -33,6 +33,8 @@ ENDED: Final = (StaleConnection, WriteClosed, GroupClosed)
 _PIECE: Final = 65_536
 #: A chunk of the receive buffer may begin with bytes of the frame before.
 _CHUNK_REST: Final = 255
+#: More than one connection can offer at once.
+_EVERYTHING: Final = 1 << 32
 
 
 @implementer(IFramedGroupProtocol)
@@ -45,6 +47,9 @@ class FramedGroupProtocol(Framing, GroupProtocol):
 
     #: Frames are acknowledged, not what was delivered.
     autoAcknowledge = False
+    # Bytes of one connection that are cut at once, if the longest frame is not longer: of a client that
+    # sends ahead, what is cut in vain, since an answer before it waits for room, must not be much.
+    _most = 16_384
 
     def makeGroup(self, group: GroupTransport) -> None:
         """As the base class, if each frame can be held.
@@ -59,6 +64,9 @@ class FramedGroupProtocol(Framing, GroupProtocol):
                 f" connections are guaranteed {guaranteed:,} of their pool; give a lower MAX_LENGTH, or the"
                 f" group the option guaranteed_bytes = {longest + _CHUNK_REST:_}, at most {MOST_GUARANTEED:_}"
             )
+        self._span = max(longest, self._most) if longest else _EVERYTHING
+        #: Bytes of frames of this turn that come again, since an answer before them waits for room.
+        self._late: dict[int, int] = {}
         #: What was sent and found no room, of connections that are paused therefore.
         self._rests: dict[int, bytearray] = {}
         super().makeGroup(group)
@@ -73,23 +81,42 @@ class FramedGroupProtocol(Framing, GroupProtocol):
         """Cut the frames off, hand them over, and acknowledge those that are done with."""
         frames: list[tuple[int, bytes]] = []
         parts: list[tuple[int, int, int]] = []
-        tooLong: list[int] = []
+        tooLong: dict[int, int] = {}
+        span = self._span
         for cd, data in messages:
-            found, used, need = self.cut(data)
+            try:
+                found, used, need = self.cut(data) if len(data) <= span else self.cutSome(data)
+            except Exception:  # noqa: BLE001  # costs the connection, as any
+                log.err()
+                self._abort(cd)
+                continue
             if len(found) == 1:  # as most are
                 frames.append((cd, found[0]))
             else:
                 frames += [(cd, frame) for frame in found]
             if need == TOO_LONG:
-                tooLong.append(cd)
+                tooLong[cd] = used
             else:
                 parts.append((cd, used, need))
         if frames:
             failed = self._handOver(frames)
             if failed:
                 parts = [part for part in parts if part[0] not in failed]
-        for cd in self.group.consume(parts) + tooLong:
+            if self._late:
+                parts = self._withoutLate(parts, tooLong)
+        try:
+            exceeding = [*self.group.consume(parts), *tooLong]
+        except GroupClosed:
+            return  # the handler has ended the stack
+        for cd in exceeding:
             self._exceeded(cd)
+
+    def cutSome(self, data: bytes) -> Cut:
+        """`cut` of the beginning of much data; the rest of it is needed at once."""
+        if len(data) <= self._span:
+            return self.cut(data)
+        found, used, need = self.cut(data[: self._span])
+        return found, used, 1 if used and need != TOO_LONG else need
 
     def _handOver(self, frames: list[tuple[int, bytes]]) -> Collection[int]:
         """Hand frames over; connections that an exception has cost."""
@@ -101,13 +128,27 @@ class FramedGroupProtocol(Framing, GroupProtocol):
             self._abort(cd)
         return failed
 
+    def _withoutLate(
+        self, parts: list[tuple[int, int, int]], tooLong: dict[int, int]
+    ) -> list[tuple[int, int, int]]:
+        """What was consumed if frames that come again were not; nor is what comes after them too long yet."""
+        late, self._late = self._late, {}
+        again = [(cd, tooLong.pop(cd), 1) for cd in late if cd in tooLong]
+        return [(cd, used - late[cd], 1) if cd in late else (cd, used, n) for cd, used, n in parts + again]
+
     def framesReceived(self, frames: list[tuple[int, bytes]]) -> None:
-        """Call `frameReceived` for each whose connection is open."""
-        last = -1
+        """Call `frameReceived` for each whose connection is open and owes no answer."""
+        rests, last = self._rests, -1
         for cd, frame in frames:
-            if cd != last or self.isOpen(cd):
+            if cd in rests:
+                self._comesAgain(cd, frame)
+            elif cd != last or self.isOpen(cd):
                 self.frameReceived(cd, frame)
             last = cd
+
+    def _comesAgain(self, cd: int, frame: bytes) -> None:
+        """A frame is not served now: an answer before it waits for room."""
+        self._late[cd] = self._late.get(cd, 0) + len(frame) + self.overhead
 
     def frameReceived(self, cd: int, frame: bytes) -> object:
         """A frame is complete."""
@@ -139,7 +180,7 @@ class FramedGroupProtocol(Framing, GroupProtocol):
         if not rests:
             return self.group.broadcast(self.join(frame), cds)
         cds = None if cds is None else list(cds)
-        late = [cd for cd in rests if cds is None or cd in cds]
+        late = [cd for cd in (rests if cds is None else dict.fromkeys(cds)) if cd in rests]
         reached = self.group.broadcast(self.join(frame), cds, but=rests)
         if late:
             self.connectionsStalled(late)
@@ -228,11 +269,13 @@ class LineGroupProtocol(LineFraming, FramedGroupProtocol):
     def linesReceived(self, lines: list[tuple[int, bytes]]) -> None:
         """Lines of one turn, ``[(cd, line), ...]``, those of one connection in order.
 
-        By default, call `lineReceived` for each whose connection is open.
+        By default, call `lineReceived` for each whose connection is open and owes no answer.
         """
-        last = -1
+        rests, last = self._rests, -1
         for cd, line in lines:
-            if cd != last or self.isOpen(cd):
+            if cd in rests:
+                self._comesAgain(cd, line)
+            elif cd != last or self.isOpen(cd):
                 self.lineReceived(cd, line)
             last = cd
 

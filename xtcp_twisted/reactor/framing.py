@@ -14,6 +14,7 @@ Knows bytes; must not know connections or groups.
 from __future__ import annotations
 
 import struct
+from itertools import takewhile
 from typing import Final
 
 from xtcp_twisted.errors import ConfigurationError
@@ -87,15 +88,13 @@ class LineFraming(Framing):
         # The last byte alone is looked for much faster.
         *lines, rest = data.split(self.delimiter) if self.delimiter[-1:] in data else (data,)
         end = len(self.delimiter)
-        if len(data) <= self.MAX_LENGTH:
-            return lines, len(data) - len(rest), len(rest) + 1 if rest else 0
-        used = 0
-        for i, line in enumerate(lines):
-            if len(line) > self.MAX_LENGTH:
-                return lines[:i], used, TOO_LONG
-            used += len(line) + end
-        if len(rest) >= self.MAX_LENGTH + end:  # no delimiter can end it in time
-            return lines, used, TOO_LONG
+        used = len(data) - len(rest)
+        if len(data) > self.MAX_LENGTH:
+            if max(map(len, lines), default=0) > self.MAX_LENGTH:
+                good = list(takewhile(lambda line: len(line) <= self.MAX_LENGTH, lines))
+                return good, sum(map(len, good)) + end * len(good), TOO_LONG
+            if len(rest) >= self.MAX_LENGTH + end:  # no delimiter can end it in time
+                return lines, used, TOO_LONG
         return lines, used, len(rest) + 1 if rest else 0
 
     def join(self, frame: bytes) -> bytes:

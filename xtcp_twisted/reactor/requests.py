@@ -45,6 +45,8 @@ class RequestGroupProtocol(FramedGroupProtocol):
     """
 
     _log = Logger()
+    # Each Deferred that fires has what is behind its request cut again.
+    _most = 4_096
 
     def makeGroup(self, group: GroupTransport) -> None:
         """As the base class."""
@@ -67,7 +69,10 @@ class RequestGroupProtocol(FramedGroupProtocol):
         for cd in cds:
             awaited = self._awaited.pop(cd, None)
             if awaited is not None:
-                awaited.cancel()
+                try:
+                    awaited.cancel()
+                except Exception:  # noqa: BLE001  # the others are cancelled all the same
+                    self._log.failure("A request could not be cancelled")
 
     # -- requests ------------------------------------------------------------------------
 
@@ -84,7 +89,7 @@ class RequestGroupProtocol(FramedGroupProtocol):
         return None
 
     def _serve(self, cd: int, data: bytes) -> None:
-        requests, _, need = self.cut(data)
+        requests, _, need = self.cutSome(data)
         done = 0
         for request in requests:
             if done and not self.isOpen(cd):
@@ -93,8 +98,11 @@ class RequestGroupProtocol(FramedGroupProtocol):
             answer = self._ask(cd, request)
             if isinstance(answer, Deferred):
                 self._awaited[cd] = answer.addBoth(self._fired, cd, size)
-                self.group.consume([(cd, done, 0)])
-                self.group.pause(cd)
+                try:
+                    self.group.consume([(cd, done, 0)])
+                    self.group.pause(cd)
+                except ENDED:
+                    self._cancel([cd])  # the handler has closed it
                 return
             if answer is None:
                 done += size
@@ -130,6 +138,9 @@ class RequestGroupProtocol(FramedGroupProtocol):
                 self.group.resume(cd)
         except ENDED:
             pass
+        except Exception:  # noqa: BLE001  # costs the connection, as any
+            self._log.failure("An answer could not be sent")
+            self._abort(cd)
 
     def _answer(self, cd: int, answer: Any, size: int) -> bool:
         """Answer and acknowledge; whether the next request may be served."""
