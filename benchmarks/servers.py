@@ -1,7 +1,8 @@
 """The servers that are compared, and how each is started inside a lab.
 
 All serve the same echo.  The XTCP ones make a TUN device in the lab and are
-ordinary ``twistd xtcp`` processes with a configuration file; the others listen
+ordinary ``twistd xtcp`` processes with a configuration file; so does the bare
+responder, the ceiling of all stacks on such a device.  The others listen
 on the lab's loopback device, which is the shortest way that kernel TCP has.
 """
 
@@ -25,7 +26,9 @@ from typing import Final
 
 import attrs
 
+from benchmarks import building
 from xtcp_twisted.lab import CLIENT_ADDRESSES, ENGINE_ADDRESSES, Lab
+from xtcp_twisted.link.tun import TunLink
 
 ROOT: Final = Path(__file__).parent.parent
 APPLICATIONS: Final = Path(__file__).with_name("applications")
@@ -50,18 +53,21 @@ class Server:
 
     An XTCP server has a `configuration`: a function of the number of
     connections to come that returns the TOML text, which `command` is given as
-    a file.
+    a file.  One in C has a `program`, compiled when it is needed; `device` says
+    that it answers on a TUN device, whose name it is given.
     """
 
     name: str
     label: str
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
     configuration: Callable[[int], str] | None = None
+    program: str = ""
+    device: bool = False
 
     @property
     def kernel_tcp(self) -> bool:
         """Whether its connections are sockets, each with a descriptor in the server."""
-        return self.configuration is None
+        return self.configuration is None and not self.device
 
     @property
     def target(self) -> str:
@@ -74,13 +80,31 @@ class Server:
 
         Raises `ServerError` when it does not come up.
         """
-        command = list(self.command)
+        command = [*self._compiled(), *self.command]
+        if self.device:
+            lay_device(lab)
+            command.append(lab.device)
         if self.configuration is not None:
             settings = lab.directory / "xtcp.toml"
             settings.write_text(self.configuration(connections))
             command.append(f"--config={settings}")
         with serving(lab, command, partial(_echoes, lab, self.target.partition("-")[0]), core) as pid:
             yield pid
+
+    def _compiled(self) -> list[str]:
+        if not self.program:
+            return []
+        try:
+            return [
+                str(building.program(self.program, [building.PROGRAMS / f"{self.program}.c"], *building.FAST))
+            ]
+        except building.BuildError as error:
+            raise ServerError(str(error)) from None
+
+
+def lay_device(lab: Lab) -> None:
+    """A TUN device in the lab, for a program that does not make one; it goes with the lab."""
+    TunLink(lab.device, addresses=lab.addresses, namespace=lab.path, persist=True).close()
 
 
 @contextlib.contextmanager
@@ -192,6 +216,7 @@ SERVERS: Final = {
             twistd("xtcp"),
             partial(_configuration, 'factory = "benchmarks.applications.echo.EchoFactory"'),
         ),
+        Server("responder", "bare responder (the ceiling)", program="echo_responder", device=True),
         Server(
             "twisted",
             "Twisted, epoll reactor",
@@ -199,10 +224,15 @@ SERVERS: Final = {
         ),
         Server("uvloop", "asyncio on uvloop", _asyncio("uvloop")),
         Server("asyncio", "asyncio", _asyncio("asyncio")),
+        Server("kernel", "server in C", (str(PORT),), program="echo_kernel"),
     )
 }
 
 
 def default_servers() -> list[str]:
     """Those that are measured unless others are asked for; asyncio only on uvloop, where installed."""
-    return [name for name in SERVERS if name != "asyncio" and (name != "uvloop" or find_spec("uvloop"))]
+    return [
+        name
+        for name in SERVERS
+        if name not in ("asyncio", "kernel") and (name != "uvloop" or find_spec("uvloop"))
+    ]

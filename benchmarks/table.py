@@ -6,6 +6,7 @@ reference server, taken round by round.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
@@ -20,6 +21,10 @@ Samples = Mapping[str, Sequence[Sample]]
 
 #: What the others are compared with, if it was measured.
 REFERENCE: Final = "twisted"
+#: What no stack on a TUN device can be faster than.
+CEILING: Final = "responder"
+#: What is compared with both.
+OURS: Final = ("xtcp-group", "xtcp-protocol")
 MEBIBYTE: Final = 1 << 20
 LABEL_WIDTH: Final = 30
 NUMBER_WIDTH: Final = 11
@@ -184,11 +189,33 @@ def remarks(samples: Samples) -> Iterator[str]:
         yield "Kernel memory is not shown: /proc/slabinfo may be read by root alone."
     elif client is None:
         yield "No server without kernel sockets was measured: the server's slab is half of both ends'."
+    yield from _comparisons(samples)
     yield f"Noise: other programs used up to {noise(samples):.0%} of a core during a measured load."
     for name, measured in samples.items():
         for number, sample in enumerate(measured, 1):
             for problem in sample.problems:
                 yield f"WRONG: {SERVERS[name].label}, round {number}, {problem}"
+
+
+def _comparisons(samples: Samples) -> Iterator[str]:
+    """XTCP's rates as multiples of Twisted's and as shares of the ceiling; by CPU time, too."""
+    for name in ("random", "sticky"):
+        for ours, theirs in itertools.product(OURS, (REFERENCE, CEILING)):
+            pair = [
+                [sample.loads[name] for sample in samples.get(server, ()) if sample.loads[name].messages]
+                for server in (ours, theirs)
+            ]
+            rates = ratios(*([load.per_second for load in loads] for loads in pair))
+            costs = ratios(*([load.server_cpu_us for load in loads] for loads in reversed(pair)))
+            if rates is not None and costs is not None:
+                yield (
+                    f"{SERVERS[ours].label}, {name}: {_times(rates)} times the messages per second of"
+                    f" {SERVERS[theirs].label}, {_times(costs)} times for a second of the server's CPU time"
+                )
+
+
+def _times(spread: Spread) -> str:
+    return f"{spread.median:.2f} ({spread.low:.2f} .. {spread.high:.2f})"
 
 
 def noise(samples: Samples) -> float:

@@ -8,7 +8,13 @@ from twisted.internet.protocol import Factory, Protocol
 
 
 class Echo(Protocol):
-    """Sends back what it receives."""
+    """Sends back what it receives.
+
+    What Twisted sets on a protocol has slots, so that there is no dictionary: an
+    application for very many connections does so.
+    """
+
+    __slots__ = ("connected", "transport")
 
     transport: Any
 

@@ -1,4 +1,4 @@
-"""The discard and generator services (RFC 863, RFC 864), as `benchmarks/bulk/programs/bulk.h` says.
+"""The discard and generator services (RFC 863, RFC 864), as `benchmarks/programs/bulk.h` says.
 
 As ordinary Twisted protocols, which XTCP and Twisted's own reactor serve alike,
 and as XTCP group protocols.  What arrives is counted and its beginning compared;

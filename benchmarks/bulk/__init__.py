@@ -5,5 +5,5 @@ namespace, has one kernel TCP client send to it and then receive from it, as fas
 it goes, and prints the rates beside each other.
 
 Modules: `sides` has the servers, `rounds` measures them in turn, `table` says what
-came out, `command` is the command line.  The programs in C are in ``programs/``.
+came out, `command` is the command line.  The programs in C are in ``benchmarks/programs/``.
 """

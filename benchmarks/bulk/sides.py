@@ -19,18 +19,14 @@ from typing import Final
 import attrs
 
 from benchmarks import building
-from benchmarks.servers import APPLICATIONS, serving, twistd
+from benchmarks.servers import APPLICATIONS, lay_device, serving, twistd
 from xtcp_twisted.lab import CLIENT_ADDRESSES, ENGINE_ADDRESSES, ENGINE_V4, Lab
-from xtcp_twisted.link.tun import TunLink
 from xtcp_twisted.reactor.settings import LinkSettings
 
-PROGRAMS: Final = Path(__file__).with_name("programs")
 USAGE: Final = Path(__file__).parent.parent / "generator" / "usage.c"
 #: The discard and the generator service, as in programs/bulk.h.
 PORTS: Final = (9, 19)
 LOOPBACK: Final = "127.0.0.1"
-#: As fast as the machine can: the ceiling should not be ours.
-FAST: Final = ("-O3", "-march=native")
 
 PLAIN: Final = "plain"
 HEADER: Final = "header"
@@ -46,10 +42,10 @@ HEADER_KEY: Final = "offload"
 
 def build(name: str) -> Path:
     """Compile one of the programs; raises `building.BuildError`."""
-    sources = [PROGRAMS / f"{name}.c"]
+    sources = [building.PROGRAMS / f"{name}.c"]
     if name == "stream":
         sources.append(USAGE)
-    return building.program(name, sources, *FAST, f"-I{USAGE.parent}")
+    return building.program(name, sources, *building.FAST, f"-I{USAGE.parent}")
 
 
 @attrs.frozen
@@ -85,8 +81,7 @@ class Side:
         :raises ServerError: it does not come up.
         """
         if self.device:
-            # It stays when this link is closed, and goes with the lab.
-            TunLink(lab.device, addresses=lab.addresses, namespace=lab.path, persist=True).close()
+            lay_device(lab)
         with serving(lab, self.command(lab), partial(_takes_bytes, lab, self.address), core) as pid:
             yield pid
 

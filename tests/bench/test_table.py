@@ -103,6 +103,32 @@ def test_problems_are_in_the_table():
     assert list(table.lines(samples, Plan()))[-1] == "WRONG: Twisted, epoll reactor, round 2, random: 1 broke"
 
 
+def test_shares_of_the_ceiling_are_taken_round_by_round():
+    def measured(server: str, *microseconds: float) -> list[Sample]:
+        """The server is the bottleneck: its rate is what its CPU time allows."""
+        return [
+            sample(
+                server, loads=dict.fromkeys(LOADS, outcome(per_second=1e6 / us, server_cpu_seconds=us / 20))
+            )
+            for us in microseconds
+        ]
+
+    samples = {
+        "xtcp-group": measured("xtcp-group", 8, 16),
+        "responder": measured("responder", 6, 12),
+        "twisted": measured("twisted", 24, 40),
+    }
+    told = [line for line in table.lines(samples, Plan()) if line.startswith("XTCP, group protocol, random")]
+    assert told == [
+        f"XTCP, group protocol, random: {times} times the messages per second of {whom},"
+        f" {times} times for a second of the server's CPU time"
+        for times, whom in (
+            ("2.75 (2.50 .. 3.00)", "Twisted, epoll reactor"),
+            ("0.75 (0.75 .. 0.75)", "bare responder (the ceiling)"),
+        )
+    ]
+
+
 def test_noise_is_the_worst_moment():
     calm, noisy = outcome(other_user_seconds=0.1), outcome(other_user_seconds=0.8, seconds=2.0)
     samples = {"twisted": [sample("twisted", loads={"sticky": calm, "random": noisy})]}

@@ -13,20 +13,15 @@
  */
 #define _GNU_SOURCE
 #include "bulk.h"
+#include "device.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
-#include <linux/virtio_net.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,31 +30,9 @@ enum {
     SEGMENT = 1460,               /* payload: an MTU of 1500, no options */
     SUPER_SEGMENT = SEGMENT * 44, /* with the header: the most that an IPv4 packet holds */
     BURST = 16,                   /* packets sent before looking for acknowledgements again */
-    FIN = 1, SYN = 2, RST = 4, ACK = 16,
 };
 
 static const uint64_t RESEND_NS = 200000000;
-
-struct __attribute__((packed)) packet {
-    struct virtio_net_hdr virtio;
-    uint8_t version, tos;
-    uint16_t length, id, fragment;
-    uint8_t ttl, protocol;
-    uint16_t ip_checksum;
-    uint32_t source, destination;
-    uint16_t source_port, destination_port;
-    uint32_t seq, ack;
-    uint8_t offset, flags;
-    uint16_t window, checksum, urgent;
-    uint8_t data[65536];
-};
-
-enum { IP_HEADER = 20, HEADERS = 40 };
-
-struct device {
-    int fd;
-    bool header;
-};
 
 /* Whom we are talking to, in network order as it came, and how far the two streams are. */
 struct stream {
@@ -81,38 +54,6 @@ static uint64_t now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* RFC 1071, in the order of the machine: swapped sums stay sums. */
-static uint64_t sum(const void *data, int length, uint64_t total)
-{
-    const uint8_t *p = data;
-    uint32_t word = 0;
-    for (; length >= 4; p += 4, length -= 4) {
-        memcpy(&word, p, 4);
-        total += word;
-    }
-    word = 0;
-    memcpy(&word, p, (size_t)length);
-    return total + word;
-}
-
-static uint16_t fold(uint64_t total)
-{
-    while (total >> 16)
-        total = (total & 0xffff) + (total >> 16);
-    return (uint16_t)total;
-}
-
-static int open_device(const char *name, bool header)
-{
-    struct ifreq request = {.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | (header ? IFF_VNET_HDR : 0))};
-    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    snprintf(request.ifr_name, IFNAMSIZ, "%s", name);
-    if (fd < 0 || ioctl(fd, TUNSETIFF, &request) ||
-        (header && ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4)))
-        return -1;
-    return fd;
 }
 
 static void write_checksum(const struct device *d, int options, const struct iovec *payload)
