@@ -5,7 +5,8 @@ id that fails any of these is stale, whatever the reason, and nothing changes.
 Calls only queue; packets leave with the next `flush`.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from libc.stdint cimport int64_t, uint32_t
 
 from xtcp_twisted.config import ALL
 from xtcp_twisted.engine.ids cimport make_id
@@ -63,6 +64,16 @@ cdef void _need(conn_t *c, uint32_t n) noexcept nogil:
     ack_incomplete(c)
 
 
+cdef inline int64_t whole_number(object given) noexcept:
+    """An integer from 0 to 2**63 - 1, or -1 for anything else."""
+    cdef int beyond = 0
+    cdef int64_t value
+    if not isinstance(given, int):
+        return -1
+    value = PyLong_AsLongLongAndOverflow(given, &beyond)
+    return -1 if beyond or value < 0 else value
+
+
 cdef class Connections:
     """What a `Group` does with its connections."""
 
@@ -73,13 +84,12 @@ cdef class Connections:
         return &self.state.stack.groups[self.row]
 
     cdef int _find(self, object cd, conn_t *c) except -1:
-        cdef uint64_t value
+        cdef int64_t value = whole_number(cd)
         cdef uint32_t slot
         cdef record_t *r
         self._open_row()
-        if not isinstance(cd, int) or cd < 0 or cd >> 63:
+        if value < 0:
             raise StaleConnection(f"{cd!r} is no connection id")
-        value = cd
         slot = <uint32_t>value
         if slot < self.state.stack.records.fresh:
             r = record_at(&self.state.stack, slot)
@@ -190,15 +200,16 @@ cdef class Connections:
         """
         cdef conn_t c
         cdef uint32_t deliverable, taken
+        cdef int64_t wanted = whole_number(ackd)
         cdef bytes payload = data if type(data) is bytes else bytes(data)
         self._find(cd, &c)
         deliverable = c.a.delivered - c.r.rcv_ackd if c.a != NULL else 0
-        if ackd != EVERYTHING:
-            if not isinstance(ackd, int) or ackd < 0 or ackd > deliverable:
+        if wanted != EVERYTHING:
+            if wanted < 0 or wanted > deliverable:
                 raise NotAcknowledgeable(
                     f"ackd: {ackd!r} is not allowed; {deliverable} bytes were delivered and not acknowledged"
                 )
-            deliverable = ackd
+            deliverable = <uint32_t>wanted
         if payload and c.r.flags & (RECORD_FIN_QUEUED | RECORD_ENDED):
             raise WriteClosed(f"connection {cd} sends no more: it was shut down, or has ended")
         if deliverable:

@@ -48,6 +48,8 @@ from xtcp_twisted.tcp.urgent cimport urgent_left
 cdef enum:
     SWEEP_ROWS = 65_536
     RELEASED_AT_ONCE = 256     # throttled connections that one flush looks at
+    PENDING = 0                # EventKind.PENDING
+    DATA = 2                   # EventKind.DATA
     URGENT = 3                 # EventKind.URGENT
     SOFT_ERROR = 7             # EventKind.SOFT_ERROR: from here on the kinds have a detail
     FIRST_END = 8              # EventKind.CLOSED: from here on they end a connection
@@ -79,6 +81,7 @@ cdef class Engine:
     cdef readonly object turns
     cdef list _pools
     cdef dict _by_descriptor
+    cdef int _told             # events that the present call of `events` returns
     cdef object _unix          # UnixDomain, or None as long as no group has needed it
 
     def __init__(self, Link link not None, config):
@@ -188,7 +191,7 @@ cdef class Engine:
         self.state.check_open()
         self.state.set_now(now)
         if self.state.waiting is not None:
-            self.state.waiting.clear()
+            self.state.waiting.clear(self.state.stack.now_us)
         self.state.turn_open = True
         taken = self.state.take_packets(self.config.packets_per_poll)
         with nogil:
@@ -290,7 +293,22 @@ cdef class Engine:
         :raises OSError: the process has no descriptor for a group that has none yet; nothing is lost.
         """
         cdef list found = []
+        self._collect(found, limit)
+        return found
+
+    def events_by_group(self, int limit=1024):
+        """As `events`, for who serves whole groups: ({gd: [(kind, cd, detail)]}, whether there may be more).
+
+        Of DATA it is only told which groups have some, by their keys: who takes all that is readable
+        needs no list of it.  Groups come in the order in which each had its first event.
+        """
+        cdef dict found = {}
+        self._collect(found, limit)
+        return found, self._told >= limit
+
+    cdef int _collect(self, object found, int limit) except -1:
         self.state.check_open()
+        self._told = 0
         try:
             self._tcp_events(found, limit)
         except OSError:
@@ -298,20 +316,35 @@ cdef class Engine:
             if not found:
                 raise
         if self._unix is not None:
-            found += self._unix.events(limit - len(found))
+            for kind, gd, cd, detail in self._unix.events(limit - self._told):
+                self._tell(found, kind, gd, cd, detail)
         self.state.reap()
-        return found
+        return 0
 
-    cdef int _tcp_events(self, list found, int limit) except -1:
+    cdef int _tell(self, object found, int kind, gd, cd, detail) except -1:
+        """Add one event to the list that `events` returns, or to the groups of `events_by_group`."""
+        cdef list told
+        self._told += 1
+        if type(found) is list:
+            (<list>found).append((KINDS[kind], gd, cd, detail))
+            return 0
+        told = (<dict>found).get(gd)
+        if told is None:
+            told = (<dict>found)[gd] = []
+        if kind != DATA:
+            told.append((KINDS[kind], cd, detail))
+        return 0
+
+    cdef int _tcp_events(self, object found, int limit) except -1:
         if self.state.stack.unreported:
             self._pending_events(found, limit)
         if self.state.offers:
             self._offered_events(found, limit)
-        while self.state.stack.reports.count and len(found) < limit:
+        while self.state.stack.reports.count and self._told < limit:
             self._connection_events(found, self.state.stack.reports.head)
         return 0
 
-    cdef int _pending_events(self, list found, int limit) except -1:
+    cdef int _pending_events(self, object found, int limit) except -1:
         """New requests, those of important groups first; each group that sees one hears of it."""
         cdef stack_t *s = &self.state.stack
         cdef group_row_t *g
@@ -322,7 +355,7 @@ cdef class Engine:
             row = s.waiting[priority].head
             while row != END:
                 g = &s.groups[row]
-                while g.unreported != END and len(found) < limit:
+                while g.unreported != END and self._told < limit:
                     h = half_open_at(s, g.unreported)
                     if not h.flags & HALF_REPORTED:
                         self._pending_event(found, row, g.unreported)
@@ -332,7 +365,7 @@ cdef class Engine:
                 row = g.waiting.next
         return 0
 
-    cdef int _pending_event(self, list found, uint32_t holder, uint32_t half_open_row) except -1:
+    cdef int _pending_event(self, object found, uint32_t holder, uint32_t half_open_row) except -1:
         cdef half_open_t *h = half_open_at(&self.state.stack, half_open_row)
         cdef uint32_t row = sharer_first(&self.state.stack, holder)
         cdef list told = []
@@ -340,24 +373,25 @@ cdef class Engine:
         while row != MAX_GROUPS:
             if request_seen(&self.state.stack, row, h):
                 group = self.state.group_objects[row]
-                told.append((KINDS[0], group._descriptor(), make_id(h.generation, half_open_row), 0))
+                told.append(group._descriptor())
             row = sharer_next(&self.state.stack, holder, row)
         # All of them hear of it, or (for lack of a descriptor) none does yet.
-        found += told
+        for gd in told:
+            self._tell(found, PENDING, gd, make_id(h.generation, half_open_row), 0)
         return 0
 
-    cdef int _offered_events(self, list found, int limit) except -1:
+    cdef int _offered_events(self, object found, int limit) except -1:
         """Requests that were there when a group began to share their port."""
         cdef Group group
-        while self.state.offers and len(found) < limit:
+        while self.state.offers and self._told < limit:
             row, pending_id = self.state.offers[0]
             group = self.state.group_objects.get(row)
             if group is not None and not group.closed and group._sees(pending_id):
-                found.append((KINDS[0], group._descriptor(), pending_id, 0))
+                self._tell(found, PENDING, group._descriptor(), pending_id, 0)
             self.state.offers.popleft()
         return 0
 
-    cdef int _connection_events(self, list found, uint32_t active_row) except -1:
+    cdef int _connection_events(self, object found, uint32_t active_row) except -1:
         cdef active_t *a = active_at(&self.state.stack, active_row)
         cdef uint32_t events = a.events
         cdef int kind, detail
@@ -373,12 +407,14 @@ cdef class Engine:
         group = self.state.group_objects[c.r.group_row]
         gd = 0 if group.closed else group._descriptor()
         conn_reported(&c)
-        if not group.closed:
+        if events == 1 << DATA and not group.closed and type(found) is dict:
+            self._tell(found, DATA, gd, None, 0)
+        elif not group.closed:
             cd = make_id(c.r.generation, c.slot)
             for kind in range(EVENT_KINDS):
                 if events >> kind & 1:
                     told = detail if kind >= SOFT_ERROR else urgent if kind == URGENT else 0
-                    found.append((KINDS[kind], gd, cd, told))
+                    self._tell(found, kind, gd, cd, told)
         if events >> FIRST_END:
             conn_free(&c)
         else:

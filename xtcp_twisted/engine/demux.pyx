@@ -30,7 +30,7 @@ from xtcp_twisted.tcp.flags cimport (
 from xtcp_twisted.tcp.listen cimport half_open_segment, listen_reopen, listen_segment
 from xtcp_twisted.tcp.offload cimport offload_merged, offload_vouched
 from xtcp_twisted.tcp.timewait cimport time_wait_segment
-from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_tag
+from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_prefetch, tuple_tag
 from xtcp_twisted.wire.segment cimport (
     CE,
     PACKET_ADDRESS,
@@ -144,6 +144,9 @@ cdef void take_in(
             segments[i].merged = offload_merged(&frames[i], &segments[i])
             tags[i] = tuple_tag(s, &segments[i])
             index_prefetch(&s.index, tags[i])
+    for i in range(count):
+        if reasons[i] == PACKET_OK:
+            tuple_prefetch(s, tags[i])
     for i in range(count):
         if reasons[i] == PACKET_OK:
             _dispatch(s, own, &segments[i], tags[i], looped)

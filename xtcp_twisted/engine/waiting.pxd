@@ -13,5 +13,5 @@ cdef class Waiting:
 
     cdef int watch(self, int fd) except -1
     cdef int signal(self) except -1
-    cdef int clear(self) except -1
+    cdef int clear(self, int64_t now_us) except -1
     cdef int arm(self, int64_t due_us, int64_t now_us) except -1

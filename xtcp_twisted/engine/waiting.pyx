@@ -89,30 +89,32 @@ cdef class Waiting:
             write(self.work_fd, &one, 8)
         return 0
 
-    cdef int clear(self) except -1:
-        """A turn begins: what was signalled is being dealt with."""
+    cdef int clear(self, int64_t now_us) except -1:
+        """A turn begins: what was signalled, and what was due by now, is being dealt with."""
         cdef uint64_t count
         if self.signalled:
             self.signalled = False
             read(self.work_fd, &count, 8)
-        if self.armed_us >= 0:
+        # Should the kernel be late with it, a later turn reads it.
+        if 0 <= self.armed_us <= now_us and read(self.timer_fd, &count, 8) == 8:
             self.armed_us = -1
-            read(self.timer_fd, &count, 8)
         return 0
 
     cdef int arm(self, int64_t due_us, int64_t now_us) except -1:
-        """Become readable at `due_us` of CLOCK_MONOTONIC, at once if it is not after `now_us`; -1: never."""
+        """Become readable at `due_us` of CLOCK_MONOTONIC, at once if it is not after `now_us`; -1: never.
+
+        The timer is moved only to an earlier time, as the nodes of the wheel are: most deadlines (of
+        held acknowledgements, of retransmissions) are gone before they are due, and a turn that finds
+        nothing to do is cheaper than a system call in each.
+        """
         cdef itimerspec when
         if 0 <= due_us <= now_us:
             self.signal()
-            due_us = -1
-        if due_us < 0 and self.armed_us < 0:
+            return 0
+        if due_us < 0 or now_us < self.armed_us <= due_us:
             return 0
         when.it_interval = timespec(0, 0)
-        # A zero time disarms.
-        when.it_value = timespec(0, 0)
-        if due_us > 0:
-            when.it_value = timespec(due_us // 1_000_000, due_us % 1_000_000 * 1000)
+        when.it_value = timespec(due_us // 1_000_000, due_us % 1_000_000 * 1000)
         timerfd_settime(self.timer_fd, TFD_TIMER_ABSTIME, &when, NULL)
         self.armed_us = due_us
         return 0

@@ -237,15 +237,11 @@ class XTCPReader:
 
     def _collect(self) -> dict[int, list[Event]]:
         """This turn's events by group; groups that asked for a turn are among them."""
+        told, more = self.engine.events_by_group(EVENTS_PER_TURN)
         touched: dict[int, list[Event]] = {gd: [] for gd in self._again}
+        touched.update(told)
         self._again.clear()
-        events = self.engine.events(EVENTS_PER_TURN)
-        for kind, gd, cd, detail in events:
-            if gd in touched:
-                touched[gd].append((kind, cd, detail))
-            else:
-                touched[gd] = [(kind, cd, detail)]
-        if len(events) >= EVENTS_PER_TURN:
+        if more:
             self.later(_nothing)
         return touched
 

@@ -22,6 +22,8 @@ cdef inline void tuple_bytes(const segment_t *seg, uint8_t *out) noexcept nogil:
 cdef uint32_t tuple_tag(const stack_t *s, const segment_t *seg) noexcept nogil
 # The reference (layout.REFERENCE_*) of the 4-tuple, or VACANT.
 cdef uint32_t tuple_find(const stack_t *s, const segment_t *seg, uint32_t tag) noexcept nogil
+# Asks the processor for the record that `tuple_find` will probably find; the index slot must be there.
+cdef void tuple_prefetch(const stack_t *s, uint32_t tag) noexcept nogil
 # The row of a local address, with one more reference; NONE when the table is full.
 cdef uint32_t local_hold(stack_t *s, const uint8_t *address) noexcept nogil
 cdef void local_drop(stack_t *s, uint32_t row) noexcept nogil

@@ -8,7 +8,7 @@ outside), sequence numbers (RFC 6528) and timestamp offsets (RFC 7323 section
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
-from xtcp_twisted.memory.index cimport VACANT, index_insert, index_next, index_remove
+from xtcp_twisted.memory.index cimport VACANT, __builtin_prefetch, index_insert, index_next, index_remove
 from xtcp_twisted.memory.siphash cimport siphash_1_3, siphash_2_4
 from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.tcp.groups cimport MAX_GROUPS, group_covers
@@ -22,6 +22,9 @@ from xtcp_twisted.tcp.layout cimport (
     record_t,
     time_wait_t,
 )
+
+cdef enum:
+    CACHE_LINE = 64
 
 
 cdef uint32_t tuple_tag(const stack_t *s, const segment_t *seg) noexcept nogil:
@@ -82,6 +85,15 @@ cdef uint32_t tuple_find(const stack_t *s, const segment_t *seg, uint32_t tag) n
             if _same(s, seg, w.remote, w.remote_port, w.local_port, w.local_row):
                 return reference
         at += 1
+
+
+cdef void tuple_prefetch(const stack_t *s, uint32_t tag) noexcept nogil:
+    cdef uint32_t at = tag, reference = index_next(&s.index, tag, &at)
+    cdef char *record
+    if reference != VACANT and reference >> REFERENCE_SHIFT == REFERENCE_RECORD:
+        record = <char *>record_at(s, reference & REFERENCE_ROW)
+        __builtin_prefetch(record)
+        __builtin_prefetch(record + CACHE_LINE)
 
 
 cdef uint32_t local_hold(stack_t *s, const uint8_t *address) noexcept nogil:
