@@ -27,7 +27,7 @@ from xtcp_twisted.config import GroupOptions
 from xtcp_twisted.engine import Pool
 from xtcp_twisted.errors import AddressInUse, AddressNotAvailable, LocalError
 from xtcp_twisted.reactor import reasons
-from xtcp_twisted.reactor.addresses import pack, toTwisted
+from xtcp_twisted.reactor.addresses import toTwisted
 from xtcp_twisted.reactor.served import ServedGroup, Stage, ordinaryOptions
 from xtcp_twisted.reactor.surface import DISCONNECTED, STEPPING, YOUNG
 from xtcp_twisted.reactor.transport import XTCPTransport
@@ -45,7 +45,7 @@ class XTCPClientTransport(XTCPTransport):
         server: ClientGroup,
         cd: int,
         protocol: Any,
-        peer: int,
+        peer: tuple[str, int],
         host: IPv4Address | IPv6Address,
         connector: Connector,
     ) -> None:
@@ -269,7 +269,7 @@ class ClientGroup(ServedGroup):
             return
         del self._begun[cd]
         attempt.succeeded()
-        transport = XTCPClientTransport(self, cd, protocol or Protocol(), pack(peer), host, connector)
+        transport = XTCPClientTransport(self, cd, protocol or Protocol(), peer, host, connector)
         connector.transport = transport
         self._enter(transport)
         if protocol is None:

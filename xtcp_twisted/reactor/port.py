@@ -29,7 +29,7 @@ from xtcp_twisted.config import UNLIMITED, GroupOptions
 from xtcp_twisted.engine import Pool
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons
-from xtcp_twisted.reactor.addresses import pack, toTwisted
+from xtcp_twisted.reactor.addresses import toTwisted
 from xtcp_twisted.reactor.interfaces import IConnectionDecider
 from xtcp_twisted.reactor.logctx import LazyContext
 from xtcp_twisted.reactor.reader import Event
@@ -416,7 +416,7 @@ class XTCPPort(ServedGroup, ListeningGroup):
         return stage.table
 
     def _transport(self, cd: int, protocol: Any, peer: tuple[str, int], host: Any) -> XTCPTransport:
-        return XTCPTransport(self, cd, protocol, pack(peer), host, self.sessionno)
+        return XTCPTransport(self, cd, protocol, peer, host, self.sessionno)
 
     def _emptied(self) -> None:
         if not self.connected:

@@ -12,14 +12,9 @@ from xtcp_twisted.reactor.surface import DISCONNECTED, ENDED, KEEPALIVE, NODELAY
 
 
 class TransportPreferences(TransportSurface):
-    """The part of `XTCPTransport` that sets options of its connection.
+    """The part of `XTCPTransport` that sets options of its connection."""
 
-    :ivar cd: its connection id in the group.
-    """
-
-    __slots__ = ("cd",)
-
-    cd: int
+    __slots__ = ()
 
     def getTcpNoDelay(self) -> bool:
         """Whether short segments leave at once, without Nagle's algorithm."""

@@ -13,13 +13,14 @@ from twisted.internet import interfaces
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from xtcp_twisted.config import GroupOptions
+from xtcp_twisted.engine.numbers import Numbers
 from xtcp_twisted.engine.snapshot import ConnectionInfo
 from xtcp_twisted.engine.surface import ConnectionGroup
-from xtcp_twisted.reactor.addresses import toTwisted, unpack
+from xtcp_twisted.reactor.addresses import toTwisted
 from xtcp_twisted.reactor.backlog import Backlog
 from xtcp_twisted.reactor.handle import Handle
 
-#: What `_flags` is made of; the session number stands above them.
+#: What `_flags` is made of: 16 bits.
 CONNECTED: Final = 1
 DISCONNECTED: Final = 1 << 1
 DISCONNECTING: Final = 1 << 2
@@ -36,7 +37,6 @@ DRAINING: Final = 1 << 12  # a drain of `_kept` is put off to the next turn
 NODELAY: Final = 1 << 13
 KEEPALIVE: Final = 1 << 14
 YOUNG: Final = 1 << 15  # of a connection that we opened: FRESH, or a step was asked for while it was
-SESSION_SHIFT: Final = 16
 
 
 class Owner(Protocol):
@@ -64,16 +64,13 @@ def _flag(bit: int) -> Any:
     return property(lambda self: 1 if self._flags & bit else 0)
 
 
-class TransportSurface:
+class TransportSurface(Numbers):
     """The part of `XTCPTransport` that only looks."""
 
-    __slots__ = ("_flags", "_host", "_out", "_peer", "protocol", "server")
+    __slots__ = ("_host", "_out", "protocol", "server")
 
     server: Owner
-    cd: int
     protocol: Any
-    _flags: int
-    _peer: int
     _host: IPv4Address | IPv6Address
     _out: Backlog | None
     _kept: list[Any] | None
@@ -126,11 +123,6 @@ class TransportSurface:
         return -1
 
     @property
-    def sessionno(self) -> int:
-        """Number of this connection among those that its port accepted."""
-        return self._flags >> SESSION_SHIFT
-
-    @property
     def quiet(self) -> bool:
         """Nothing waits to be written, delivered or closed, and nobody produces."""
         waits = self._out is not None or self.producer is not None or self._kept is not None
@@ -144,17 +136,17 @@ class TransportSurface:
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         """The peer's address; also after the connection has ended."""
-        return toTwisted(unpack(self._peer))
+        return toTwisted(self._peer)
 
     @property
     def client(self) -> tuple[str, int]:
         """The peer's ``(host, port)``."""
-        return unpack(self._peer)
+        return self._peer
 
     @property
     def hostname(self) -> str:
         """The peer's host."""
-        return unpack(self._peer)[0]
+        return self._peer[0]
 
     def getHandle(self) -> Handle:
         """An object with the few methods of a socket that applications reach for."""

@@ -6,8 +6,8 @@ below: there is no descriptor, `write` hands data to the engine at once and keep
 only what the engine did not take, and what was delivered counts as processed when
 `dataReceived` returns; its ACK rides on what was written in it.
 
-A million of these may exist: no attribute is made before it is needed, booleans
-and the session number share one integer.
+A million of these may exist: no attribute is made before it is needed, and what is
+a number is none of Python's (`Numbers`).
 
 Knows the engine's group and Twisted's interfaces; must not know how ports accept,
 nor what a turn consists of beyond `later`.
@@ -40,7 +40,6 @@ from xtcp_twisted.reactor.surface import (
     FRESH,
     PRODUCER_PAUSED,
     READING,
-    SESSION_SHIFT,
     STEPPING,
     STREAMING,
     WRITE_DISCONNECTED,
@@ -49,10 +48,9 @@ from xtcp_twisted.reactor.surface import (
     flagsOf,
 )
 
-
-def _mustBeBytes(data: object) -> None:
-    if not isinstance(data, bytes):
-        raise TypeError("Data must be bytes")
+# Of the flags: what a write and what a delivery looks at.  Constants, since each message asks for them.
+_WRITE_SIDE: Final = CONNECTED | WRITE_DISCONNECTED | ABORTING
+_READ_SIDE: Final = FRESH | READING
 
 
 @implementer(
@@ -68,17 +66,11 @@ class XTCPTransport(TransportPreferences):
 
     :ivar server: the port that accepted it.
     :ivar cd: its connection id in the group.
+    :ivar sessionno: its number among those that its port accepted.
     :ivar protocol: the application's protocol; None when connectionLost was called.
     """
 
-    # "__dict__" costs a pointer and no dictionary until somebody sets a foreign
-    # attribute, as startTLS and some applications do.
-    __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "_kept",
-        "producer",
-    )
+    __slots__ = ("_kept", "producer")
 
     #: A producer is paused when more than this is buffered, bytes; may be set per transport.  Four times
     #: Twisted's, because what was written counts until the end of the turn even if it is on its way.
@@ -87,26 +79,31 @@ class XTCPTransport(TransportPreferences):
     _tlsClientDefault = False
 
     def __init__(
-        self, server: Owner, cd: int, protocol: Any, peer: int, host: IPv4Address | IPv6Address, session: int
+        self,
+        server: Owner,
+        cd: int,
+        protocol: Any,
+        peer: tuple[str, int] | None,
+        host: IPv4Address | IPv6Address,
+        session: int,
     ) -> None:
+        super().__init__(cd, peer, CONNECTED | READING | FRESH | flagsOf(server.group.options), session)
         self.server = server
-        self.cd = cd
         self.protocol = protocol
         self.producer: Any = None
-        self._peer = peer
         self._host = host
         self._out: Backlog | None = None
         #: Chunks, b"" for the end of the stream, and the reason of the end,
         #: that came while the protocol did not want them.
         self._kept: list[bytes | Failure] | None = None
-        self._flags = session << SESSION_SHIFT | CONNECTED | READING | FRESH | flagsOf(server.group.options)
 
     # -- ITransport: writing -----------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Queue data; it leaves at the end of this turn, as far as there is room."""
-        _mustBeBytes(data)
-        if self._flags & (CONNECTED | WRITE_DISCONNECTED | ABORTING) != CONNECTED or not data:
+        if not isinstance(data, bytes):
+            raise TypeError("Data must be bytes")
+        if self._flags & _WRITE_SIDE != CONNECTED or not data:
             return
         if self._out is None and self.producer is None:
             try:
@@ -144,7 +141,8 @@ class XTCPTransport(TransportPreferences):
         """Queue several pieces of data."""
         pieces = list(iovec)
         for piece in pieces:
-            _mustBeBytes(piece)
+            if not isinstance(piece, bytes):
+                raise TypeError("Data must be bytes")
         self.write(b"".join(pieces))
 
     def _push(self, out: Backlog) -> bool:
@@ -367,8 +365,15 @@ class XTCPTransport(TransportPreferences):
         :return: True when the protocol had it, so that it may be acknowledged.
         """
         flags = self._flags
-        if flags & (FRESH | READING) == READING and self._kept is None:
-            self._deliver(data)
+        if flags & _READ_SIDE == READING and self._kept is None:
+            if not data:
+                self._deliver(data)
+                return True
+            # As `_guard`, without two calls for each message.
+            try:
+                self.protocol.dataReceived(data)
+            except BaseException as raised:  # noqa: BLE001  # as Twisted's reactors do
+                self._fault(raised)
             return True
         if not flags & (DISCONNECTED | DISCONNECTING | ABORTING):
             if self._kept is None:
@@ -475,10 +480,14 @@ class XTCPTransport(TransportPreferences):
         try:
             f(*args)
         except BaseException as raised:  # noqa: BLE001  # as Twisted's reactors do
-            log.err()
-            self.connectionLost(Failure(raised))
+            self._fault(raised)
             return False
         return True
+
+    def _fault(self, raised: BaseException) -> None:
+        """The application has raised, and pays; called while the exception is handled."""
+        log.err()
+        self.connectionLost(Failure(raised))
 
     def _log(self, f: Callable[..., object], *args: object) -> None:
         """Call the application; what it raises is logged."""

@@ -48,7 +48,7 @@ class UnixTransport(XTCPTransport):
     __slots__ = ("_name",)
 
     def __init__(self, server: UnixPort, cd: int, protocol: Any, name: str, host: Any, session: int) -> None:
-        super().__init__(server, cd, protocol, 0, host, session)
+        super().__init__(server, cd, protocol, None, host, session)
         self._name = name
 
     def getPeer(self) -> UNIXAddress:  # type: ignore[override]  # as Twisted's own Unix transport
