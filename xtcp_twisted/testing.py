@@ -105,6 +105,10 @@ class HandReactor(task.Clock):
         if reader in self.readers:
             self.readers.remove(reader)
 
+    def callFromThread(self, f: Callable[..., Any], *args: Any) -> None:
+        """Call ``f(*args)`` in the next turn."""
+        self.callLater(0, f, *args)
+
     def addSystemEventTrigger(self, phase: str, event: str, f: Callable[..., Any], *args: Any) -> Any:
         """Keep a trigger for `fireShutdown`.
 

@@ -42,7 +42,7 @@ TABLES: Final[tuple[tuple[str, str, type], ...]] = (
     ),
     ("[group.options]", "What a group's connections share; in Python, `GroupOptions(...)`.", GroupOptions),
     ("[console]", "The pages that show the engine in a browser; none without this table.", ConsoleSettings),
-    ("[service]", "How `twistd xtcp` ends.", ServiceSettings),
+    ("[service]", "How `twistd xtcp` runs and ends.", ServiceSettings),
     ("[reactor]", "What `--reactor=xtcp` gives to the stack; see twisted.md.", ReactorSettings),
 )
 

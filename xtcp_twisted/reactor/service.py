@@ -9,7 +9,6 @@ Knows settings and stacks; must not know options of the command line.
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import Any
 
@@ -21,6 +20,7 @@ from twisted.logger import Logger
 from xtcp_twisted.engine import Engine
 from xtcp_twisted.errors import LocalError, XTCPError
 from xtcp_twisted.reactor import status
+from xtcp_twisted.reactor.collector import Collector
 from xtcp_twisted.reactor.opening import openStack
 from xtcp_twisted.reactor.port import Binding, ListeningGroup
 from xtcp_twisted.reactor.settings import Settings
@@ -60,6 +60,7 @@ class XTCPService(service.Service):
         self.ports: list[ListeningGroup] = []
         self._reactor = reactor
         self._status: Any = None
+        self._collector: Collector | None = None
         #: Those who wait until it has stopped.
         self._waiting: list[defer.Deferred[None]] = []
 
@@ -104,11 +105,9 @@ class XTCPService(service.Service):
         except (XTCPError, CannotListenError) as error:
             self._giveUp(error)
         super().startService()  # type: ignore[no-untyped-call]
-        # Everything that lives now lives for good: the collector need not look
-        # at it, and with a million protocol objects it must not look often.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 1_000)
+        if self.settings.service.freeze:
+            self._collector = Collector(self.stack)
+            self._collector.start()
 
     def _open(self, stack: XTCPStack) -> None:
         for group in self.settings.group:
@@ -166,6 +165,9 @@ class XTCPService(service.Service):
     @defer.inlineCallbacks
     def _end(self) -> Any:
         stack = self.stack
+        if self._collector is not None:
+            self._collector.stop()
+            self._collector = None
         if stack is not None:
             with secondSignal(self._reactor, self._hurry):
                 if self.settings.service.drain_s:

@@ -309,12 +309,15 @@ class ConsoleSettings:
 
 @attrs.frozen(kw_only=True)
 class ServiceSettings:
-    """``[service]``: how ``twistd xtcp`` ends."""
+    """``[service]``: how ``twistd xtcp`` runs and ends."""
 
     #: How long a server that is to end (SIGTERM) goes on with what is in flight: new connections are refused,
     #: and each is closed as soon as all that came is answered, acknowledged and sent.  A second signal ends
     #: it at once, as 0 does.
     drain_s: float = attrs.field(default=10.0, validator=seconds(0.001, 86_400, zero="to end at once"))
+    #: Whether Python's garbage collector is kept away from what lives long, so that it never stops the server
+    #: to look at all its connections; see architecture.md. false leaves the collector of the process alone.
+    freeze: bool = attrs.field(default=True, validator=_BOOLEAN)
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,217 @@
+"""``python -m benchmarks.accept``: a million connections come; what each takes, and the collector's pauses.
+
+Each server is a process of its own: a stack over a memory link, an ordinary protocol or
+a group protocol, and clients that are no more than the packets of a handshake.  While
+they come, every pause of Python's garbage collector is timed; when all are there and
+idle, what the process has grown by is divided by their number.
+
+Pauses are CPU time: on a shared machine other programs would be measured as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+
+from benchmarks.accounts import read_memory
+from benchmarks.applications.echo import EchoFactory
+from examples.echo import Echo
+from xtcp_twisted.config import EngineConfig, GiB, MiB
+from xtcp_twisted.link.memory import MemoryLink
+from xtcp_twisted.reactor.collector import Collector
+from xtcp_twisted.reactor.port import Binding
+from xtcp_twisted.reactor.stack import XTCPStack
+from xtcp_twisted.testing import HandReactor
+from xtcp_twisted.wire.codec import checksum, pack_address
+
+ROOT: Final = Path(__file__).parent.parent
+SERVER: Final = "192.0.2.1"
+PORT: Final = 7
+#: The clients are 10.0.0.0/8, each address with so many ports from the first on.
+PORTS: Final = 256
+FIRST_PORT: Final = 40_000
+#: Handshakes on the way at any time.
+BATCH: Final = 512
+SYN, ACK = 2, 16
+#: MSS 1,460.
+OPTIONS: Final = bytes((2, 4, 5, 180))
+APPLICATIONS: Final[dict[str, Callable[[], Any]]] = {"ordinary protocol": EchoFactory, "group protocol": Echo}
+#: Who keeps the collector in check: XTCP as `twistd xtcp` has it, or nobody.
+COLLECTORS: Final = ("frozen", "default")
+
+
+def segment(number: int, seq: int, ack: int, flags: int) -> bytes:
+    """A packet of client `number` without data; a SYN with its options."""
+    options = OPTIONS if flags & SYN else b""
+    addresses = struct.pack("!I", 0x0A00_0000 + number // PORTS) + pack_address(SERVER)[12:]
+    size = 20 + len(options)
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + size, 0, 0x4000, 64, 6, 0)
+    tcp = struct.pack(
+        "!HHIIBBHHH", FIRST_PORT + number % PORTS, PORT, seq, ack, size << 2, flags, 65_535, 0, 0
+    )
+    pseudo = addresses + struct.pack("!HH", 6, size)
+    of_ip = struct.pack("!H", checksum(head + addresses))
+    of_tcp = struct.pack("!H", checksum(pseudo + tcp + options))
+    return head[:10] + of_ip + addresses + tcp[:16] + of_tcp + tcp[18:] + options
+
+
+@attrs.define
+class Pauses:
+    """How often the collector has stopped the process and for how long; entered while it counts."""
+
+    #: By generation.
+    collections: list[int] = attrs.field(factory=lambda: [0, 0, 0])
+    longest_ms: list[float] = attrs.field(factory=lambda: [0.0, 0.0, 0.0])
+    total_s: float = 0.0
+    _begun: float = 0.0
+
+    def __enter__(self) -> Self:
+        gc.callbacks.insert(0, self._told)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        gc.callbacks.remove(self._told)
+
+    def _told(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._begun = time.thread_time()
+            return
+        took = time.thread_time() - self._begun
+        generation = info["generation"]
+        self.collections[generation] += 1
+        self.longest_ms[generation] = max(self.longest_ms[generation], took * 1e3)
+        self.total_s += took
+
+
+class Server:
+    """A stack and its clients."""
+
+    def __init__(self, factory: Callable[[], Any], connections: int) -> None:
+        self._link = MemoryLink()
+        config = EngineConfig(
+            addresses=(SERVER,),  # type: ignore[arg-type]
+            max_connections=1 << (connections - 1).bit_length(),
+            arena_limit=8 * GiB,
+        )
+        self.stack = XTCPStack(HandReactor(), self._link, config)
+        self.stack.createPool("benchmark", 32 * MiB)
+        self.stack.reader.attach()
+        self.stack.listen(factory(), Binding(port=PORT))
+
+    def _turns(self) -> Iterator[bytes]:
+        """Turns until nothing waits; the packets that left."""
+        turn = self.stack.reader.doRead
+        turn()
+        while self._link.pending:
+            turn()
+        return (packet for _, packet in self._link.take())
+
+    def open(self, first: int, last: int) -> None:
+        """The handshakes of these clients.
+
+        :raises AssertionError: one of them was not accepted.
+        """
+        for number in range(first, last, BATCH):
+            for client in range(number, min(number + BATCH, last)):
+                self._link.deliver(segment(client, 0, 0, SYN))
+            for answer in list(self._turns()):
+                address, _, port = struct.unpack_from("!IHH", answer, 16)
+                (seq,) = struct.unpack_from("!I", answer, 24)
+                client = (address - 0x0A00_0000) * PORTS + port - FIRST_PORT
+                self._link.deliver(segment(client, 1, seq + 1, ACK))
+            self._turns()
+        self._turns()
+        if self.stack.connections != last:
+            raise AssertionError(f"{self.stack.connections} connections, not {last}")
+
+
+def measure(name: str, connections: int, collector: str) -> dict[str, Any]:
+    """What so many connections cost this process, which should be new."""
+    server = Server(APPLICATIONS[name], connections)
+    few = min(BATCH, connections // 2)
+    server.open(0, few)
+    keeper = Collector(server.stack)
+    if collector == "frozen":
+        keeper.start()
+    before, begun = read_memory(os.getpid())["Rss"], time.process_time()
+    with Pauses() as pauses:
+        server.open(few, connections)
+    spent = time.process_time() - begun
+    gc.collect(1)
+    grown = read_memory(os.getpid())["Rss"] - before
+    return {
+        "application": name,
+        "collector": collector,
+        "connections": connections,
+        "bytes_per_connection": grown / (connections - few),
+        "engine_bytes": server.stack.engine.snapshot().connection_bytes / connections,
+        "cpu_us_per_connection": spent * 1e6 / (connections - few),
+        "collections": pauses.collections,
+        "longest_ms": pauses.longest_ms,
+        "collector_s": pauses.total_s,
+    }
+
+
+def _in_process(connections: int, name: str, collector: str) -> dict[str, Any]:
+    command = (
+        sys.executable, "-m", "benchmarks.accept", "--connections", str(connections), "--only", name,
+        "--collector", collector, "--json",
+    )  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def row(found: dict[str, Any]) -> str:
+    """A line of the table."""
+    pauses = " ".join(
+        f"{count:>6,} {ms:>7.1f}" for count, ms in zip(found["collections"], found["longest_ms"], strict=True)
+    )
+    return (
+        f"{found['application']:18} {found['collector']:8} {found['connections']:>10,}"
+        f" {found['bytes_per_connection']:>8.0f} {found['cpu_us_per_connection']:>8.1f}  {pauses}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accept", description="What connections cost, and the collector's pauses."
+    )
+    add = parser.add_argument
+    add("--connections", type=int, default=1_000_000, metavar="N", help="how many come (1,000,000)")
+    add("--only", choices=APPLICATIONS, help="one application, in this process")
+    add("--collector", choices=COLLECTORS, default=COLLECTORS[0], help="with --only (frozen)")
+    add("--json", action="store_true", help="with --only: one line of JSON")
+    options = parser.parse_args(arguments)
+    if not 2 <= options.connections <= 1 << 24:
+        parser.error(f"--connections: {options.connections} is not allowed; give 2 to {1 << 24:,}")
+    if options.only:
+        found = measure(options.only, options.connections, options.collector)
+        print(json.dumps(found) if options.json else row(found))
+        return 0
+    run = partial(_in_process, options.connections)
+    print(
+        f"{'application':18} {'collector':8} {'open':>10} {'bytes':>8} {'us':>8}"
+        "  collections and longest pause (ms) of generations 0, 1, 2"
+    )
+    runs = [("ordinary protocol", name) for name in COLLECTORS] + [("group protocol", COLLECTORS[0])]
+    for name, collector in runs:
+        print(row(run(name, collector)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
