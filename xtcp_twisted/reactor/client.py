@@ -267,7 +267,8 @@ class ClientGroup(ServedGroup):
             log.err()
             attempt.failIfNotConnected(error.ConnectError(string=str(Failure().value)))
             return
-        del self._begun[cd]
+        if self._begun.pop(cd, None) is None:
+            return  # it was given up meanwhile: by `stopConnecting`, or with the stack
         attempt.succeeded()
         transport = XTCPClientTransport(self, cd, protocol or Protocol(), peer, host, connector)
         connector.transport = transport

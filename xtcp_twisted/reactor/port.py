@@ -152,6 +152,8 @@ class ListeningGroup(DrivenGroup):
     def _open(self, binding: Binding) -> None:
         if not 0 <= binding.port <= 65_535:
             raise OverflowError("the port must be from 0 to 65535")
+        if self._stage.stopped:
+            raise LocalError("the XTCP stack has stopped")
         options = self._groupOptions(binding.options)
         if binding.path is not None:
             self.group = self._pool.open_group(
@@ -404,6 +406,8 @@ class XTCPPort(ServedGroup, ListeningGroup):
         if protocol is None:
             self._end(group.finish, cd)
             return
+        if self._gd < 0:
+            return  # it has ended the stack
         transport = self._transport(cd, protocol, peer, host)
         self.sessionno += 1
         self._enter(transport)

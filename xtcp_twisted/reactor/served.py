@@ -98,6 +98,8 @@ class Stage:
     unixTable: TransportTable = attrs.field(factory=TransportTable)
     #: Those whose groups are open.
     ports: set[Stoppable] = attrs.field(factory=set)
+    #: The stack is ending: no port is opened any more.
+    stopped: bool = False
 
 
 class DrivenGroup:

@@ -273,7 +273,7 @@ class XTCPStack:
         """End at once: connections are told `ConnectionLost`; may be called twice."""
         if self.stopped:
             return
-        self.stopped = True
+        self.stopped = self._stage.stopped = True
         self._closePorts(reasons.LOST)
         try:
             if self.reader.attached:
