@@ -7,6 +7,7 @@
 #   make packet-scripts [ROOT=folder LIST=file] [JSON=file]   scripts of others
 #   make debug-test                              the suite on the debug build
 #   make docs                                    the pages of docs/ that are made from code and tests
+#   make reference                               the API reference, build/reference/index.html
 #   make screenshots                             the pictures of the console in docs/images
 #   make lint | bench | develop | wheel | clean
 #
@@ -40,7 +41,7 @@ LINKED_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>
 TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples tools,$(if \
   $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
-.PHONY: run test packet-scripts debug-test lint bench docs screenshots develop wheel clean FORCE
+.PHONY: run test packet-scripts debug-test lint bench docs reference screenshots develop wheel clean FORCE
 .DELETE_ON_ERROR:
 
 # setpriv (util-linux): whoever kills make ends the job, too.
@@ -81,6 +82,10 @@ bench: $(INSTALLED) $(VENV)/.extra-bench
 
 docs: $(INSTALLED)
 	@exec $(BIN)/python -m tools.docs
+
+# From docstrings; a warning, or a public name or parameter of which nothing is said, is an error.
+reference: $(INSTALLED) $(VENV)/.extra-reference
+	@exec $(BIN)/python -m tools.reference build/reference
 
 screenshots: $(INSTALLED) $(VENV)/.extra-screenshots
 	@tools/debian-packages browser

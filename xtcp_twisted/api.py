@@ -72,7 +72,7 @@ P = ParamSpec("P")
 
 
 def XTCP_ZERO(set: xtcp_set) -> int:
-    """Empty a set; 0, or -EFAULT when it is none."""
+    """Empty a set; 0, or -EFAULT when `set` is none."""
     if not isinstance(set, xtcp_set):
         return -errno.EFAULT
     set.replace(())
@@ -80,7 +80,7 @@ def XTCP_ZERO(set: xtcp_set) -> int:
 
 
 def XTCP_SET(gd: int, set: xtcp_set) -> int:
-    """Put a group into a set; 0, or -EBADF when `gd` cannot be one, -EFAULT when `set` is none."""
+    """Put the group `gd` into a set; 0, or -EBADF when `gd` cannot be one, -EFAULT when `set` is none."""
     if not isinstance(set, xtcp_set):
         return -errno.EFAULT
     if not is_descriptor(gd):
@@ -90,7 +90,7 @@ def XTCP_SET(gd: int, set: xtcp_set) -> int:
 
 
 def XTCP_CLR(gd: int, set: xtcp_set) -> int:
-    """Take a group out of a set; 0, or -EFAULT when `set` is none."""
+    """Take the group `gd` out of a set; 0, or -EFAULT when `set` is none."""
     if not isinstance(set, xtcp_set):
         return -errno.EFAULT
     set.discard(gd)
@@ -98,7 +98,7 @@ def XTCP_CLR(gd: int, set: xtcp_set) -> int:
 
 
 def XTCP_ISSET(gd: int, set: xtcp_set) -> int:
-    """1 if a group is in a set, else 0; -EFAULT when `set` is none."""
+    """1 if the group `gd` is in a set, else 0; -EFAULT when `set` is none."""
     if not isinstance(set, xtcp_set):
         return -errno.EFAULT
     return int(gd in set)
@@ -122,21 +122,37 @@ def _of_current(method: Callable[Concatenate[ApplicationServer, P], int]) -> Cal
     return call
 
 
+#: As `ApplicationServer.xtcp_initialize`.
 xtcp_initialize = _of_current(ApplicationServer.xtcp_initialize)
+#: As `ApplicationServer.xtcp_finalize`.
 xtcp_finalize = _of_current(ApplicationServer.xtcp_finalize)
+#: As `ApplicationServer.xtcp_open_group`.
 xtcp_open_group = _of_current(ApplicationServer.xtcp_open_group)
+#: As `ApplicationServer.xtcp_close_group`.
 xtcp_close_group = _of_current(ApplicationServer.xtcp_close_group)
+#: As `ApplicationServer.xtcp_options`.
 xtcp_options = _of_current(ApplicationServer.xtcp_options)
+#: As `ApplicationServer.xtcp_accept`.
 xtcp_accept = _of_current(ApplicationServer.xtcp_accept)
+#: As `ApplicationServer.xtcp_pending`.
 xtcp_pending = _of_current(ApplicationServer.xtcp_pending)
+#: As `ApplicationServer.xtcp_refuse`.
 xtcp_refuse = _of_current(ApplicationServer.xtcp_refuse)
+#: As `ApplicationServer.xtcp_connect`.
 xtcp_connect = _of_current(ApplicationServer.xtcp_connect)
+#: As `ApplicationServer.xtcp_pars`.
 xtcp_pars = _of_current(ApplicationServer.xtcp_pars)
+#: As `ApplicationServer.xtcp_close`.
 xtcp_close = _of_current(ApplicationServer.xtcp_close)
+#: As `ApplicationServer.xtcp_recv`; the patent has both names.
 xtcp_recv = xtcp_rcv = _of_current(ApplicationServer.xtcp_recv)
+#: As `ApplicationServer.xtcp_send`.
 xtcp_send = _of_current(ApplicationServer.xtcp_send)
+#: As `ApplicationServer.xtcp_need`.
 xtcp_need = _of_current(ApplicationServer.xtcp_need)
+#: As `ApplicationServer.xtcp_writable`.
 xtcp_writable = _of_current(ApplicationServer.xtcp_writable)
+#: As `ApplicationServer.xtcp_select`.
 xtcp_select = _of_current(ApplicationServer.xtcp_select)
 
 

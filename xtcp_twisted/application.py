@@ -61,6 +61,9 @@ class ApplicationServer:
     As a context manager it is the one that the functions of `xtcp_twisted.api` act for; leaving
     does not close it.
 
+    In the calls `gd` is a group, by its descriptor (`xtcp_open_group`), and `cd` a connection of it, by its
+    id, or the place that takes an id (`xtcp_cd`).
+
     :param engine: the protocol service that it uses; it stays the caller's to close.
     :param clock: seconds of CLOCK_MONOTONIC, the engine's `now`.
     :param wait: ``wait(fd, timeout_s)`` blocks until `fd` is readable or, unless `timeout_s` is None,
@@ -179,10 +182,12 @@ class ApplicationServer:
 
         :param domain: PF_INET, PF_INET6 or PF_UNIX.
         :param type: SOCK_STREAM.
-        :param protocol: 0.
+        :param protocol: 0, which is TCP.
         :param port: 1 to 65535, 0 for a free one; with PF_UNIX the path of the socket, which has no port.
         :param address: one of the engine's addresses, of that domain; None is all of them.
+        :param name: its name in snapshots.
         :param share: other groups that say so too may have the same port (P06).
+        :param options: preferences of its connections.
         :returns: the group's descriptor, or -EAFNOSUPPORT, -ESOCKTNOSUPPORT, -EPROTONOSUPPORT, -EINVAL,
             -EADDRINUSE, -EADDRNOTAVAIL, -ENXIO, -ENOBUFS, -EMFILE; with PF_UNIX what bind(2) says, too.
         """

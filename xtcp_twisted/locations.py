@@ -50,7 +50,7 @@ class xtcp_set:
             self.add(gd)
 
     def add(self, gd: int) -> None:
-        """Put a descriptor in; ValueError when it cannot be one."""
+        """Put `gd`, a descriptor, in; ValueError when it cannot be one."""
         if not is_descriptor(gd):
             failed = isinstance(gd, int) and -gd in errno.errorcode
             why = f"; xtcp_open_group has failed: {os.strerror(-gd)}" if failed else ""
@@ -58,7 +58,7 @@ class xtcp_set:
         self._gds.add(gd)
 
     def discard(self, gd: int) -> None:
-        """Take a descriptor out; one that is not there stays away."""
+        """Take `gd`, a descriptor, out; one that is not there stays away."""
         if is_descriptor(gd):
             self._gds.discard(gd)
 

@@ -1,8 +1,7 @@
 from collections.abc import Mapping
 
 class Census:
-    @property
-    def edges_s(self) -> tuple[float, ...]: ...
+    edges_s: tuple[float, ...]
     @property
     def counts(self) -> Mapping[str, tuple[int, ...]]: ...
     @property

@@ -75,7 +75,11 @@ cdef inline int64_t whole_number(object given) noexcept:
 
 
 cdef class Connections:
-    """What a `Group` does with its connections."""
+    """What a `Group` does with its connections.
+
+    In every call `cd` is the id of a connection, which `Group.accept`, `Group.connect`, `recv` and events
+    give; `on` switches a preference of this connection on or off.
+    """
 
     cdef group_row_t *_open_row(self) except NULL:
         if self.closed:
@@ -242,6 +246,7 @@ cdef class Connections:
     def broadcast(self, bytes data not None, cds=None, *, but=()):
         """Send the same bytes to many connections; they are stored once (P19).
 
+        :param data: the bytes.
         :param cds: connection ids; None is every connection of the group.  Ids that are stale or
             of another group are passed over.
         :param but: a container of ids that are left out, too.
@@ -344,7 +349,7 @@ cdef class Connections:
     # --- asking --------------------------------------------------------------
 
     def set_user(self, cd, value):
-        """Keep a 32-bit cookie with the connection."""
+        """Keep `value`, a 32-bit cookie, with the connection."""
         cdef conn_t c
         self._find(cd, &c)
         if not isinstance(value, int) or not 0 <= value <= 0xFFFFFFFF:

@@ -113,6 +113,7 @@ cdef class Engine:
     def create_pool(self, size, *, name="", thresholds=_THRESHOLDS, throttling="both"):
         """Create a connection pool with a receive buffer of `size` bytes (P01, Fig. 6a).
 
+        :param name: its name in snapshots.
         :param thresholds: where the buffer's pressure states begin (`PressureThresholds`).
         :param throttling: what they do to received packets, as of `Pool.set_throttling`.
         :raises PoolExhausted: the arena has no room for it; raise `arena_limit`.

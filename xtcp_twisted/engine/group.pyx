@@ -137,7 +137,7 @@ cdef class Group(Connections):
         return True
 
     def requester(self, pending_id):
-        """Who asks for a connection: (host, port) (P10).
+        """Who asks for a connection by the request `pending_id`: (host, port) (P10).
 
         :raises StalePending: there is no such request any more.
         """
@@ -162,7 +162,7 @@ cdef class Group(Connections):
         return cd
 
     def refuse(self, pending_id):
-        """Refuse a connection request: RST, or silence if the group's options say so.
+        """Refuse the connection request `pending_id`: RST, or silence if the group's options say so.
 
         That is final, also for other groups that share the port.
         """

@@ -183,10 +183,12 @@ cdef class Pool:
         :param port: 1 to 65535, or 0 for a free one; 0 for a Unix socket.
         :param address: one of the engine's addresses; None is all of the domain.
         :param domain: AF_INET, AF_INET6, AF_UNSPEC for both, or AF_UNIX.
+        :param name: its name in snapshots; None makes one.
         :param share: other groups that say so, too, of any pool, may listen there as well; each sees the
             requests, the first to accept one takes it (P06).
         :param path: where the Unix socket is; one that begins with a NUL is a name without a file.
         :param mode: permissions of its file: who may write to it may connect.
+        :param options: preferences of its connections (`GroupOptions`).
         :raises AddressInUse: another group listens there, and it or this one does not share.
         :raises AddressNotAvailable: the address is not the engine's; no socket can be made at the path.
         :raises PoolExhausted: there are too many groups, or the process may open no more descriptors.

@@ -191,7 +191,7 @@ class UnixGroup(UnixCalls):
         return self._credits != 0 or len(self.requests) < MOST_PENDING
 
     def take_requests(self, most: int) -> None:
-        """Take what waits in the kernel, as far as there are credits, or room to let it wait here."""
+        """Take at most `most` of what waits in the kernel, if there are credits or there is room for it."""
         if self.retry_at is not None and self.unix.is_due(self.retry_at):
             self.retry_at = None
             self._spend()
@@ -293,7 +293,7 @@ class UnixGroup(UnixCalls):
         return request
 
     def requester(self, pending_id: int) -> tuple[str, int]:
-        """Who asks for a connection: (path, 0), mostly ("", 0).
+        """Who asks for a connection by the request `pending_id`: (path, 0), mostly ("", 0).
 
         :raises StalePending: there is no such request any more.
         """
@@ -319,12 +319,12 @@ class UnixGroup(UnixCalls):
         return request.id
 
     def refuse(self, pending_id: int) -> None:
-        """Refuse a connection request: its client finds the connection closed."""
+        """Refuse the connection request `pending_id`: its client finds the connection closed."""
         self.refuse_late(self._request(pending_id))
         self.unix.work()
 
     def refuse_late(self, request: UnixConnection) -> None:
-        """Nobody has accepted it, or somebody does not want it."""
+        """Nobody has accepted `request`, or somebody does not want it."""
         self.counters["Refused"] += 1
         self.unix.drop(request)
         self.signal()
@@ -441,7 +441,7 @@ class UnixGroup(UnixCalls):
         self.unix.work()
 
     def set_dscp(self, dscp: int) -> None:
-        """Nothing but keep it: no packets leave."""
+        """Keep `dscp` as an option, and nothing else: no packets leave."""
         self.set_options(dscp=dscp)
 
     def snapshot(self, pressure: str) -> GroupSnapshot:

@@ -184,7 +184,10 @@ class Lab:
     ) -> subprocess.CompletedProcess[Any]:
         """Run a program inside the lab and wait for it, as `subprocess.run` does.
 
+        :param argv: program and arguments.
+        :param input: what it reads from its standard input.
         :param timeout: seconds after which it is killed.
+        :param options: as for `popen`.
         :raises subprocess.TimeoutExpired: after `timeout`.
         :raises subprocess.CalledProcessError: with `check`, if its exit status is not 0.
         """

@@ -1,4 +1,4 @@
-"""Outgoing connections of ordinary protocols (P09), as Twisted's `tcp.Client` and its connector make them.
+"""Outgoing connections of ordinary protocols (P09), as Twisted's own clients and their connectors make them.
 
 Until the handshake is complete a connector has an `Attempt` for a transport;
 then it has an `XTCPClientTransport`.  All outgoing connections with the same

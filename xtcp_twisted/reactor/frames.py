@@ -267,7 +267,7 @@ class LineGroupProtocol(LineFraming, FramedGroupProtocol):
         self.linesReceived(frames)
 
     def linesReceived(self, lines: list[tuple[int, bytes]]) -> None:
-        """Lines of one turn, ``[(cd, line), ...]``, those of one connection in order.
+        """`lines` are those of one turn, ``[(cd, line), ...]``, those of one connection in order.
 
         By default, call `lineReceived` for each whose connection is open and owes no answer.
         """
@@ -294,12 +294,12 @@ class LineGroupProtocol(LineFraming, FramedGroupProtocol):
         return self.sendFrame(cd, line)
 
     def broadcastLine(self, line: bytes, cds: Iterable[int] | None = None) -> int:
-        """Send one line to many; see `broadcastFrame`."""
+        """Send one line to many, all or `cds`; see `broadcastFrame`."""
         return self.broadcastFrame(line, cds)
 
 
 class LengthPrefixedGroupProtocol(LengthPrefixFraming, FramedGroupProtocol):
-    """Frames that begin with their length, as those of Twisted's `IntNStringReceiver`.
+    """Frames that begin with their length, as those of `twisted.protocols.basic.IntNStringReceiver`.
 
     Override `frameReceived`, or `framesReceived` to get a whole batch::
 

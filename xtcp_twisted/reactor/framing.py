@@ -73,6 +73,7 @@ class LineFraming(Framing):
 
     @property
     def overhead(self) -> int:  # type: ignore[override]
+        """Bytes of the delimiter."""
         return len(self.delimiter)
 
     def checkFraming(self) -> int:
@@ -116,6 +117,7 @@ class LengthPrefixFraming(Framing):
 
     @property
     def overhead(self) -> int:  # type: ignore[override]
+        """Bytes of the length before a frame."""
         return struct.calcsize(self.structFormat)
 
     def checkFraming(self) -> int:

@@ -215,7 +215,7 @@ class GroupProtocol:
             self.connectionLost(cd, reason)
 
     def connectionLost(self, cd: int, reason: Failure) -> None:
-        """A connection has ended; its id means nothing any more."""
+        """A connection has ended, for this `reason`; its id means nothing any more."""
 
 
 def _hasEnded(refused: LocalError) -> bool:

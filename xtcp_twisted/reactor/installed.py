@@ -65,6 +65,7 @@ class XTCPReactor(EPollReactor):
 
     @property
     def settings(self) -> ReactorSettings:
+        """The table ``[reactor]`` of the process's configuration; read when it is first needed."""
         if self._settings is None:
             try:
                 path = configuration(DEFAULT)
@@ -108,7 +109,7 @@ class XTCPReactor(EPollReactor):
         return connector
 
     def kernelConnects(self, host: str, port: int) -> bool:
-        """Whether a connection to this address is the kernel's."""
+        """Whether a connection to `port` of `host`, an address, is the kernel's."""
         if not _isLoopback(host):
             return False
         stack = running(self, DEFAULT)

@@ -42,6 +42,9 @@ class IGroupTransport(Interface):
     when that connection has ended in the meantime, whether or not
     `IGroupProtocol.connectionsLost` has told of it yet.  Calls only queue; what
     they queue leaves at the end of the reactor turn.
+
+    In every call `cd` is the id of a connection, `cds` are several; `pendingId` is that of a request, which
+    `IGroupAcceptor.connectionsPending` has told; `on` switches a preference of this connection on or off.
     """
 
     name = Attribute("The group's name (str).")
@@ -85,7 +88,7 @@ class IGroupTransport(Interface):
     def connect(
         remote: tuple[str, int], local: tuple[str, int] | None = None, *, timeout: float | None = None
     ) -> int:
-        """Begin a connection to ``(host, port)``, from `local` or wherever the engine likes (P09).
+        """Begin a connection to `remote`, ``(host, port)``, from `local` or wherever the engine likes (P09).
 
         `send` may be called at once.  `IGroupProtocol.connectionsMade` follows, or `connectionsLost` alone
         with the reason why not (`ConnectionRefusedError`, `TCPTimedOutError`).
@@ -123,7 +126,7 @@ class IGroupTransport(Interface):
         """
 
     def consume(parts: Iterable[tuple[int, int, int]]) -> list[int]:
-        """Of each ``(cd, ackd, n)``, acknowledge `ackd` bytes and `need` `n`, if that is not 0.
+        """Of each ``(cd, ackd, n)`` of `parts`, acknowledge `ackd` bytes and `need` `n`, if that is not 0.
 
         As `send` without data for each, but under the `bounded` policy the acknowledgements wait for
         answers to ride on.  Connections that have ended are passed over.
@@ -174,7 +177,7 @@ class IGroupTransport(Interface):
         """
 
     def setUser(cd: int, value: int) -> None:
-        """Set the application's 32-bit number of this connection."""
+        """Set the application's 32-bit number of this connection to `value`."""
 
 
 class IGroupProtocol(Interface):
@@ -184,6 +187,8 @@ class IGroupProtocol(Interface):
     `messagesReceived` (any number), `connectionsHalfClosed` (at most once),
     `connectionsLost` (exactly once, unless `groupClosed` comes first).  One that
     `IGroupTransport.connect` began in vain has the last of them only.
+
+    In every call `cd` is the id of a connection, and `cds` is a list of ids.
 
     An exception costs the connection that was being served: see
     `xtcp_twisted.reactor.batches` for how that one is found.
@@ -298,7 +303,7 @@ class IRequestGroupProtocol(IFramedGroupProtocol):
     """
 
     def messageReceived(cd: int, data: bytes) -> Any:
-        """A request has come.
+        """A request has come: `data`, a frame.
 
         :return: the answer: bytes, which are framed and sent (b"" without a framing only acknowledges);
             None, for a request that gets no answer and is acknowledged; or a `Deferred` or coroutine of
@@ -306,7 +311,7 @@ class IRequestGroupProtocol(IFramedGroupProtocol):
         """
 
     def requestFailed(cd: int, failure: Failure) -> bytes | None:
-        """`messageReceived` has raised, or its Deferred has failed; by default that is logged.
+        """`messageReceived` has raised, or its Deferred has failed, with this `failure`; by default, log it.
 
         :return: an answer all the same, which acknowledges the request; None aborts the connection.
         """
@@ -353,10 +358,16 @@ class IGroupSignals(IGroupProtocol):
     """A group protocol that wants to hear of what needs no answer."""
 
     def connectionsUrgent(announcements: list[tuple[int, int]]) -> None:
-        """Peers have marked data as urgent: a list of ``(cd, length)``, see `IConnectionSignals`."""
+        """Peers have marked data as urgent, see `IConnectionSignals`.
+
+        :param announcements: a list of ``(cd, length)``.
+        """
 
     def connectionsTroubled(troubles: list[tuple[int, int]]) -> None:
-        """Something is wrong that may get right: a list of ``(cd, errno)``, see `IConnectionSignals`."""
+        """Something is wrong that may get right, see `IConnectionSignals`.
+
+        :param troubles: a list of ``(cd, errno)``.
+        """
 
 
 class IGroupAcceptor(IGroupProtocol):

@@ -92,6 +92,7 @@ def find(environment: dict[str, str] | None = None) -> str:
 def load(path: str, changes: Iterable[str] = (), *, groups: bool = True) -> Settings:
     """Read and check a configuration file.
 
+    :param path: of the file.
     :param changes: ``"key=value"`` texts that replace values of the file, such as
         ``engine.max_connections=200000`` or ``group.chat.port=5223``.
     :param groups: False passes over ``[[group]]`` tables and imports none of their applications.

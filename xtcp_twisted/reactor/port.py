@@ -206,7 +206,7 @@ class ListeningGroup(DrivenGroup):
             done.callback(None)
 
     def connectionLost(self, reason: Failure | None) -> None:
-        """The port is closed: tell the log and the factory."""
+        """The port is closed, for whatever `reason`: tell the log and the factory."""
         if not self.connected:
             return
         log.msg(f"({self._type} Port {self._where} Closed)")
@@ -239,7 +239,7 @@ class ListeningGroup(DrivenGroup):
     # -- what the stack and subclasses use ------------------------------------------
 
     def stackStopped(self, reason: Failure) -> None:
-        """The engine is about to go: end all connections and the port."""
+        """The engine is about to go: end all connections, for this `reason`, and the port."""
         if self._gd < 0:
             return
         try:
@@ -273,7 +273,7 @@ class ListeningGroup(DrivenGroup):
         self._stage.ports.discard(self)
 
     def serves(self, host: str, port: int) -> bool:
-        """Whether connections to this address and port are this port's."""
+        """Whether connections to `port` of `host`, an address, are this port's."""
         if (
             not self.connected
             or self.disconnecting
@@ -336,6 +336,7 @@ class ListeningGroup(DrivenGroup):
         raise NotImplementedError
 
     def turn(self, events: list[Event], limit: int, context: LazyContext) -> bool:
+        """See `xtcp_twisted.reactor.reader.Driver.turn`; `context` is that of the log."""
         raise NotImplementedError
 
 

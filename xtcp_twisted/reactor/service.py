@@ -132,7 +132,7 @@ class XTCPService(service.Service):
     def _giveUp(self, error: Exception) -> None:
         """Say why in one line and leave, as twistd does when it cannot shed privileges.
 
-        :raises: the error itself where a reactor runs already: whoever starts the service then decides.
+        :raises Exception: `error` itself, where a reactor runs already: who starts the service then decides.
         """
         stack, self.stack = self.stack, None
         self.ports.clear()

@@ -131,6 +131,7 @@ class XTCPStack:
         """Serve a port, or the path of a Unix socket.
 
         :param factory: an `IGroupProtocol`, or an ordinary `IProtocolFactory`.
+        :param binding: where and how it listens.
         :param pool: the pool's name; None for the first.
         :return: the port, which listens.
         :raises CannotListenError: the port is taken or the address is not the engine's.
@@ -207,7 +208,7 @@ class XTCPStack:
         return self._stage
 
     def serves(self, host: str, port: int) -> bool:
-        """Whether a port of this stack listens at this address."""
+        """Whether a port of this stack listens at `port` of `host`, an address."""
         ports = [served for served in self._stage.ports if isinstance(served, ListeningGroup)]
         return any(served.serves(host, port) for served in ports)
 

@@ -170,7 +170,7 @@ class Secured(_Transport):
             self.protocol.unregisterProducer()
 
     def getHandle(self) -> Any:
-        """The `OpenSSL.SSL.Connection`, which `twisted.internet.ssl` asks for certificates."""
+        """The pyOpenSSL's ``Connection``, which `twisted.internet.ssl` asks for certificates."""
         return super().getHandle() if self.protocol is None else self.protocol.getHandle()
 
     def getPeerCertificate(self) -> Any:

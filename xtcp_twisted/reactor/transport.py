@@ -168,7 +168,7 @@ class XTCPTransport(TransportPreferences):
     def _flushed(self) -> None:
         """If all is written: go on with whatever waits for that.
 
-        This is the second half of `FileDescriptor.doWrite`, in its order: a
+        This is the second half of `twisted.internet.abstract.FileDescriptor.doWrite`, in its order: a
         producer first, then the close, then the half close.
         """
         self._flags &= ~STEPPING
@@ -241,7 +241,7 @@ class XTCPTransport(TransportPreferences):
             self._guard(protocol.writeConnectionLost)
 
     def connectionLost(self, reason: Failure) -> None:
-        """End this transport and tell the protocol, once."""
+        """End this transport and tell the protocol the `reason`, once."""
         if self._flags & DISCONNECTED:
             return
         self._flags = self._flags & ~(CONNECTED | READING) | DISCONNECTED
@@ -360,7 +360,7 @@ class XTCPTransport(TransportPreferences):
     # -- what the port calls -----------------------------------------------------------
 
     def received(self, data: bytes) -> bool:
-        """Data, or b"" at the end of the stream, has come from the engine.
+        """`data`, or b"" at the end of the stream, has come from the engine.
 
         :return: True when the protocol had it, so that it may be acknowledged.
         """
@@ -389,7 +389,7 @@ class XTCPTransport(TransportPreferences):
         self._guard(self.protocol.dataReceived, data)
 
     def signalled(self, kind: int, detail: int) -> None:
-        """WRITABLE; or URGENT or SOFT_ERROR, for a protocol that wants to hear of it."""
+        """An event of this `kind`: WRITABLE; or URGENT or SOFT_ERROR and its `detail`, if wanted."""
         if kind == EventKind.WRITABLE:
             self.writable()
             return
@@ -437,7 +437,7 @@ class XTCPTransport(TransportPreferences):
                 self.server.group.done(((self.cd, item),))
 
     def ended(self, reason: Failure) -> None:
-        """The engine reported the end.  It has forgotten the connection already.
+        """The engine reported the end, for this `reason`.  It has forgotten the connection already.
 
         The protocol is told a turn later, since data may have been delivered in
         this one; and while it neither reads nor writes it is not told at all, as
