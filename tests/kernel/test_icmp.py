@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,29 @@ from xtcp_twisted.link.netlink import IFA_F_NODAD
 families = pytest.mark.parametrize("host", [V4, V6], ids=["IPv4", "IPv6"])
 FAR = {V4: "10.88.0.2", V6: "fd88::2"}
 NARROW = 1_300
+# linux/rtnetlink.h
+RTAX_MTU = 2
+#: Seconds for a socket whose peer meets timeouts that double; longer than any of them on a busy machine.
+LIMIT = 120
 
 
 def write_sysctl(name: str, value: str) -> None:
     Path("/proc/sys", name).write_text(value)
+
+
+def ping(host: str, payload: bytes) -> bytes:
+    """The reply's message; the request is sent again each second, since a new device may drop it."""
+    write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
+    v6 = ":" in host
+    protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
+    with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM, protocol) as asking:
+        asking.settimeout(1)
+        asking.connect((host, 0))
+        for _ in range(LIMIT):
+            asking.send(bytes((128 if v6 else 8, 0, 0, 0, 0, 0, 0, 7)) + payload)
+            with suppress(TimeoutError):
+                return asking.recv(65_535)
+    raise TimeoutError(f"{host} answers no ping")
 
 
 # --- echo and unreachable -----------------------------------------------------
@@ -33,19 +53,8 @@ def write_sysctl(name: str, value: str) -> None:
 @pytest.mark.parametrize("size", [0, 56, 1_400])
 def test_the_kernel_pings_the_engine(served: Served, host: str, size: int) -> None:
     """Through a ping socket: the kernel builds the request, and checks and matches the reply."""
-
-    def ping() -> bytes:
-        write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
-        v6 = ":" in host
-        protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
-        with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM, protocol) as asking:
-            asking.settimeout(10)
-            asking.connect((host, 0))
-            asking.send(bytes((128 if v6 else 8, 0, 0, 0, 0, 0, 0, 7)) + payload)
-            return asking.recv(65_535)
-
     payload = os.urandom(size)
-    reply = served.lab.call(ping)
+    reply = served.lab.call(ping, host, payload)
     assert reply[0] == (129 if ":" in host else 0)
     assert reply[6:8] == b"\0\7"
     assert reply[8:] == payload
@@ -55,7 +64,7 @@ def test_the_kernel_pings_the_engine(served: Served, host: str, size: int) -> No
 def test_the_kernel_understands_that_there_is_no_udp(served: Served, host: str, told: int) -> None:
     def ask() -> None:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(10)
+            asking.settimeout(LIMIT)
             if ":" in host:
                 asking.setsockopt(socket.IPPROTO_IPV6, 25, 1)  # IPV6_RECVERR
             else:
@@ -75,7 +84,11 @@ Behind = Callable[[bool], Namespace]
 
 
 def _near(far: Namespace, mtu: int) -> None:
-    """The lab becomes a router, with a link of that MTU to the other namespace."""
+    """The lab becomes a router to the other namespace, that sends nothing larger than `mtu` there.
+
+    It is the routes that say so: a veth device whose own MTU were that would drop what the far
+    host sends, unless several segments of it came as one.
+    """
     from pyroute2 import IPRoute
 
     with IPRoute() as route:
@@ -83,7 +96,10 @@ def _near(far: Namespace, mtu: int) -> None:
         index = route.link_lookup(ifname="near")[0]
         route.addr("add", index=index, address="10.88.0.1", prefixlen=24)
         route.addr("add", index=index, address="fd88::1", prefixlen=64, flags=IFA_F_NODAD)
-        route.link("set", index=index, mtu=mtu, state="up")
+        route.link("set", index=index, mtu=1_500, state="up")
+        locked = {"mtu": mtu, "lock": 1 << RTAX_MTU}
+        route.route("add", dst=f"{FAR[V4]}/32", oif=index, metrics=locked)
+        route.route("add", dst=f"{FAR[V6]}/128", oif=index, metrics=locked, family=socket.AF_INET6)
     write_sysctl("net/ipv4/ip_forward", "1")
     write_sysctl("net/ipv6/conf/all/forwarding", "1")
 
@@ -107,7 +123,9 @@ def _far(mtu: int) -> None:
 def behind(served: Served) -> Iterator[Behind]:
     """Makes a namespace behind a narrow link; the router tells of it, or packets vanish without a word.
 
-    A veth device drops what is larger than the MTU of its other end.
+    A veth device drops what is larger than the MTU of its other end.  Packets in both directions have
+    passed: a new device drops them until the kernel has noticed its carrier, and a handshake that
+    is a second late makes all timeouts long.
     """
     made = []
 
@@ -116,6 +134,8 @@ def behind(served: Served) -> Iterator[Behind]:
         made.append(far)
         served.lab.call(_near, far, 1_500 if silent else NARROW)
         far.call(_far, NARROW if silent else 1_500)
+        for host in FAR:
+            far.call(ping, host, b"")
         return far
 
     yield make
@@ -125,15 +145,17 @@ def behind(served: Served) -> Iterator[Behind]:
 
 def exchange(far: Namespace, host: str, payload: bytes) -> bytes:
     """The payload through the echo server, from behind the narrow link."""
-    with far.call(socket.create_connection, (host, GROUPS["echo"][0]), 20) as connection:
-        sender = threading.Thread(target=connection.sendall, args=(payload,))
-        sender.start()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        far.call(socket.create_connection, (host, GROUPS["echo"][0]), LIMIT) as connection,
+    ):
+        sending = pool.submit(connection.sendall, payload)
         answer = b""
         while len(answer) < len(payload):
             part = connection.recv(1 << 20)
             assert part, "the server ended the connection"
             answer += part
-        sender.join()
+        sending.result()
     return answer
 
 
