@@ -13,7 +13,7 @@ from xtcp_twisted.engine.demux cimport IN_FRAMES, take_in
 from xtcp_twisted.engine.loop cimport loop_close, loop_divert, loop_open, loop_take
 from xtcp_twisted.errors import ConfigurationError, EngineClosed, LocalError
 from xtcp_twisted.link.base cimport frame_plain
-from xtcp_twisted.memory.arena cimport arena_close, arena_open, arena_t, arena_take
+from xtcp_twisted.memory.arena cimport arena_close, arena_open, arena_spread, arena_t, arena_take
 from xtcp_twisted.memory.index cimport index_open
 from xtcp_twisted.memory.links cimport list_clear
 from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_t
@@ -352,6 +352,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     cdef arena_t *arena = &s.arena
     arena_open(arena, config.arena_limit)
     _open_table(arena, &s.records, sizeof(record_t), rows, 24)
+    arena_spread(s.records.rows, <size_t>rows * sizeof(record_t))
     s.user_timeouts = <uint32_t *>arena_take(arena, <size_t>rows * sizeof(uint32_t))
     s.relief.stalls = <stall_t *>arena_take(arena, <size_t>rows * sizeof(stall_t))
     _open_table(arena, &s.actives, sizeof(active_t), rows, 0)
@@ -366,6 +367,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     _open_table(arena, &s.extents, sizeof(extent_t), chunks + rows, 0)
     _open_table(arena, &s.locals, sizeof(local_row_t), LOCALS, 0)
     index_open(&s.index, arena_take(arena, <size_t>slots * SLOT_BYTES), slots)
+    arena_spread(s.index.slots, <size_t>slots * SLOT_BYTES)
     index_open(&s.local_index, arena_take(arena, LOCAL_SLOTS * SLOT_BYTES), LOCAL_SLOTS)
     s.time_waits = <time_wait_t *>arena_take(arena, <size_t>wait * sizeof(time_wait_t))
     s.time_wait_capacity = wait

@@ -17,6 +17,7 @@ cdef extern from "<sys/mman.h>" nogil:
     int MAP_ANONYMOUS
     int MAP_NORESERVE
     int MADV_DONTNEED
+    int MADV_HUGEPAGE
     void *MAP_FAILED
 
 cdef enum:
@@ -78,3 +79,8 @@ cdef int arena_return(arena_t *arena, void *extent, size_t size) except -1:
     _returned.setdefault((<size_t>arena.base, size), []).append(<size_t>extent)
     arena.returned += size
     return 0
+
+
+cdef void arena_spread(void *extent, size_t size) noexcept:
+    # A kernel without huge pages refuses, and nothing is lost.
+    madvise(extent, size, MADV_HUGEPAGE)
