@@ -8,6 +8,7 @@ overlap: of two copies of a byte the one received first is kept, always.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
+from xtcp_twisted.memory.copy cimport copy_piece
 from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take_raw
 from xtcp_twisted.tcp.connection cimport conn_lease
 from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, chunk_at, chunk_t
@@ -90,7 +91,7 @@ cdef uint32_t _fill(chunk_t *chunk, const uint8_t *data, uint32_t length) noexce
     cdef uint32_t room = CHUNK_BYTES - chunk.start - chunk.length
     if length > room:
         length = room
-    memcpy(chunk.data + chunk.start + chunk.length, data, length)
+    copy_piece(chunk.data + chunk.start + chunk.length, data, length)
     chunk.length += <uint16_t>length
     return length
 

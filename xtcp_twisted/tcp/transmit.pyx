@@ -20,6 +20,7 @@ are the connections' bytes: what a broadcast stores once counts for each receive
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from xtcp_twisted.memory.copy cimport copy_piece
 from xtcp_twisted.memory.slab cimport (
     NONE,
     slab_free_rows,
@@ -93,7 +94,7 @@ cdef uint32_t payload_store(stack_t *s, const uint8_t *data, uint32_t length, ui
             break
         chunk = payload_at(s, row)
         n = length - done if length - done < CHUNK_BYTES else CHUNK_BYTES
-        memcpy(chunk.data, data + done, n)
+        copy_piece(chunk.data, data + done, n)
         chunk.next = NONE
         chunk.length = <uint16_t>n
         done += n
