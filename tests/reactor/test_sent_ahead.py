@@ -12,6 +12,7 @@ from tests.reactor.test_frames import drain
 from tests.reactor.world import Peer, World
 from xtcp_twisted.reactor.frames import FramedGroupProtocol, LengthPrefixedGroupProtocol, LineGroupProtocol
 from xtcp_twisted.reactor.framing import Cut, LengthPrefixFraming, LineFraming
+from xtcp_twisted.reactor.port import Binding
 from xtcp_twisted.reactor.requests import (
     LengthPrefixedRequestGroupProtocol,
     LineRequestGroupProtocol,
@@ -311,3 +312,28 @@ def test_a_line_may_end_the_stack(world: World) -> None:
     client.send(b"one\r\ntwo\r\n")
     world.turn()
     assert protocol.lines == [b"one"]
+
+
+def test_halves_of_lines_that_never_end_do_not_keep_others_out(world: World) -> None:
+    """They fill the pool; it makes room by itself, and who comes then is served."""
+    protocol = Verbose()
+    world.stack.createPool("small", 256 * 1_024)
+    port = world.stack.listen(protocol, Binding(port=9), "small")
+    attackers = [world.client(port).opened() for _ in range(400)]
+    for attacker in attackers:
+        attacker.send(b"x" * 1_000)
+        world.turn()
+    honest = world.client(port)
+    honest.syn()
+    world.turn()
+    honest.expect_nothing()
+    world.advance(60)
+    honest.syn()
+    world.turn()
+    honest.expect("SA", seq=0, ack=1)
+    honest.ack()
+    honest.send(b"hello\n")
+    world.turns(2)
+    assert protocol.lines == [b"hello"]
+    for attacker in attackers:
+        attacker.take()

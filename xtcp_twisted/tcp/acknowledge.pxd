@@ -17,6 +17,8 @@ cdef void ack_application(conn_t *c, uint32_t n, bint ride) noexcept nogil
 # The application has called a request incomplete: what has come of it is acknowledged, and the window
 # opens for the rest.
 cdef void ack_incomplete(conn_t *c) noexcept nogil
+# Whether all that is held is a part of a request, as the application has said; its active block is there.
+cdef bint request_incomplete(const conn_t *c) noexcept nogil
 # A segment with acknowledgement `ack` has left.
 cdef void ack_sent(conn_t *c, uint32_t ack, bint with_data) noexcept nogil
 # A challenge ACK or the ACK of a duplicate: at most one per 500 ms and connection.

@@ -72,8 +72,7 @@ cdef enum:
     ROOM_ENOUGH = 4            # segments that the peer may still send: it is not held up
 
 
-cdef bint _is_incomplete(const conn_t *c) noexcept nogil:
-    """Whether all that is held is a part of a request, as the application has said."""
+cdef bint request_incomplete(const conn_t *c) noexcept nogil:
     return c.r.rcv_nxt - c.r.rcv_ackd < c.a.need and not c.r.flags & RECORD_FIN_RECEIVED
 
 
@@ -86,7 +85,7 @@ cdef uint32_t ack_number(const conn_t *c) noexcept nogil:
     cdef uint32_t ack
     if c.a == NULL or c.g.policy != POLICY_APPLICATION or c.r.flags & RECORD_DETACHED:
         return c.r.rcv_nxt
-    if _is_incomplete(c):
+    if request_incomplete(c):
         return c.r.rcv_nxt
     ack = seq_max(c.a.wire_ack, c.r.rcv_ackd)
     # FIN is acknowledged with the last byte.
@@ -186,7 +185,7 @@ cdef void ack_received(conn_t *c, bint prompt, uint16_t segments) noexcept nogil
     if c.g.policy == POLICY_IMMEDIATE:
         conn_ack_now(c)
         return
-    if c.g.policy == POLICY_APPLICATION and not _is_incomplete(c):
+    if c.g.policy == POLICY_APPLICATION and not request_incomplete(c):
         # What was held of the request while it was incomplete waits with the rest of it.
         c.a.flags &= ~ACTIVE_ACK_HELD
         if prompt:
@@ -202,7 +201,7 @@ cdef void ack_received(conn_t *c, bint prompt, uint16_t segments) noexcept nogil
 cdef void ack_incomplete(conn_t *c) noexcept nogil:
     if c.r.flags & (RECORD_DETACHED | RECORD_ENDED | RECORD_PROMISED):
         return
-    if c.g.policy == POLICY_APPLICATION and _is_incomplete(c) and c.a.wire_ack != c.r.rcv_nxt:
+    if c.g.policy == POLICY_APPLICATION and request_incomplete(c) and c.a.wire_ack != c.r.rcv_nxt:
         if c.a.held >= 2:
             conn_ack_now(c)
         else:

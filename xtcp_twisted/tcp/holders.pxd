@@ -18,6 +18,9 @@ cdef struct stall_t:
 
 cdef struct relief_t:
     bint walking
+    bint parts                 # of a pool that parts of requests may fill: only those are looked for
+    uint64_t held_parts        # chunks of those that were visited, and of all in the pool
+    uint64_t held
     uint32_t buffer            # 0: the transmit buffer; else one more than a pool's row
     uint32_t to_visit          # records that this walk has still to visit
     uint32_t most              # so many may be aborted

@@ -5,6 +5,10 @@ has acknowledged nothing for PATIENCE_MS, it is stuck, perhaps because each of
 its requests is a part of one, and the largest holder is aborted; of equals the
 oldest.  While that does not help, so are two a second later, then four, and so on.
 
+So are those who hold parts of requests when the pool has been withholding for PATIENCE_MS
+and more than half of what is in it are such parts.  They wait for their peers, not for
+the application, whose work makes no room then; and a pool that withholds accepts nobody.
+
 **The transmit buffer** that discards is waiting for peers.  One that has
 acknowledged less than a segment for PATIENCE_MS has stalled, whether it is gone,
 reads by drops, or keeps its window closed and answers each probe, as RFC 9293
@@ -18,9 +22,10 @@ Both prefer, of those who hold more than is guaranteed to each, groups of low
 priority to others.  One buffer at a time has a walk over the records, in slices.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from xtcp_twisted.memory.slab cimport NONE, slab_free_rows
+from xtcp_twisted.tcp.acknowledge cimport request_incomplete
 from xtcp_twisted.tcp.close cimport conn_fail
 from xtcp_twisted.tcp.congestion cimport segment_size
 from xtcp_twisted.tcp.connection cimport EVENT_DOWN, conn_load, conn_t, group_throttled
@@ -29,7 +34,7 @@ from xtcp_twisted.tcp.flags cimport ACTIVE_SYN, ACTIVE_WATCHED, RECORD_ENDED, RE
 from xtcp_twisted.tcp.groups cimport T_ABORTS
 from xtcp_twisted.tcp.holders cimport HOLDERS, holder_t, relief_t, stall_t
 from xtcp_twisted.tcp.layout cimport record_at, record_t
-from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, pressure_t
+from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, PRESSURE_WITHHOLDING, pressure_t
 from xtcp_twisted.tcp.reply cimport reply_abort
 from xtcp_twisted.tcp.transmit cimport transmit_wake
 
@@ -48,17 +53,24 @@ cdef pressure_t *_pressure(stack_t *s, uint32_t buffer) noexcept nogil:
     return &s.pools[buffer - 1].pressure if buffer else &s.pressure
 
 
+cdef bint _parts_count(const pressure_t *p, bint is_pool) noexcept nogil:
+    return is_pool and p.state == PRESSURE_WITHHOLDING
+
+
 cdef uint32_t _allowed(const stack_t *s, const pressure_t *p, bint is_pool) noexcept nogil:
     """How many connections a walk for this buffer may abort now."""
-    cdef int64_t begun = max(p.since_us, p.eased_us)
+    cdef bint parts = _parts_count(p, is_pool)
+    cdef int64_t begun = p.since_us if parts else max(p.since_us, p.eased_us)
     cdef bint again = p.relieved_us > begun
-    if p.state != PRESSURE_DISCARDING or again and s.now_us - p.relieved_us < PAUSE_MS * <int64_t>1_000:
+    if p.state != PRESSURE_DISCARDING and not parts:
+        return 0
+    if again and s.now_us - p.relieved_us < PAUSE_MS * <int64_t>1_000:
         return 0
     if not is_pool:
         return HOLDERS
     if s.now_us - begun < PATIENCE_MS * <int64_t>1_000:
         return 0
-    return min(2 * p.relief, <uint32_t>HOLDERS) if again else 1
+    return min(max(2 * p.relief, <uint32_t>1), <uint32_t>HOLDERS) if again else 1
 
 
 cdef void relief_look(stack_t *s) noexcept nogil:
@@ -74,6 +86,8 @@ cdef void relief_look(stack_t *s) noexcept nogil:
             p.relieved_us = s.now_us
             p.relief = x.most
             x.walking = True
+            x.parts = _parts_count(p, x.buffer != 0)
+            x.held = x.held_parts = 0
             x.to_visit = s.records.fresh
             x.found = 0
             return
@@ -82,6 +96,8 @@ cdef void relief_look(stack_t *s) noexcept nogil:
 cdef bint _is_needed(stack_t *s) noexcept nogil:
     """Whether the present walk still is: it takes several polls, and the application may acknowledge."""
     cdef pressure_t *p = _pressure(s, s.relief.buffer)
+    if s.relief.parts:
+        return p.state == PRESSURE_WITHHOLDING
     return p.state == PRESSURE_DISCARDING and p.eased_us <= p.relieved_us
 
 
@@ -93,7 +109,7 @@ cdef uint64_t _rank(const conn_t *c, uint32_t chunks) noexcept nogil:
 cdef uint64_t _held(const conn_t *c) noexcept nogil:
     """What there is to be won for its pool: chunks, then age in seconds."""
     cdef uint32_t age = <uint32_t>(c.s.now_us // 1_000_000) - c.r.created
-    if c.a.rx_chunks == 0:
+    if c.a.rx_chunks == 0 or c.s.relief.parts and not request_incomplete(c):
         return 0
     return _rank(c, c.a.rx_chunks) | <uint64_t>c.a.rx_chunks << 31 | age & 0x7FFFFFFF
 
@@ -173,6 +189,9 @@ cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
         # While the buffer discards on, no fall of its pressure tells that others have made room.
         transmit_wake(&c)
     weight = _weight(&c)
+    if s.relief.parts and c.a != NULL and c.g.pool_row == s.relief.buffer - 1:
+        s.relief.held += c.a.rx_chunks
+        s.relief.held_parts += c.a.rx_chunks if weight else 0
     if weight:
         _keep(&s.relief, holder_t(weight, slot, r.generation))
 
@@ -188,11 +207,16 @@ cdef void _abort(conn_t *c) noexcept nogil:
 
 
 cdef void _abort_most_worthwhile(stack_t *s) noexcept nogil:
-    """Those that were found, the most worthwhile first, until the buffer discards no more."""
+    """Those that were found, the most worthwhile first, until the buffer is in another state."""
     cdef relief_t *x = &s.relief
     cdef uint32_t left = x.found
+    cdef uint8_t state = PRESSURE_WITHHOLDING if x.parts else PRESSURE_DISCARDING
     cdef holder_t held
     cdef conn_t c
+    if x.parts and 2 * x.held_parts <= x.held:
+        # Whole requests fill it.  When that changes, one is the first again.
+        _pressure(s, x.buffer).relief = 0
+        return
     while left > 1:
         # Sorts the heap: the least worthwhile to its end.
         left -= 1
@@ -201,7 +225,7 @@ cdef void _abort_most_worthwhile(stack_t *s) noexcept nogil:
         x.holders[left] = held
         _sink(x, 0, left)
     for left in range(x.found):
-        if _pressure(s, x.buffer).state != PRESSURE_DISCARDING:
+        if _pressure(s, x.buffer).state != state:
             return
         held = x.holders[left]
         if record_at(s, held.slot).generation == held.generation:
