@@ -3,7 +3,8 @@
 Each server is a process of its own: a stack over a memory link, an ordinary protocol or
 a group protocol, and clients that are no more than the packets of a handshake.  While
 they come, every pause of Python's garbage collector is timed; when all are there and
-idle, what the process has grown by is divided by their number.
+idle, what the process has grown by since before there was an engine is divided by their
+number: records, index and whatever else.
 
 Pauses are CPU time: on a shared machine other programs would be measured as well.
 """
@@ -139,25 +140,27 @@ class Server:
 
 def measure(name: str, connections: int, collector: str) -> dict[str, Any]:
     """What so many connections cost this process, which should be new."""
+    before = read_memory(os.getpid())["Rss"]
     server = Server(APPLICATIONS[name], connections)
-    few = min(BATCH, connections // 2)
-    server.open(0, few)
     keeper = Collector(server.stack)
     if collector == "frozen":
         keeper.start()
-    before, begun = read_memory(os.getpid())["Rss"], time.process_time()
+    begun = time.process_time()
     with Pauses() as pauses:
-        server.open(few, connections)
+        server.open(0, connections)
     spent = time.process_time() - begun
     gc.collect(1)
     grown = read_memory(os.getpid())["Rss"] - before
+    rows = server.stack.engine.snapshot().connection_bytes
+    keeper.stop()
+    server.stack.stop()
     return {
         "application": name,
         "collector": collector,
         "connections": connections,
-        "bytes_per_connection": grown / (connections - few),
-        "engine_bytes": server.stack.engine.snapshot().connection_bytes / connections,
-        "cpu_us_per_connection": spent * 1e6 / (connections - few),
+        "bytes_per_connection": grown / connections,
+        "engine_bytes": rows / connections,
+        "cpu_us_per_connection": spent * 1e6 / connections,
         "collections": pauses.collections,
         "longest_ms": pauses.longest_ms,
         "collector_s": pauses.total_s,

@@ -71,7 +71,7 @@ def test_one_of_them(capsys: pytest.CaptureFixture[str]):
     assert found["connections"] == 600
     assert found["collections"][2] == 0
     assert found["cpu_us_per_connection"] > 0
-    gc.unfreeze()
+    assert gc.get_freeze_count() == 0
 
 
 def test_too_few(capsys: pytest.CaptureFixture[str]):

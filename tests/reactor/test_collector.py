@@ -18,6 +18,7 @@ CONNECTIONS = 16 * BATCH
 
 @pytest.fixture
 def server() -> Iterator[Server]:
+    gc.unfreeze()
     gc.collect()
     threshold = gc.get_threshold()
     made = Server(EchoFactory, CONNECTIONS)
@@ -118,3 +119,14 @@ def test_the_end_leaves_the_collector_as_it_was(server: Server, collector: Colle
     collector.stop()
     assert (gc.get_threshold(), gc.callbacks) == (threshold, callbacks)
     assert gc.get_freeze_count() == 0
+
+
+def test_the_last_of_several_leaves_it_as_the_first_has_found_it(server: Server, collector: Collector):
+    threshold, second = gc.get_threshold(), Collector(server.stack)
+    collector.start()
+    second.start()
+    collector.stop()
+    assert gc.get_threshold() == (YOUNG, GENERATIONS, 1_000_000)
+    assert gc.get_freeze_count() > 0
+    second.stop()
+    assert gc.get_threshold() == threshold

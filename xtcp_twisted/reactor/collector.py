@@ -35,11 +35,16 @@ ENDED: Final = 4
 FEW: Final = 25_000
 
 
+#: Those that run; the last one to stop leaves the collector as the first one found it.
+_running: list[Collector] = []
+_found: list[tuple[int, int, int]] = []
+
+
 class Collector:
     """Keeps the garbage collector of this process away from what lives long.
 
-    It is the collector of the whole process, so there should be one of these: the
-    service starts it (`[service] freeze`), and a program without the service may.
+    The service starts one (`[service] freeze`), and a program without the service may. There
+    is one collector in a process, so of several stacks the first one's `young` holds.
 
     :param stack: whose connections tell when it is time to thaw.
     :param young: see `YOUNG`.
@@ -52,41 +57,43 @@ class Collector:
         self._stack = stack
         self._young = young
         self._few = few
-        self._before: tuple[int, int, int] | None = None
         self._ended = 0
 
     def start(self) -> None:
-        """Freeze all that there is, and from now on what stays."""
-        if self._before is not None:
+        """Freeze all that there is, and from now on what stays.  May be called twice."""
+        if self in _running:
             return
-        self._before = gc.get_threshold()
-        self._ended = self._stack.stage.table.ended
+        self._ended = self._stack.stage.ended
+        if not _running:
+            _found[:] = [gc.get_threshold()]
+            gc.set_threshold(self._young, GENERATIONS, NEVER)
+        _running.append(self)
+        gc.callbacks.append(self._collected)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(self._young, GENERATIONS, NEVER)
-        gc.callbacks.append(self._collected)
 
     def stop(self) -> None:
         """Leave the collector as it was found; what was frozen is looked at again.  May be called twice."""
-        before, self._before = self._before, None
-        if before is None:
+        if self not in _running:
             return
+        _running.remove(self)
         gc.callbacks.remove(self._collected)
-        gc.set_threshold(*before)
-        gc.unfreeze()
+        if not _running:
+            gc.set_threshold(*_found.pop())
+            gc.unfreeze()
 
     def _collected(self, phase: str, info: dict[str, int]) -> None:
         """The collector begins or ends; it calls this in the middle of anything."""
         if phase == "stop" and info["generation"] == 1:
             gc.freeze()
-            table = self._stack.stage.table
-            if table.ended - self._ended > max(self._few, ENDED * table.live):
+            stage = self._stack.stage
+            if stage.ended - self._ended > max(self._few, ENDED * stage.live):
                 # Not here: this is the middle of anything, in whatever thread.
-                self._ended = table.ended
+                self._ended = stage.ended
                 self._stack.reactor.callFromThread(self._thaw)
 
     def _thaw(self) -> None:
-        if self._before is not None:
+        if self in _running:
             self.thaws += 1
             gc.unfreeze()
             gc.collect()

@@ -101,6 +101,16 @@ class Stage:
     #: The stack is ending: no port is opened any more.
     stopped: bool = False
 
+    @property
+    def live(self) -> int:
+        """Transports of connections that are open."""
+        return self.table.live + self.unixTable.live
+
+    @property
+    def ended(self) -> int:
+        """Transports of connections that have ended, since the start."""
+        return self.table.ended + self.unixTable.ended
+
 
 class DrivenGroup:
     """A group of the engine that the reader drives; its `turn` is a subclass's."""
