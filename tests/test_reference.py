@@ -19,6 +19,7 @@ from xtcp_twisted import api
 from xtcp_twisted.engine import core, pool
 
 ROOT = Path(__file__).parents[1]
+QUOTED = "has lines that are indented and no code; end the line before them with '::'"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,17 @@ def test_compiled_modules_have_types_and_docstrings(reference: tuple[Any, Path])
     page = (output / "xtcp_twisted.engine.Pool.html").read_text()
     assert "Open a connection group on a port" in page
     assert "UnixGroup" in page
+    group = (output / "xtcp_twisted.engine.Group.html").read_text()
+    assert "Connections that have something for" in group, "a property that the stub has as an attribute"
+
+
+def test_what_is_the_implementations_is_hidden(reference: tuple[Any, Path]) -> None:
+    named = reference[0].objForFullName
+    attrs = "xtcp_twisted.config.EngineConfig.__attrs_post_init__"
+    hidden = ("xtcp_twisted.checks", "xtcp_twisted.config.THROTTLINGS", attrs)
+    assert [named(name).privacyClass.name for name in hidden] == ["PRIVATE"] * 3
+    shown = ("xtcp_twisted", "xtcp_twisted.reactor", "xtcp_twisted.config.EngineConfig")
+    assert [named(name).privacyClass.name for name in shown] == ["PUBLIC"] * 3
 
 
 # --- Each error can come about --------------------------------------------------------
@@ -114,6 +126,14 @@ def test_what_is_missing_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[
 
         def fourth(self): ...
 
+        def fifth(self):
+            """It shows:
+
+                what looks like code.
+
+            That is all.
+            """
+
 
     class GroupOptions(EngineConfig):
         def first(self, cd, data):
@@ -124,6 +144,7 @@ def test_what_is_missing_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[
     '''
     _, found = judged(tmp_path, text, capsys)
     assert found == [
+        f"xtcp_twisted.config.EngineConfig.fifth {QUOTED}",
         "xtcp_twisted.config.EngineConfig.first does not say what `data` is",
         "xtcp_twisted.config.EngineConfig.fourth has no docstring",
         "xtcp_twisted.config.GroupOptions has no docstring",

@@ -1,4 +1,4 @@
-"""The calls of the patent's Fig. 4, under their own names, for programs without Twisted.
+"""The calls of the patent's Fig. 4, under their own names, for programs without Twisted::
 
     with ApplicationServer(engine):
         xtcp_initialize(16 * MiB)

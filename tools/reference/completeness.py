@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from docutils import nodes
+from docutils.core import publish_doctree
 from pydoctor import model
 from twisted.python.reflect import namedAny
 from zope.interface import implementedBy
@@ -55,6 +57,8 @@ def _isPublic(ob: Any) -> bool:
 def _lacks(ob: Any) -> Iterator[str]:
     if isinstance(ob, model.Function) and _isTwisteds(ob):
         return
+    if _isQuoted(ob.docstring or ""):
+        yield f"{ob.fullName()} has lines that are indented and no code; end the line before them with '::'"
     said = " ".join(_said(ob))
     if not said.strip():
         yield f"{ob.fullName()} has no docstring"
@@ -63,6 +67,12 @@ def _lacks(ob: Any) -> Iterator[str]:
         for name in ob.signature.parameters:
             if name != "self" and not re.search(rf"\b{name}\b", said):
                 yield f"{ob.fullName()} does not say what `{name}` is"
+
+
+def _isQuoted(text: str) -> bool:
+    """Whether reStructuredText takes some of a docstring for a quotation."""
+    tree = publish_doctree(text, settings_overrides={"report_level": 5})  # pydoctor tells what is wrong in it
+    return any(tree.findall(nodes.block_quote))
 
 
 def _said(ob: Any, follow: bool = True) -> Iterator[str]:

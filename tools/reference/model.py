@@ -97,6 +97,11 @@ def _has(owner: Any, names: list[str]) -> bool:
     return True
 
 
+def _hasPublic(module: str) -> bool:
+    """Whether a module, or one of a package, has public names."""
+    return any(names for name, names in PUBLIC.items() if name == module or name.startswith(f"{module}."))
+
+
 class Reference(System):  # type: ignore[misc]  # pydoctor has no types
     """The system of this project."""
 
@@ -112,6 +117,10 @@ class Reference(System):  # type: ignore[misc]  # pydoctor has no types
             names = PUBLIC.get(ob.parent.fullName(), ())
             if names != ALL and ob.name not in names:
                 return PrivacyClass.PRIVATE
+        if isinstance(ob, Module) and not _hasPublic(ob.fullName()):
+            return PrivacyClass.PRIVATE
+        if ob.name.startswith("__") and not ob.docstring:
+            return PrivacyClass.PRIVATE
         return super().privacyClass(ob)
 
     def msg(

@@ -56,12 +56,17 @@ def with_docstrings(stub: str, module: ModuleType) -> str:
             made = getattr(module, node.name)
             _document(node, made)
             if isinstance(node, ast.ClassDef):
-                _document_methods(node, made)
+                _document_members(node, made)
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def _document_methods(owner: ast.ClassDef, made: type) -> None:
+def _document_members(owner: ast.ClassDef, made: type) -> None:
     for node in list(owner.body):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name = node.target.id
+            said = docstring(made.__dict__.get(name))
+            if said and f":ivar {name}:" not in docstring(made):
+                owner.body.insert(owner.body.index(node) + 1, ast.Expr(ast.Constant(said)))
         if not isinstance(node, ast.FunctionDef):
             continue
         if not any(isinstance(by, ast.Name) and by.id == "overload" for by in node.decorator_list):

@@ -79,6 +79,12 @@ cdef class Connections:
 
     In every call `cd` is the id of a connection, which `Group.accept`, `Group.connect`, `recv` and events
     give; `on` switches a preference of this connection on or off.
+
+    :ivar name: as it was given, or made of pool and port.
+    :ivar row: of the engine's table of groups.
+    :ivar address: the one that it is bound to, or None for all of its domain.
+    :ivar pool: the `Pool` that it was opened in.
+    :ivar closed: whether the group was closed.
     """
 
     cdef group_row_t *_open_row(self) except NULL:

@@ -65,6 +65,7 @@ cdef class Engine:
 
     :param link: where packets come from and go to; it stays the caller's to close.
     :param config: an `EngineConfig`.
+    :ivar closed: whether `close` was called.
     :ivar thresholds: where the transmit buffer's pressure states begin, `PressureThresholds`.
     :ivar routes: who is told the events of which group: its descriptor -> an object with
         ``turn(events, limit, context)``.  It is for whoever drives the engine; the engine only keeps it.

@@ -48,6 +48,10 @@ cdef class Group(Connections):
 
     Made by `Pool.open_group`.  Errors of every call: `GroupClosed` when the
     group is closed, `StaleConnection` when the id names no connection of it.
+
+    :ivar serial: the engine counts its pools and groups: a row used anew has another one.
+    :ivar domain: AF_INET, AF_INET6, or AF_UNSPEC for both.
+    :ivar options: its `GroupOptions`.
     """
 
     @property

@@ -86,9 +86,14 @@ cdef int open_buffer(State state, uint32_t row, object size) except -1:
 cdef class Pool:
     """A connection pool, made by `Engine.create_pool`.
 
+    :ivar name: as it was given.
+    :ivar row: of the engine's table of pools.
+    :ivar serial: the engine counts its pools and groups: a row used anew has another one.
     :ivar size: bytes of its receive buffer.
     :ivar thresholds: where its pressure states begin, `PressureThresholds`.
     :ivar throttling: what they do to received packets, one of `config.THROTTLINGS`.
+    :ivar closed: whether it was torn down.
+    :ivar engine: the `Engine` that it is of.
     """
 
     def __init__(self, engine, State state, uint32_t row, size, name, thresholds, throttling):

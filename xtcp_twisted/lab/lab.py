@@ -1,4 +1,4 @@
-"""The lab: a private piece of network with real kernel clients for the engine.
+"""The lab: a private piece of network with real kernel clients for the engine::
 
     kernel TCP clients -- 10.77.0.1, fd77::1 -- [TUN device] -- engine: 10.77.0.2, ...
 
