@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pages import blocks
 from twisted.internet import reactor
 
 from tests.reactor.world import World
 
-PAGE = Path(__file__).parents[2] / "docs/group-protocols.md"
+PAGE = "docs/group-protocols.md"
 
 
 def defined(name: str) -> Any:
     """The class that a program of the page defines."""
     space: dict[str, Any] = {}
-    for program in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL):
+    for program in blocks(PAGE, "python"):
         exec(program, space)
     return space[name]
 
