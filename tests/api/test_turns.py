@@ -21,7 +21,7 @@ from xtcp_twisted.selecting import wait_readable
 pytestmark = pytest.mark.feature("P26")
 
 #: For what certainly happens, seconds.
-PATIENCE_S = 30
+PATIENCE_S = 60
 #: For what must not happen, seconds.
 A_WHILE_S = 0.2
 

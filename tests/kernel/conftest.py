@@ -14,6 +14,8 @@ from xtcp_twisted.lab.server import Server
 
 ROOT = Path(__file__).parents[2]
 V4, V6 = "10.77.0.2", "fd77::2"
+#: How long a test waits for what is sure to come on any machine, seconds.
+PATIENCE_S = 60
 
 CONFIG = """
 [link]
@@ -94,7 +96,7 @@ class Served:
 
         def make() -> socket.socket:
             made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-            made.settimeout(20)
+            made.settimeout(PATIENCE_S)
             for name, value in options.items():
                 made.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
             made.connect((host, GROUPS[group][0]))
@@ -103,7 +105,7 @@ class Served:
         return self.lab.call(make)
 
     def snapshot(self) -> dict[str, Any]:
-        status = self.server.status()
+        status = self.server.status(PATIENCE_S)
         assert status is not None
         return dict(status["snapshot"])
 
@@ -124,12 +126,12 @@ def served(lab: Lab, tmp_path: Path) -> Served:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Wait for what another process does, a round trip to it at a time; fails after 10 s."""
+    """Wait for what another process does, a round trip to it at a time; fails after 60 s."""
 
     def wait(true: Callable[[], bool]) -> None:
         from time import monotonic
 
-        end = monotonic() + 10
+        end = monotonic() + PATIENCE_S
         while not true():
             assert monotonic() < end
 

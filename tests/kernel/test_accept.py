@@ -33,7 +33,7 @@ class Server:
         self.group = self.pool.open_group(PORT, domain=socket.AF_UNSPEC)
         self.kinds: list[EventKind] = []
 
-    def until(self, true: Callable[[], object], seconds: float = 10) -> None:
+    def until(self, true: Callable[[], object], seconds: float = 60) -> None:
         """Serve until it is so."""
         end = time.monotonic() + seconds
         while not true():

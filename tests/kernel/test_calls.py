@@ -33,7 +33,7 @@ HOSTS = {PF_INET: "10.77.0.2", PF_INET6: "fd77::2"}
 PLACES = {PF_INET: sockaddr_in, PF_INET6: sockaddr_in6}
 REQUEST, ANSWER = b"who is there?", b"nobody but us"
 #: Longest wait for the kernel, seconds.
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class World:

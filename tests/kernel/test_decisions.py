@@ -21,7 +21,7 @@ def attempt(served: Served, host: str, port: int) -> bytes | None:
 
     def make() -> socket.socket:
         made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        made.settimeout(20)
+        made.settimeout(60)
         made.bind(("", port))
         try:
             made.connect((host, PORT))

@@ -31,7 +31,7 @@ IMPORTS = os.pathsep.join(
     filter(None, [str(Path(xtcp_twisted.__file__).parents[1]), os.environ.get("PYTHONPATH")])
 )
 #: How long a killed demonstration may take to take everything with it, seconds.
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 HEADER = re.compile(r"connections\s+msg/s\s+p50\s+p99\s+receive\s+transmit\s+answers\s+memory\s+errors")
 ROW = re.compile(

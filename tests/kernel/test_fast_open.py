@@ -46,7 +46,7 @@ def by_message(lab: Lab, address: tuple[str, int], data: bytes) -> socket.socket
         made = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         # Without a cookie it waits for the handshake; with a timeout it would not.
         assert made.sendto(data, MSG_FASTOPEN, address) == len(data)
-        made.settimeout(20)
+        made.settimeout(60)
         return made
 
     return lab.call(make)
@@ -57,7 +57,7 @@ def by_option(lab: Lab, address: tuple[str, int], data: bytes) -> socket.socket:
 
     def make() -> socket.socket:
         made = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-        made.settimeout(20)
+        made.settimeout(60)
         made.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
         made.connect(address)
         made.sendall(data)

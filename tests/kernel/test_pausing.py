@@ -61,7 +61,7 @@ def test_the_send_of_a_client_blocks_until_the_protocol_reads(served: Served) ->
             assert other.recv(10) == b"%d" % n
         assert unacknowledged(stopped) == kept
 
-        stopped.settimeout(20)
+        stopped.settimeout(60)
         sender = threading.Thread(target=stopped.sendall, args=(payload[sent:],))
         sender.start()
         served.connect("gate").close()

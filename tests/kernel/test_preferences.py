@@ -18,7 +18,7 @@ from xtcp_twisted.lab import Lab
 pytestmark = pytest.mark.feature("P05")
 
 #: Longest wait for the kernel, seconds.
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def unacknowledged(sock: socket.socket) -> int:

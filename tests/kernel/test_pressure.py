@@ -48,7 +48,7 @@ def test_a_pool_that_is_overfilled_loses_nothing(served: Served, eventually: Eve
     assert full["used"] <= full["size"]
     served.connect("gate").close()
     for talker in talkers:
-        talker.join(20)
+        talker.join(60)
     assert answers == [hashlib.sha256(payload).digest() for payload in payloads]
     eventually(lambda: pool(served)["used"] == 0)
     after = pool(served)["pressure"]

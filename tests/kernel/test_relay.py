@@ -22,7 +22,7 @@ def listener(served: Served, host: str) -> socket.socket:
 
     def make() -> socket.socket:
         made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        made.settimeout(20)
+        made.settimeout(60)
         made.bind((host, 0))
         made.listen()
         return made

@@ -28,7 +28,7 @@ def program(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
     started = lab.popen(
         [sys.executable, "-m", "examples.select_loop"], cwd=ROOT, env={**os.environ, "PYTHONPATH": path}
     )
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         assert started.poll() is None and time.monotonic() < end
         try:
@@ -46,7 +46,7 @@ def test_clients_are_echoed(lab: Lab, program: subprocess.Popen[bytes]) -> None:
     """A megabyte each: more than a connection may queue, so that sends are short.  Then they half-close."""
     assert program.pid
     payloads = [os.urandom(1 << 20) for _ in range(3)]
-    sockets = [lab.call(socket.create_connection, PLACE, timeout=30) for _ in payloads]
+    sockets = [lab.call(socket.create_connection, PLACE, timeout=60) for _ in payloads]
     senders = [
         threading.Thread(target=sock.sendall, args=(payload,))
         for sock, payload in zip(sockets, payloads, strict=True)
@@ -67,9 +67,9 @@ def test_clients_are_echoed(lab: Lab, program: subprocess.Popen[bytes]) -> None:
 
 def test_a_client_that_resets_costs_nobody_else(lab: Lab, program: subprocess.Popen[bytes]) -> None:
     assert program.pid
-    with lab.call(socket.create_connection, PLACE, timeout=10) as rude:
+    with lab.call(socket.create_connection, PLACE, timeout=60) as rude:
         rude.sendall(b"x" * 10_000)
         rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    with lab.call(socket.create_connection, PLACE, timeout=10) as polite:
+    with lab.call(socket.create_connection, PLACE, timeout=60) as polite:
         polite.sendall(b"still there?")
         assert polite.recv(100) == b"still there?"

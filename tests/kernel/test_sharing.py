@@ -20,7 +20,7 @@ pytestmark = pytest.mark.feature("P06")
 PORT = 7
 V4, V6 = "10.77.0.2", "fd77::2"
 #: Longest wait for the kernel, seconds.
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class World:

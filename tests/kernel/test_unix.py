@@ -72,12 +72,12 @@ class Local:
 
     def connect(self, group: str) -> socket.socket:
         made = socket.socket(socket.AF_UNIX)
-        made.settimeout(20)
+        made.settimeout(60)
         made.connect(str(self.folder / group))
         return made
 
     def group(self, name: str) -> dict[str, object]:
-        status = self.server.status()
+        status = self.server.status(60)
         assert status is not None
         (found,) = [group for group in status["snapshot"]["pools"][0]["groups"] if group["name"] == name]
         return dict(found)
@@ -121,7 +121,7 @@ def test_beside_tcp(local: Local) -> None:
     """One application, two ways to it."""
 
     def tcp() -> socket.socket:
-        made = socket.create_connection(("10.77.0.2", 7), timeout=20)
+        made = socket.create_connection(("10.77.0.2", 7), timeout=60)
         made.sendall(b"by tcp")
         return made
 

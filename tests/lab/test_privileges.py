@@ -73,7 +73,7 @@ RUN = "sys.exit(main(arguments))\n"
 def attempt(start: Any, tmp_path: Any) -> Any:
     def attempt(script: str, mode: str, *arguments: str) -> tuple[int, str, str]:
         process = start("-c", PREPARE + script, mode, str(tmp_path), *arguments)
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=60)
         if process.returncode == CANNOT_TRY:
             pytest.skip("other users cannot read Python or the package here")
         if process.returncode and "making a user namespace" in errors:

@@ -33,14 +33,14 @@ def ip(*words: str) -> str:
     return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
 
 
-def readable(link: Link, seconds: float = 5) -> bool:
+def readable(link: Link, seconds: float = 60) -> bool:
     """Wait until the link is readable; the limit is for a broken link only."""
     return bool(select.select([link.fileno()], [], [], seconds)[0])
 
 
 def udp_socket(family: socket.AddressFamily, address: str) -> socket.socket:
     made = socket.socket(family, socket.SOCK_DGRAM)
-    made.settimeout(5)
+    made.settimeout(60)
     made.bind((address, 0))
     return made
 

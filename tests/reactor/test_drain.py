@@ -264,7 +264,7 @@ def test_local_clients_are_finished_as_well(world: World, tmp_path: Path, groupe
     path = str(tmp_path / "s")
     world.stack.listen(protocol if grouped else factoryOf(server), Binding(path=path))
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(path)
         world.turns(4)
         client.sendall(b"request")

@@ -197,7 +197,7 @@ def test_services_of_the_kernel_stay_reachable(make: Make, host: str, loopback: 
         place = service.getsockname()
         factory = Client(reactor, lambda _: reactor.stop())
         reactor.connectTCP(host, place[1], factory)
-        service.settimeout(20)
+        service.settimeout(60)
 
         def serve() -> None:
             with service.accept()[0] as connection:

@@ -57,7 +57,7 @@ def turn(reactor: HandReactor) -> None:
 
 
 def until(reactor: HandReactor, true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         turn(reactor)

@@ -75,7 +75,7 @@ def refused(folder: Path, config: str, *arguments: str, before: str = "") -> str
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     text = done.stdout + done.stderr

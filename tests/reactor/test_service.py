@@ -60,7 +60,7 @@ def lab() -> Iterator[Lab]:
 def status_at(path: Path) -> dict[str, Any]:
     """What a server says of itself; it answers when its reactor runs, and with it signals."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         connection.connect(str(path))
         with connection.makefile("rb") as answer:
             status: dict[str, Any] = json.loads(answer.read())
@@ -69,7 +69,7 @@ def status_at(path: Path) -> dict[str, Any]:
 
 def first_status(process: subprocess.Popen[bytes], path: Path) -> dict[str, Any]:
     """The same of a server that has just been started."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             return status_at(path)
@@ -99,7 +99,7 @@ class Served:
         first_status(self.process, self.status_path)
 
     def connect(self, port: int, host: str = "10.77.0.2") -> socket.socket:
-        connection: socket.socket = self.lab.call(socket.create_connection, (host, port), 5)
+        connection: socket.socket = self.lab.call(socket.create_connection, (host, port), 60)
         return connection
 
     def status(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Served:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
+        return self.process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_it_stops_in_order(served: Served) -> None:
     """SIGTERM: clients see the end of the stream, the device and the socket go."""
     with served.connect(7) as connection:
         assert served.stop() in (0, -signal.SIGTERM)
-        connection.settimeout(5)
+        connection.settimeout(60)
         assert connection.recv(1) == b""
     assert not served.status_path.exists()
     assert "Traceback" not in served.log.read_text()
@@ -191,7 +191,7 @@ def run(folder: Path, *arguments: str, config: str = CONFIG) -> subprocess.Compl
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -233,7 +233,7 @@ def test_without_a_device_a_configuration_can_be_tried(tmp_path: Path) -> None:
         try:
             assert first_status(process, status)["pid"] == process.pid
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == -signal.SIGTERM
+            assert process.wait(60) == -signal.SIGTERM
         finally:
             process.kill()
 

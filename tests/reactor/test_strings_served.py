@@ -78,7 +78,7 @@ class Running:
 
     def connect(self, port: int, host: str = "10.77.0.2") -> socket.socket:
         """Connect a kernel socket, as soon as somebody listens."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 made: socket.socket = self.lab.call(socket.create_connection, (host, port), 20)
@@ -95,7 +95,7 @@ class Running:
     def stop(self) -> str:
         """End it as `kill` does; returns its log."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(60)
         return self.log.read_text("utf-8")
 
 
@@ -133,7 +133,7 @@ def test_a_daemon_forks_before_anything_is_opened(lab: Lab, folder: Path) -> Non
     pid = folder / "twistd.pid"
     arguments = ("--pidfile", str(pid), "--logfile", str(folder / "daemon.log"))
     running = Running(lab, folder, *TWISTD, *arguments, "web", "--listen", "xtcp:80", "--path", "pages")
-    assert running.process.wait(30) == 0, running.log.read_text("utf-8")
+    assert running.process.wait(60) == 0, running.log.read_text("utf-8")
     daemon = int(pid.read_text("ascii"))
     try:
         connection = lab.call(socket.create_connection, ("10.77.0.2", 80), 20)
@@ -142,7 +142,7 @@ def test_a_daemon_forks_before_anything_is_opened(lab: Lab, folder: Path) -> Non
             assert answer.read().endswith(b"hello from afar\n")
     finally:
         os.kill(daemon, signal.SIGTERM)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while pid.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -25,7 +25,7 @@ TWISTD: tuple[str, ...] = (
     "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()",
 )
 #: How long anything may take that should be at once, on a busy machine, seconds.
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 CONFIG = """
 [link]

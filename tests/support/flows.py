@@ -56,7 +56,7 @@ SOON_S: Final = 0.5
 #: Position of the metric that is the least of these timeouts (RTAX_RTO_MIN), which counts if it is locked.
 RTO_MIN: Final = 13
 #: The longest wait for a packet, far beyond any timer here.
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 60.0
 
 CLIENT, SERVER = 0, 1
 #: Events that ask nothing of the application.

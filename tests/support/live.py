@@ -101,7 +101,7 @@ class Console:
 
     def status(self) -> dict[str, Any]:
         """What the server says over its status socket."""
-        status = self._server.status()
+        status = self._server.status(60)
         assert status is not None
         return status
 
@@ -138,7 +138,7 @@ class Console:
 
         def make() -> socket.socket:
             made = socket.socket()
-            made.settimeout(10)
+            made.settimeout(60)
             if kernel_bytes is not None:
                 for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                     made.setsockopt(socket.SOL_SOCKET, option, kernel_bytes)

@@ -30,7 +30,7 @@ from .net import Net
 from .peer import Client
 
 #: The longest wait for what has to come, seconds.
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 60.0
 #: One look at what has happened.
 LOOK_S: Final = 0.01
 HOST: Final = "10.77.0.2"

@@ -73,7 +73,7 @@ def test_a_whole_conversation(world: World, server: ApplicationServer) -> None:
     assert server.xtcp_send(gd, cd, 6, b"too much", 8) == -errno.EINVAL
     assert server.xtcp_send(gd, cd, 5, b"world", 5) == 5
     assert server.xtcp_select(1, chosen(server, gd), None, 0.01) == 0
-    client.settimeout(20)
+    client.settimeout(60)
     assert client.recv(100) == b"world"
     here, there = sockaddr_un(), sockaddr_un()
     assert server.xtcp_pars(gd, cd, there, here) == 0
@@ -143,7 +143,7 @@ def test_a_connection_to_somebody_elses_socket(world: World, server: Application
     assert (server.xtcp_writable(gd, place), place.value) == (0, cd)
     there, _ = listener.accept()
     world.clients.append(there)
-    there.settimeout(20)
+    there.settimeout(60)
     assert server.xtcp_send(gd, cd, 0, b"it is me") == 8
     assert server.xtcp_select(0, None, None, 0.01) == 0
     assert there.recv(100) == b"it is me"

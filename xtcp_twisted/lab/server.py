@@ -23,9 +23,9 @@ from xtcp_twisted.lab.lab import Lab
 from xtcp_twisted.reactor.settings import ConsoleSettings
 
 #: A server that has not answered by then is given up, seconds.
-START_S: Final = 30.0
+START_S: Final = 60.0
 #: How long it may take to end in order, seconds.
-STOP_S: Final = 15.0
+STOP_S: Final = 30.0
 #: Lines of its log that explain a dead server.
 LAST_LINES: Final = 15
 
@@ -152,16 +152,17 @@ class Server:
             how = f"with exit status {status}" if status >= 0 else f"by signal {-status}"
             raise ServerDied(f"the server ended {how}; its log ends:\n{self.tail()}")
 
-    def status(self) -> dict[str, Any] | None:
+    def status(self, patience_s: float = 2.0) -> dict[str, Any] | None:
         """What the server says about itself (`time`, `pid`, `rss_bytes`, `descriptors`,
         `snapshot`), or None while it does not answer.
 
+        :param patience_s: a server that is busy for longer does not answer, seconds.
         :raises ServerDied: the process has ended.
         """
         self.check()
         try:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(2.0)
+                connection.settimeout(patience_s)
                 connection.connect(str(self._status))
                 with connection.makefile("rb") as answer:
                     status: dict[str, Any] = json.loads(answer.readline())

@@ -13,13 +13,16 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from support import chromium
 from support.live import CLIENTS, REQUESTS_PER_S, Console, running
 from support.visitor import DESKTOP, Visitor
 
 from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab.namespace import require_privileges
+
+# A page under test is sure to come to what is expected; on a busy machine that may take a while.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="package")
@@ -95,10 +98,10 @@ def page(enter: Callable[..., Visitor]) -> Page:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Wait for what another process does, a round trip to it at a time; fails after 10 s."""
+    """Wait for what another process does, a round trip to it at a time; fails after 60 s."""
 
     def wait(true: Callable[[], bool]) -> None:
-        end = monotonic() + 10
+        end = monotonic() + 60
         while not true():
             assert monotonic() < end
 

@@ -58,5 +58,5 @@ def test_lost(own: Console, visitors: Callable[..., Visitor]) -> None:
     page = visitor.sign_in()
     expect(page.locator("#live-text")).to_have_text("Live")
     own.stop()
-    expect(page.locator("html")).to_have_class(re.compile(r"\bstale\b"), timeout=8_000)
+    expect(page.locator("html")).to_have_class(re.compile(r"\bstale\b"))
     assert_clean(page)

@@ -162,4 +162,4 @@ def test_a_fifth_tab_reads_without_a_stream(visitors: Callable[..., Visitor], co
     assert refused.value.status == 503
     expect(figure(fifth, "engine.connections")).to_have_text(str(CLIENTS))
     tabs[0].close()
-    expect(fifth.locator("#live-text")).to_have_text("Live", timeout=20_000)
+    expect(fifth.locator("#live-text")).to_have_text("Live")

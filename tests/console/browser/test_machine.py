@@ -26,7 +26,7 @@ def packages(folder: Path, *programs: str, **environment: str) -> subprocess.Com
         env={"PATH": str(folder), **environment},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
 
 
