@@ -20,16 +20,16 @@ class Backlog:
     """A queue of bytes; its `len` is the number of bytes.
 
     :ivar chunks: what is left, the first chunk from `_offset` on.
-    :ivar recent: bytes written since the last turn, whether taken or not.
+    :ivar buffered: bytes that Twisted's buffer would have.  It is emptied a turn after they were
+        written, so what the engine has taken at once counts until then.
     """
 
-    __slots__ = ("_length", "_offset", "chunks", "recent")
+    __slots__ = ("_length", "_offset", "buffered", "chunks")
 
     def __init__(self, first: bytes = b"", offset: int = 0) -> None:
         self.chunks: deque[bytes] = deque((first,) if first else ())
         self._offset = offset
-        self._length = len(first) - offset
-        self.recent = 0
+        self._length = self.buffered = len(first) - offset
 
     def __len__(self) -> int:
         return self._length
@@ -38,6 +38,11 @@ class Backlog:
         """Queue more."""
         self.chunks.append(data)
         self._length += len(data)
+        self.buffered += len(data)
+
+    def turned(self) -> None:
+        """A turn is over: what has left counts no more."""
+        self.buffered = self._length
 
     def push(self, group: ConnectionGroup, cd: int) -> bool:
         """Offer everything to the engine until it takes a short count.

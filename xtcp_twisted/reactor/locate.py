@@ -52,13 +52,18 @@ def locate(reactor: Any, name: str = DEFAULT) -> XTCPStack:
             f"the configuration of the XTCP stack {name!r} is refused:\n  " + "\n  ".join(refused.problems)
         ) from None
     stack = openStack(reactor, settings, name)
+    # In its first turn: the first that is logged of a port that opens is its own line, as of every port.
+    stack.reader.later(_tell, name, path, settings.engine.addresses)
+    return stack
+
+
+def _tell(name: str, path: str, addresses: tuple[str, ...]) -> None:
     _log.info(
-        "XTCP stack {name!r} starts from {path}, without its groups and console; it answers for {addresses}",
+        "XTCP stack {name!r} runs as {path} says, without its groups and console; it answers for {addresses}",
         name=name,
         path=path,
-        addresses=", ".join(settings.engine.addresses),
+        addresses=", ".join(addresses),
     )
-    return stack
 
 
 class LocatedStack:

@@ -29,7 +29,7 @@ from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.backlog import Backlog
 from xtcp_twisted.reactor.interfaces import IConnectionSignals, IXTCPTransport
-from xtcp_twisted.reactor.preferences import TransportPreferences
+from xtcp_twisted.reactor.producing import Consumer
 from xtcp_twisted.reactor.surface import (
     ABORTING,
     CONNECTED,
@@ -61,7 +61,7 @@ _READ_SIDE: Final = FRESH | READING
     interfaces.ISystemHandle,
     interfaces.IHalfCloseableDescriptor,
 )
-class XTCPTransport(TransportPreferences):
+class XTCPTransport(Consumer):
     """One connection, as its protocol sees it.
 
     :ivar server: the port that accepted it.
@@ -72,9 +72,6 @@ class XTCPTransport(TransportPreferences):
 
     __slots__ = ("_kept", "producer")
 
-    #: A producer is paused when more than this is buffered, bytes; may be set per transport.  Four times
-    #: Twisted's, because what was written counts until the end of the turn even if it is on its way.
-    bufferSize = 262_144
     # Twisted's name for who begins the handshake of `startTLS`.
     _tlsClientDefault = False
 
@@ -125,17 +122,10 @@ class XTCPTransport(TransportPreferences):
         if len(out) == len(data):
             self._push(out)
         if self.producer is not None:
-            # Twisted's buffer is emptied a turn later, so what the engine has
-            # already taken still counts until then.
-            out.recent += len(data)
-            self._step()
-            if max(out.recent, len(out)) > self.bufferSize:
+            if out.buffered > self.bufferSize:
                 self._pauseProducer()
-
-    def _pauseProducer(self) -> None:
-        if self.producer is not None and self._flags & STREAMING:
-            self._flags |= PRODUCER_PAUSED
-            self.producer.pauseProducing()
+            if not (self._flags & PRODUCER_PAUSED and len(out)):  # else a WRITABLE event will come
+                self._step()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Queue several pieces of data."""
@@ -157,7 +147,10 @@ class XTCPTransport(TransportPreferences):
         """The engine has room again."""
         out = self._out
         if out is not None and len(out) and self._push(out):
-            self._step()
+            if self.producer is None or self._flags & STEPPING:
+                self._step()
+            else:
+                self._flushed()  # as a socket that has become writable: its producer goes on at once
 
     def _step(self) -> None:
         """Ask for `_flushed` in the next turn."""
@@ -179,13 +172,12 @@ class XTCPTransport(TransportPreferences):
             self.connectionLost(reasons.ABORTED)
             return
         if self._out is not None:
-            self._out.recent = 0
+            self._out.turned()
             if len(self._out):
                 return  # a WRITABLE event will come
             self._out = None
         if self.producer is not None and (not flags & STREAMING or flags & PRODUCER_PAUSED):
-            self._flags &= ~PRODUCER_PAUSED
-            self._guard(self.producer.resumeProducing)
+            self._produce()
         elif flags & DISCONNECTING:
             self.connectionLost(reasons.DONE)
         elif flags & WRITE_DISCONNECTING and not flags & WRITE_DISCONNECTED:
@@ -284,36 +276,6 @@ class XTCPTransport(TransportPreferences):
         from xtcp_twisted.reactor import tls  # pyOpenSSL is an extra
 
         tls.start(self, contextFactory, normal)
-
-    # -- IConsumer -------------------------------------------------------------------
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Let `producer` write; it is paused while more than `bufferSize` is buffered."""
-        if self.producer is not None:
-            raise RuntimeError(
-                f"Cannot register producer {producer}, because producer {self.producer} was never"
-                " unregistered."
-            )
-        if self._flags & DISCONNECTED:
-            producer.stopProducing()
-            return
-        self.producer = producer
-        self._flags = self._flags & ~(STREAMING | PRODUCER_PAUSED) | (STREAMING if streaming else 0)
-        if not streaming:
-            # What was written before may be the engine's already, and its end is to be told, too.
-            self._step()
-            producer.resumeProducing()
-
-    def unregisterProducer(self) -> None:
-        """The producer is done; a close that waited for it goes on."""
-        self.producer = None
-        if self._flags & CONNECTED and self._flags & (DISCONNECTING | WRITE_DISCONNECTING):
-            self._step()
-
-    def stopConsuming(self) -> None:
-        """The producer cannot go on: close."""
-        self.unregisterProducer()
-        self.loseConnection()
 
     # -- IPushProducer, and the switches that FileDescriptor has -----------------------
 
