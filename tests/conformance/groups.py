@@ -227,15 +227,21 @@ def classesFor(stack: UnderTest, extra: tuple[type, ...] = ()) -> dict[str, Any]
     """The test cases of this way to use XTCP, by their names."""
     made: dict[str, Any] = {}
     for group in ALWAYS + (REDIRECTED if stack.redirects else ()) + extra:
-        attributes: dict[str, Any] = {"stack": stack, "_reactors": stack.reactors}
-        if group in ALWAYS:
-            attributes["endpoints"] = stack  # the others have their own, which name the reactor's calls
-        for limited, tests, applies, why in LIMITS:
-            if limited is group and not applies(stack):
-                attributes |= {test: _skipped(test, REASONS[why]) for test in tests}
-        attributes["__module__"] = group.__module__
-        made |= type(f"{group.__name__}_{stack.name}", (group,), attributes).makeTestCaseClasses()
+        made |= casesOf(group, stack)
     return made
+
+
+def casesOf(group: type, stack: UnderTest) -> dict[str, Any]:
+    """The test cases of one of these classes, by their names: one for each reactor of the stack."""
+    attributes: dict[str, Any] = {"stack": stack, "_reactors": stack.reactors}
+    if group in ALWAYS:
+        attributes["endpoints"] = stack  # the others have their own, which name the reactor's calls
+    for limited, tests, applies, why in LIMITS:
+        if limited is group and not applies(stack):
+            attributes |= {test: _skipped(test, REASONS[why]) for test in tests}
+    attributes["__module__"] = group.__module__
+    made: Any = type(f"{group.__name__}_{stack.name}", (group,), attributes)
+    return dict(made.makeTestCaseClasses())
 
 
 def _skipped(name: str, why: str) -> Any:

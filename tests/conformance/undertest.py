@@ -73,12 +73,15 @@ class UnderTest(EndpointCreator):
         raise NotImplementedError
 
 
-class ReactorStack(UnderTest):
-    """The installed reactor, whose stack the configuration of the process describes."""
+class KernelStack(UnderTest):
+    """Twisted's own TCP, for comparison."""
 
-    name = "Reactor"
-    reactors = ("xtcp_twisted.reactor.installed.XTCPReactor",)
+    name = "Kernel"
+    reactors = (EPOLL, ASYNCIO)
     redirects = True
+
+    def prepare(self, reactor: Any) -> None:
+        """Nothing: its ports and connections need no more than the reactor."""
 
     def server(self, reactor: Any) -> Any:
         return TCP4ServerEndpoint(reactor, 0, interface=self.interface)
@@ -91,6 +94,13 @@ class ReactorStack(UnderTest):
 
     def connect(self, reactor: Any, factory: Any, port: int) -> Any:
         return reactor.connectTCP(self.interface, port, factory)
+
+
+class ReactorStack(KernelStack):
+    """The installed reactor, whose stack the configuration of the process describes; its first use starts it."""
+
+    name = "Reactor"
+    reactors = ("xtcp_twisted.reactor.installed.XTCPReactor",)
 
 
 class EndpointStack(UnderTest):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.descriptors import open_descriptors
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import ClientFactory, Factory
+from twisted.python import log
+from twisted.python.log import textFromEventDict
 
 from tests.reactor.conftest import Logged
 from tests.reactor.located import CONFIG, configured
@@ -48,6 +51,24 @@ def test_one_that_does_not_is_started_once(reactor: HandReactor, folder: Path) -
     assert stack is locate(reactor) is stackFor(reactor)
     assert stack.engine.config.addresses == ("192.0.2.1", "2001:db8::1")
     assert [pool.name for pool in (stack.pool(), stack.pool("web"))] == ["main", "web"]
+
+
+def test_the_port_that_starts_it_is_logged_first(reactor: HandReactor, folder: Path) -> None:
+    """Who watches what a port that opens logs finds what every port logs; the stack tells of itself next."""
+    configured(folder)
+    events: list[dict[str, Any]] = []
+    log.addObserver(events.append)
+    try:
+        LocatedStack(reactor).listen(Factory(), Binding(port=7))
+        reactor.turn()
+    finally:
+        log.removeObserver(events.append)
+    texts = [textFromEventDict(event) for event in events]
+    assert texts[0] == "Factory starting on 7"
+    assert texts[-1] == (
+        "XTCP stack 'default' runs as xtcp.toml says, without its groups and console; it answers for"
+        " 192.0.2.1, 2001:db8::1"
+    )
 
 
 @pytest.mark.parametrize("place", ["named.toml", "xtcp.toml", "etc/xtcp.toml"])
