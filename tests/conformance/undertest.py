@@ -97,7 +97,7 @@ class KernelStack(UnderTest):
 
 
 class ReactorStack(KernelStack):
-    """The installed reactor, whose stack the configuration of the process describes; its first use starts it."""
+    """The installed reactor; the configuration describes its stack, and the first use starts it."""
 
     name = "Reactor"
     reactors = ("xtcp_twisted.reactor.installed.XTCPReactor",)
