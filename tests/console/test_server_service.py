@@ -251,10 +251,8 @@ def test_a_page_that_never_gets_ready_holds_nothing_up() -> None:
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
             connection.sendall(b"GET /stuck HTTP/1.1\r\nHost: x\r\n\r\n")
             assert process.stdout.readline() == "asked\n"
-            began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE_S)
-            assert time.monotonic() - began < 10
 
 
 def test_it_lives_on_when_the_engine_stops(tmp_path: Path) -> None:

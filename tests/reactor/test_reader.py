@@ -259,5 +259,5 @@ def test_a_lost_link_loses_connections_and_spares_the_reactor(world: World, logg
 def test_the_clock_is_the_monotonic_one(reactor: Any) -> None:
     stack = makeStack(reactor)
     reactor.iterate(0)
-    assert abs(stack.engine.snapshot().time - time.monotonic()) < 5
+    assert abs(stack.engine.snapshot().time - time.monotonic()) < 60
     stack.stop()
