@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.fast_open import ANSWER, END, REQUEST, cookie_for
 from support.net import MakeNet, Net
 from support.peer import Client
 
@@ -13,26 +14,6 @@ from xtcp_twisted.engine import Group
 from xtcp_twisted.engine.kinds import EventKind
 
 pytestmark = pytest.mark.feature("P38")
-
-REQUEST = b"a request"
-ANSWER = b"answer"
-END = 1 + len(REQUEST)
-
-
-def cookie_for(net: Net, group: Group) -> bytes:
-    """What a client that asks for a cookie is given."""
-    client = net.client(group)
-    client.syn(cookie=b"")
-    net.poll()
-    if group.pending():
-        group.accept()
-    net.flush()
-    cookie = client.expect("SA", seq=0, ack=1).cookie
-    assert cookie is not None
-    client.rst(seq=1)
-    net.turn()
-    net.take_events()
-    return cookie
 
 
 def asks_fast(net: Net, group: Group, cookie: bytes) -> Client:
