@@ -173,9 +173,8 @@ def test_the_metadata(metadata: Message, wheel_names: set[str]) -> None:
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Author"] == "xtcp_twisted maintainers"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert {"console", "tls", "metrics", "test", "screenshots", "lint", "bench"} == set(
-        metadata.get_all("Provides-Extra", [])
-    )
+    extras = {"console", "tls", "metrics", "test", "reference", "screenshots", "lint", "bench"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel_names)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,13 @@ def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "xtcp.toml"
     path.write_text(CONFIG, "utf-8")
     monkeypatch.setenv("XTCP_CONFIG", str(path))
+
+
+@pytest.fixture(autouse=True)
+def loop() -> Iterator[None]:
+    """What an asyncio reactor drives; tests of other folders may have left the thread without one."""
+    made = asyncio.new_event_loop()
+    asyncio.set_event_loop(made)
+    yield
+    asyncio.set_event_loop(None)
+    made.close()

@@ -54,7 +54,12 @@ class Server:
         arguments = ("--config", str(folder / "xtcp.toml"), "--namespace", lab.path)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                twistd(*arguments, "--status-socket", str(folder / "status")),
+                # A shell's job in the background ignores SIGINT, and so does whatever it starts.
+                [
+                    "env",
+                    "--default-signal=INT",
+                    *twistd(*arguments, "--status-socket", str(folder / "status")),
+                ],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
