@@ -355,6 +355,26 @@ def test_a_black_hole_is_found(net: Net, v6: bool) -> None:
 
 
 @pytest.mark.requirement("RFC 4821 7.7")
+@families
+def test_a_client_that_asks_again_hides_no_black_hole(net: Net, v6: bool) -> None:
+    """Each copy of its request brings the answer before the timer does, as large as before."""
+    group, client = asked(net, v6)
+    client.send(b"request")
+    with client.losing() as lost:
+        with net.in_turn():
+            group.recv(100)
+            group.send(client.cd, bytes(4_000), ackd=ALL)
+        net.advance(0.15)
+        for _ in range(6):
+            client.send(b"request", seq=1)
+            net.turn()
+            net.advance(0.25)
+    assert net.counters()["AnswersReplayed"] >= 4
+    assert net.counters()["PathBlackHoles"] == 1
+    assert len(lost[-1].raw) == FLOOR[v6]
+
+
+@pytest.mark.requirement("RFC 4821 7.7")
 def test_a_size_that_did_fit_is_suspected_later(net: Net) -> None:
     """A path that loses much is no black hole; one that changed is found all the same."""
     group, client = asked(net)

@@ -29,6 +29,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_TIMESTAMPS,
 )
 from xtcp_twisted.tcp.layout cimport earlier, extent_at
+from xtcp_twisted.tcp.pathmtu cimport pathmtu_timeout
 from xtcp_twisted.tcp.recovery cimport recovery_back_off, recovery_timeout
 from xtcp_twisted.tcp.sackblocks cimport sack_duplicate
 from xtcp_twisted.wire.segment cimport ACK
@@ -84,6 +85,8 @@ cdef void _replay(conn_t *c) noexcept nogil:
     cdef recovery_t *x = recovery_lease(c)
     c.s.counters[C_ANSWERS_REPLAYED] += 1
     recovery_timeout(c)
+    # The client's timer may always be before ours, and the answer be lost for its size.
+    pathmtu_timeout(c)
     c.a.flags &= ~(ACTIVE_REORDER | ACTIVE_TAIL)
     c.a.flags |= ACTIVE_TRANSMIT
     recovery_back_off(c)
