@@ -53,3 +53,14 @@ class Upper(Recorder):
 def opened(world: World, protocol: GroupProtocol, n: int = 1, **options: Any) -> list[Peer]:
     port = world.listen(protocol, **options)
     return [world.client(port).opened() for _ in range(n)]
+
+
+def drain(world: World, client: Peer) -> None:
+    """A client that reads again, until nothing comes."""
+    world.turn()
+    for _ in range(20_000):
+        if not client.take():
+            return
+        client.ack()
+        world.turn()
+    raise AssertionError("no end")

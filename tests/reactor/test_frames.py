@@ -11,10 +11,11 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from tests.reactor.conftest import Logged
-from tests.reactor.world import Peer, World
+from tests.reactor.recorders import drain, opened
+from tests.reactor.world import World
 from xtcp_twisted.config import ACK_POLICIES, KiB
 from xtcp_twisted.errors import ConfigurationError
-from xtcp_twisted.reactor.frames import FramedGroupProtocol, LengthPrefixedGroupProtocol, LineGroupProtocol
+from xtcp_twisted.reactor.frames import LengthPrefixedGroupProtocol, LineGroupProtocol
 from xtcp_twisted.reactor.interfaces import IFramedGroupProtocol
 
 policies = pytest.mark.parametrize("policy", ACK_POLICIES)
@@ -53,11 +54,6 @@ class Upper(LineGroupProtocol):
 
     def connectionLost(self, cd: int, reason: Failure) -> None:
         self.losses.append((cd, reason))
-
-
-def opened(world: World, protocol: FramedGroupProtocol, n: int = 1, **options: Any) -> list[Peer]:
-    port = world.listen(protocol, **options)
-    return [world.client(port).opened() for _ in range(n)]
 
 
 def test_interface(world: World) -> None:
@@ -327,17 +323,6 @@ def test_a_frame_with_its_length_is_offered_when_it_is_whole(
 
 
 # -- slow clients ----------------------------------------------------------------------------------
-
-
-def drain(world: World, client: Peer) -> None:
-    """A client that reads again, until nothing comes."""
-    world.turn()
-    for _ in range(20_000):
-        if not client.take():
-            return
-        client.ack()
-        world.turn()
-    raise AssertionError("no end")
 
 
 def test_what_finds_no_room_is_sent_later_and_nothing_is_read_meanwhile(world: World) -> None:

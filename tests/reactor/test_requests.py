@@ -10,8 +10,8 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from tests.reactor.conftest import Logged
-from tests.reactor.test_frames import drain
-from tests.reactor.world import Peer, World
+from tests.reactor.recorders import drain, opened
+from tests.reactor.world import World
 from xtcp_twisted.config import ACK_POLICIES
 from xtcp_twisted.reactor.interfaces import IRequestGroupProtocol
 from xtcp_twisted.reactor.requests import (
@@ -60,11 +60,6 @@ class Waits(LineRequestGroupProtocol):
     @property
     def requests(self) -> list[bytes]:
         return [data for _, data in self.asked]
-
-
-def opened(world: World, protocol: RequestGroupProtocol, n: int = 1, **options: Any) -> list[Peer]:
-    port = world.listen(protocol, **options)
-    return [world.client(port).opened() for _ in range(n)]
 
 
 def test_interface(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet import defer
 
 from tests.reactor.conftest import Logged
-from tests.reactor.test_frames import drain
+from tests.reactor.recorders import drain
 from tests.reactor.world import Peer, World
 from xtcp_twisted.reactor.frames import FramedGroupProtocol, LengthPrefixedGroupProtocol, LineGroupProtocol
 from xtcp_twisted.reactor.framing import Cut, LengthPrefixFraming, LineFraming

@@ -13,7 +13,7 @@ Knows groups and framings; must not know ports or engines.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from twisted.python import log
@@ -138,12 +138,15 @@ class FramedGroupProtocol(Framing, GroupProtocol):
 
     def framesReceived(self, frames: list[tuple[int, bytes]]) -> None:
         """Call `frameReceived` for each whose connection is open and owes no answer."""
+        self._each(frames, self.frameReceived)
+
+    def _each(self, frames: list[tuple[int, bytes]], received: Callable[[int, bytes], object]) -> None:
         rests, last = self._rests, -1
         for cd, frame in frames:
             if cd in rests:
                 self._comesAgain(cd, frame)
             elif cd != last or self.isOpen(cd):
-                self.frameReceived(cd, frame)
+                received(cd, frame)
             last = cd
 
     def _comesAgain(self, cd: int, frame: bytes) -> None:
@@ -271,13 +274,7 @@ class LineGroupProtocol(LineFraming, FramedGroupProtocol):
 
         By default, call `lineReceived` for each whose connection is open and owes no answer.
         """
-        rests, last = self._rests, -1
-        for cd, line in lines:
-            if cd in rests:
-                self._comesAgain(cd, line)
-            elif cd != last or self.isOpen(cd):
-                self.lineReceived(cd, line)
-            last = cd
+        self._each(lines, self.lineReceived)
 
     def lineReceived(self, cd: int, line: bytes) -> object:
         """A line has come, here without its delimiter."""
