@@ -9,7 +9,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 import trustme
 from support.capture import WRONG, program, tshark
+from support.patience import PATIENCE_S, until
 
 from xtcp_twisted.lab import Lab
 
@@ -36,20 +36,9 @@ name = "im"
 receive_buffer = "32 MiB"
 """
 
-#: Seconds that anything may take which a busy machine makes slow.
-PATIENCE_S = 60
 LINGER_RESET = struct.pack("ii", 1, 0)
 #: What a log, of text or of JSON, has only when something went wrong.
 ERRORS = re.compile(r'Traceback|Unhandled|#(error|critical)\]|"name": "(error|critical)"')
-
-
-def until(true: Callable[[], Any], what: str) -> Any:
-    """The first true answer, asked for again and again; each of them is a round trip to another process."""
-    end = time.monotonic() + PATIENCE_S
-    while not (answer := true()):
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-    return answer
 
 
 def configured(folder: Path, capture: Path | None = None, configuration: str = CONFIG) -> dict[str, str]:

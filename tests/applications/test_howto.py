@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from support import pages
+from support.patience import PATIENCE_S
 from twisted.internet import interfaces, task
 from zope.interface.verify import verifyObject
 
 from xtcp_twisted.lab import Lab
 
-from .conftest import PATIENCE_S, Application
+from .conftest import Application
 
 
 def blocks(page: str, words: str) -> list[str]:

@@ -7,9 +7,10 @@ import ssl
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE_S
 
 from . import mail_drop
-from .conftest import HOST, PATIENCE_S, Application, Start
+from .conftest import HOST, Application, Start
 
 pytestmark = pytest.mark.feature("P33")
 

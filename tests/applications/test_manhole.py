@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.capture import program
+from support.patience import PATIENCE_S
 
-from .conftest import HOST, PATIENCE_S, Application, Start
+from .conftest import HOST, Application, Start
 
 pytestmark = pytest.mark.feature("P33")
 

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE_S, until
 
 from xtcp_twisted.lab import Lab
 
 from . import amp_sums, echo
-from .conftest import HOST, PATIENCE_S, Application, Start, configured, until
+from .conftest import HOST, Application, Start, configured
 
 pytestmark = pytest.mark.feature("P33")
 

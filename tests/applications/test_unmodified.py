@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE_S
 from twisted.names import dns
 
 from xtcp_twisted.lab import Lab
 
 from . import pb_shop
-from .conftest import HOST, PATIENCE_S, Application, Start
+from .conftest import HOST, Application, Start
 
 pytestmark = pytest.mark.feature("P33")
 

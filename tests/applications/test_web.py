@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from h2.connection import H2Connection
 from h2.events import DataReceived
+from support.patience import until
 
-from .conftest import HOST, HOST_V6, Start, until
+from .conftest import HOST, HOST_V6, Start
 
 pytestmark = pytest.mark.feature("P33")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 from support import chromium
+from support.patience import PATIENCE_S
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
@@ -20,7 +21,7 @@ from wsproto.events import (
     TextMessage,
 )
 
-from .conftest import HOST, PATIENCE_S, Application, Start
+from .conftest import HOST, Application, Start
 from .test_howto import blocks
 
 pytestmark = pytest.mark.feature("P33")

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from support.patience import PATIENCE_S
 
-from .conftest import HOST, PATIENCE_S, ROOT, Application, Start
+from .conftest import HOST, ROOT, Application, Start
 
 pytestmark = pytest.mark.feature("P33")
 

@@ -5,26 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from conformance.conftest import CONFIG
 from conformance.test_lab import DEVICE
+from support.patience import PATIENCE_S, until
 
 from xtcp_twisted.lab import Lab
-
-#: How long another process may take, seconds.
-PATIENCE_S = 60
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for what another process does."""
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_a_web_server_as_a_daemon(lab: Lab, tmp_path: Path) -> None:
