@@ -15,11 +15,10 @@ import argparse
 import gc
 import json
 import os
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -27,45 +26,12 @@ from typing import Any, Final, Self
 import attrs
 
 from benchmarks.accounts import read_memory
-from benchmarks.applications.echo import EchoFactory
-from examples.echo import Echo
-from xtcp_twisted.config import EngineConfig, GiB, MiB
-from xtcp_twisted.link.memory import MemoryLink
+from benchmarks.crowd import APPLICATIONS, Crowd
 from xtcp_twisted.reactor.collector import Collector
-from xtcp_twisted.reactor.port import Binding
-from xtcp_twisted.reactor.stack import XTCPStack
-from xtcp_twisted.testing import HandReactor
-from xtcp_twisted.wire.codec import checksum, pack_address
 
 ROOT: Final = Path(__file__).parent.parent
-SERVER: Final = "192.0.2.1"
-PORT: Final = 7
-#: The clients are 10.0.0.0/8, each address with so many ports from the first on.
-PORTS: Final = 256
-FIRST_PORT: Final = 40_000
-#: Handshakes on the way at any time.
-BATCH: Final = 512
-SYN, ACK = 2, 16
-#: MSS 1,460.
-OPTIONS: Final = bytes((2, 4, 5, 180))
-APPLICATIONS: Final[dict[str, Callable[[], Any]]] = {"ordinary protocol": EchoFactory, "group protocol": Echo}
 #: Who keeps the collector in check: XTCP as `twistd xtcp` has it, or nobody.
 COLLECTORS: Final = ("frozen", "default")
-
-
-def segment(number: int, seq: int, ack: int, flags: int) -> bytes:
-    """A packet of client `number` without data; a SYN with its options."""
-    options = OPTIONS if flags & SYN else b""
-    addresses = struct.pack("!I", 0x0A00_0000 + number // PORTS) + pack_address(SERVER)[12:]
-    size = 20 + len(options)
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + size, 0, 0x4000, 64, 6, 0)
-    tcp = struct.pack(
-        "!HHIIBBHHH", FIRST_PORT + number % PORTS, PORT, seq, ack, size << 2, flags, 65_535, 0, 0
-    )
-    pseudo = addresses + struct.pack("!HH", 6, size)
-    of_ip = struct.pack("!H", checksum(head + addresses))
-    of_tcp = struct.pack("!H", checksum(pseudo + tcp + options))
-    return head[:10] + of_ip + addresses + tcp[:16] + of_tcp + tcp[18:] + options
 
 
 @attrs.define
@@ -96,52 +62,10 @@ class Pauses:
         self.total_s += took
 
 
-class Server:
-    """A stack and its clients."""
-
-    def __init__(self, factory: Callable[[], Any], connections: int) -> None:
-        self._link = MemoryLink()
-        config = EngineConfig(
-            addresses=(SERVER,),  # type: ignore[arg-type]
-            max_connections=1 << (connections - 1).bit_length(),
-            arena_limit=8 * GiB,
-        )
-        self.stack = XTCPStack(HandReactor(), self._link, config)
-        self.stack.createPool("benchmark", 32 * MiB)
-        self.stack.reader.attach()
-        self.stack.listen(factory(), Binding(port=PORT))
-
-    def _turns(self) -> Iterator[bytes]:
-        """Turns until nothing waits; the packets that left."""
-        turn = self.stack.reader.doRead
-        turn()
-        while self._link.pending:
-            turn()
-        return (packet for _, packet in self._link.take())
-
-    def open(self, first: int, last: int) -> None:
-        """The handshakes of these clients.
-
-        :raises AssertionError: one of them was not accepted.
-        """
-        for number in range(first, last, BATCH):
-            for client in range(number, min(number + BATCH, last)):
-                self._link.deliver(segment(client, 0, 0, SYN))
-            for answer in list(self._turns()):
-                address, _, port = struct.unpack_from("!IHH", answer, 16)
-                (seq,) = struct.unpack_from("!I", answer, 24)
-                client = (address - 0x0A00_0000) * PORTS + port - FIRST_PORT
-                self._link.deliver(segment(client, 1, seq + 1, ACK))
-            self._turns()
-        self._turns()
-        if self.stack.connections != last:
-            raise AssertionError(f"{self.stack.connections} connections, not {last}")
-
-
 def measure(name: str, connections: int, collector: str) -> dict[str, Any]:
     """What so many connections cost this process, which should be new."""
     before = read_memory(os.getpid())["Rss"]
-    server = Server(APPLICATIONS[name], connections)
+    server = Crowd(APPLICATIONS[name], connections)
     keeper = Collector(server.stack)
     if collector == "frozen":
         keeper.start()

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.accept import BATCH, Server
 from benchmarks.applications.echo import EchoFactory
+from benchmarks.crowd import BATCH, Crowd
 from xtcp_twisted.reactor.collector import GENERATIONS, Collector
 from xtcp_twisted.reactor.transport import XTCPTransport
 
@@ -17,11 +17,11 @@ CONNECTIONS = 16 * BATCH
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[Crowd]:
     gc.unfreeze()
     gc.collect()
     threshold = gc.get_threshold()
-    made = Server(EchoFactory, CONNECTIONS)
+    made = Crowd(EchoFactory, CONNECTIONS)
     yield made
     made.stack.stop()
     assert gc.get_threshold() == threshold
@@ -29,7 +29,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def collector(server: Server) -> Iterator[Collector]:
+def collector(server: Crowd) -> Iterator[Collector]:
     made = Collector(server.stack, young=YOUNG, few=BATCH)
     yield made
     made.stop()
@@ -53,7 +53,7 @@ def seen() -> int:
     return sum(type(kept) is XTCPTransport for kept in gc.get_objects())
 
 
-def test_connections_are_not_looked_at_again(server: Server, collector: Collector, collections: list[int]):
+def test_connections_are_not_looked_at_again(server: Crowd, collector: Collector, collections: list[int]):
     collector.start()
     collections[:] = [0, 0, 0]
     server.open(0, CONNECTIONS)
@@ -64,7 +64,7 @@ def test_connections_are_not_looked_at_again(server: Server, collector: Collecto
     assert collector.thaws == 0
 
 
-def test_garbage_of_young_objects_is_still_collected(server: Server, collector: Collector):
+def test_garbage_of_young_objects_is_still_collected(server: Crowd, collector: Collector):
     class Cycle:
         def __init__(self) -> None:
             self.me = self
@@ -76,7 +76,7 @@ def test_garbage_of_young_objects_is_still_collected(server: Server, collector: 
     assert sum(type(kept) is Cycle for kept in gc.get_objects()) <= YOUNG + 1
 
 
-def test_what_was_frozen_is_freed_by_its_references(server: Server, collector: Collector):
+def test_what_was_frozen_is_freed_by_its_references(server: Crowd, collector: Collector):
     collector.start()
     server.open(0, CONNECTIONS)
     protocol = next(iter(filter(None, server.stack.stage.table.rows))).protocol
@@ -88,7 +88,7 @@ def test_what_was_frozen_is_freed_by_its_references(server: Server, collector: C
 
 
 def test_when_most_have_ended_everything_is_looked_at_once(
-    server: Server, collector: Collector, collections: list[int]
+    server: Crowd, collector: Collector, collections: list[int]
 ):
     collector.start()
     server.open(0, CONNECTIONS)
@@ -109,7 +109,7 @@ def test_when_most_have_ended_everything_is_looked_at_once(
     assert collector.thaws == 1
 
 
-def test_the_end_leaves_the_collector_as_it_was(server: Server, collector: Collector):
+def test_the_end_leaves_the_collector_as_it_was(server: Crowd, collector: Collector):
     threshold, callbacks = gc.get_threshold(), list(gc.callbacks)
     collector.start()
     collector.start()
@@ -121,7 +121,7 @@ def test_the_end_leaves_the_collector_as_it_was(server: Server, collector: Colle
     assert gc.get_freeze_count() == 0
 
 
-def test_the_last_of_several_leaves_it_as_the_first_has_found_it(server: Server, collector: Collector):
+def test_the_last_of_several_leaves_it_as_the_first_has_found_it(server: Crowd, collector: Collector):
     threshold, second = gc.get_threshold(), Collector(server.stack)
     collector.start()
     second.start()

@@ -1,0 +1,139 @@
+"""A server and as many clients as wanted in one process: the clients are no more than their packets.
+
+The server is a whole stack over a memory link.  What a client's kernel would answer follows from
+the packet that it answers, and what it would ask from what the server's engine says of the
+connection, so nothing is kept for a client: what the process grows by is the server's.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
+from typing import Any, Final
+
+from benchmarks.applications.echo import EchoFactory
+from examples.echo import Echo
+from xtcp_twisted.config import EngineConfig, GiB, MiB
+from xtcp_twisted.engine import Group
+from xtcp_twisted.link.memory import MemoryLink
+from xtcp_twisted.reactor.port import Binding
+from xtcp_twisted.reactor.stack import XTCPStack
+from xtcp_twisted.testing import HandReactor
+from xtcp_twisted.wire.codec import checksum, pack_address
+
+SERVER: Final = "192.0.2.1"
+PORT: Final = 7
+#: The clients are 10.0.0.0/8, each address with so many ports from the first on.
+PORTS: Final = 256
+FIRST_PORT: Final = 40_000
+_FIRST_CLIENT: Final = 0x0A00_0000
+#: Handshakes on the way at any time.
+BATCH: Final = 512
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+#: MSS 1,460.
+OPTIONS: Final = bytes((2, 4, 5, 180))
+APPLICATIONS: Final[dict[str, Callable[[], Any]]] = {"ordinary protocol": EchoFactory, "group protocol": Echo}
+
+_HEADERS: Final = struct.Struct("!HHIIBB")
+
+
+def segment(number: int, seq: int, ack: int, flags: int, data: bytes = b"", port: int = PORT) -> bytes:
+    """A packet of client `number` to a port of the server; a SYN with its options."""
+    options = OPTIONS if flags & SYN else b""
+    addresses = struct.pack("!I", _FIRST_CLIENT + number // PORTS) + pack_address(SERVER)[12:]
+    size = 20 + len(options) + len(data)
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + size, 0, 0x4000, 64, 6, 0)
+    offset = (20 + len(options)) << 2
+    tcp = struct.pack("!HHIIBBHHH", FIRST_PORT + number % PORTS, port, seq, ack, offset, flags, 65_535, 0, 0)
+    pseudo = addresses + struct.pack("!HH", 6, size)
+    of_ip = struct.pack("!H", checksum(head + addresses))
+    of_tcp = struct.pack("!H", checksum(pseudo + tcp + options + data))
+    return head[:10] + of_ip + addresses + tcp[:16] + of_tcp + tcp[18:] + options + data
+
+
+def reply(packet: bytes, flags: int = ACK) -> bytes | None:
+    """What a client's kernel sends when this packet comes: an acknowledgement of all that is in it.
+
+    :param flags: of the answer, such as ``FIN | ACK`` of a client that closes.
+    :returns: None for what takes no answer: an acknowledgement alone, or a reset.
+    """
+    port, _, seq, ack, offset, had = _HEADERS.unpack_from(packet, 20)
+    length = len(packet) - 20 - (offset >> 4 << 2)
+    length += bool(had & SYN) + bool(had & FIN)
+    if had & RST or not length:
+        return None
+    number = client_of(packet)
+    return segment(number, ack, (seq + length) & 0xFFFF_FFFF, flags, port=port)
+
+
+def client_of(packet: bytes) -> int:
+    """The number of the client that a packet of the server is for."""
+    (address,) = struct.unpack_from("!I", packet, 16)
+    (port,) = struct.unpack_from("!H", packet, 22)
+    return int((address - _FIRST_CLIENT) * PORTS + port - FIRST_PORT)
+
+
+class Crowd:
+    """A stack and its clients.
+
+    :param factory: makes the server's application; None: the stack listens nowhere yet.
+    :param connections: so many there is room for.
+    :ivar link: the server's.
+    """
+
+    def __init__(self, factory: Callable[[], Any] | None, connections: int, **config: Any) -> None:
+        self.link = MemoryLink()
+        self.reactor = HandReactor()
+        engine = EngineConfig(
+            addresses=(SERVER,),  # type: ignore[arg-type]
+            max_connections=max(16, 1 << (connections - 1).bit_length()),
+            arena_limit=8 * GiB,
+            **config,
+        )
+        self.stack = XTCPStack(self.reactor, self.link, engine)
+        self.pool = self.stack.createPool("benchmark", 32 * MiB)
+        self.stack.reader.attach()
+        if factory is not None:
+            self.stack.listen(factory(), Binding(port=PORT))
+
+    def turns(self) -> list[bytes]:
+        """Turns until nothing waits; the packets that left."""
+        turn = self.stack.reader.doRead
+        turn()
+        while self.link.pending:
+            turn()
+        return [packet for _, packet in self.link.take()]
+
+    def deliver(self, packets: Iterable[bytes | None]) -> None:
+        """Packets of clients for the next turn."""
+        for packet in packets:
+            if packet is not None:
+                self.link.deliver(packet)
+
+    def ask(self, first: int, last: int, port: int = PORT) -> list[bytes]:
+        """The SYNs of these clients; what the server says to them."""
+        self.deliver(segment(client, 0, 0, SYN, port=port) for client in range(first, last))
+        return self.turns()
+
+    def open(self, first: int, last: int, port: int = PORT) -> None:
+        """The handshakes of these clients.
+
+        :raises AssertionError: one of them was not accepted.
+        """
+        before = self.stack.connections
+        for number in range(first, last, BATCH):
+            answers = self.ask(number, min(number + BATCH, last), port)
+            self.deliver(map(reply, answers))
+            self.turns()
+        self.turns()
+        if self.stack.connections - before != last - first:
+            raise AssertionError(f"{self.stack.connections - before} new connections, not {last - first}")
+
+    def request(self, group: Group, cds: Iterable[int], data: bytes) -> None:
+        """The clients of these connections, which have sent nothing that is not acknowledged, send `data`."""
+        for cd in cds:
+            info = group.info(cd)
+            host, port = info.peer
+            number = (int(IPv4Address(host)) - _FIRST_CLIENT) * PORTS + port - FIRST_PORT
+            self.link.deliver(segment(number, info.rcv_nxt, info.snd_nxt, ACK | PSH, data, info.local[1]))
