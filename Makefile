@@ -9,7 +9,9 @@
 #   make docs                                    the pages of docs/ that are made from code and tests
 #   make reference                               the API reference, build/reference/index.html
 #   make screenshots                             the pictures of the console in docs/images
-#   make lint | bench | develop | wheel | clean
+#   make compare [OPTIONS='--quick']             XTCP beside what one would serve with else: benchmarks/results
+#   make bulk [OPTIONS='--quick']                bulk streams
+#   make lint | develop | wheel | clean
 #
 # Another Python: make test PYTHON=python3.13 VENV=.venv-3.13
 
@@ -23,6 +25,7 @@ ROOT ?= .
 LIST ?=
 JSON ?=
 PYTEST_ARGS ?=
+OPTIONS ?=
 
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -41,7 +44,7 @@ LINKED_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>
 TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples tools,$(if \
   $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
-.PHONY: run test packet-scripts debug-test lint bench docs reference screenshots develop wheel clean FORCE
+.PHONY: run test packet-scripts debug-test lint compare bulk docs reference screenshots develop wheel clean FORCE
 .DELETE_ON_ERROR:
 
 # setpriv (util-linux): whoever kills make ends the job, too.
@@ -76,9 +79,11 @@ lint: $(INSTALLED) $(VENV)/.extra-lint
 	MYPYPATH=tests $(BIN)/mypy --package packet_scripts
 	PATH=$(BIN):$$PATH cython-lint xtcp_twisted   # it looks for pycodestyle there
 
-bench: $(INSTALLED) $(VENV)/.extra-bench
-	@$(BIN)/python -m benchmarks
-	@exec $(BIN)/python -m benchmarks bulk
+compare: $(INSTALLED) $(VENV)/.extra-bench
+	@exec $(BIN)/python -m benchmarks $(OPTIONS)
+
+bulk: $(INSTALLED) $(VENV)/.extra-bench
+	@exec $(BIN)/python -m benchmarks bulk $(OPTIONS)
 
 docs: $(INSTALLED)
 	@exec $(BIN)/python -m tools.docs

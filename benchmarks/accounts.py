@@ -6,7 +6,11 @@ the arithmetic is in `benchmarks.figures`.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +20,8 @@ from benchmarks.figures import Cache
 
 PAGE: Final = resource.getpagesize()
 SLABINFO: Final = Path("/proc/slabinfo")
+#: Of prctl(2): no huge pages for this process, nor for those that it starts.
+PR_SET_THP_DISABLE: Final = 41
 
 
 @attrs.frozen
@@ -40,6 +46,26 @@ def read_account(pid: int) -> Account:
         descriptors=len(list(Path(f"/proc/{pid}/fd").iterdir())),
         slab=read_slab(),
     )
+
+
+@contextlib.contextmanager
+def small_pages() -> Iterator[None]:
+    """Meanwhile processes are started without huge pages, so that what they touch is what they get.
+
+    :raises OSError: the kernel does not know how.
+    """
+    _disable_huge_pages(1)
+    try:
+        yield
+    finally:
+        _disable_huge_pages(0)
+
+
+def _disable_huge_pages(flag: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_THP_DISABLE, *map(ctypes.c_ulong, (flag, 0, 0, 0))):
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl(PR_SET_THP_DISABLE): {os.strerror(number)}")
 
 
 def read_memory(pid: int) -> dict[str, int]:

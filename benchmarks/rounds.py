@@ -1,24 +1,27 @@
 """The measurement: every server in turn, under the same load, several times over.
 
-One measurement is a fresh lab with one server and one load generator: some
-connections are opened, then many, and what the server and the kernel hold is
-read at both points; then the same connections carry load.  Servers take turns
-(A, B, A, B, ...) so that a machine that grows slower or noisier does so for all.
+A sample is of one server in one round.  It has two parts, each with a fresh lab,
+server and load generator.  In the first nothing but memory is read: connections
+are opened, a tenth and then all, and what server and kernel hold is compared.  In
+the second connections are opened up to one number after the other, and carry load
+at each.  Servers take turns (A, B, A, B, ...) so that a machine that grows slower
+or noisier does so for all.
 
 Knows servers, generator and accounts; knows nothing of tables and plots.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
 import attrs
 
-from benchmarks.accounts import Account, read_account
+from benchmarks.accounts import Account, read_account, small_pages
 from benchmarks.figures import marginal, socket_slab
 from benchmarks.loadgen import (
     SPARE_DESCRIPTORS,
@@ -33,49 +36,77 @@ from xtcp_twisted.lab import Lab
 
 #: Connections opened at a time: enough to keep both cores busy, few enough for any backlog.
 WINDOW: Final = 256
-#: What a measurement takes besides its load: start of lab and server, connections, end.
-OVERHEAD_S: Final = 1.5
+#: What each part takes besides connections and load: start of lab and server, end.
+OVERHEAD_S: Final = 0.7
+#: About how many connections a server opens in a second.
+OPENED_PER_SECOND: Final = 25_000
 
 
 @attrs.frozen(kw_only=True)
 class Plan:
     """What is measured; times in seconds, sizes in bytes."""
 
-    #: Open connections under load.  Kernel servers get what their descriptors allow.
-    connections: int = 10_000
+    #: Open connections under load, in rising order.  Kernel servers get what their descriptors allow.
+    connections: tuple[int, ...] = (100, 10_000, 19_000)
+    #: The kinds of load, of `LOADS`.
+    loads: tuple[str, ...] = ("random", "churn")
     #: Of a request and of its answer.
     size: int = 1_024
     #: Closed loop: requests on the way at any time.
     inflight: int = 100
     #: Open loop: requests per second.
     rate: float = 5_000.0
-    #: Measured time of each kind of load ...
+    #: Measured time of each load ...
     seconds: float = 1.2
     #: ... and load before it that is not measured.
     warmup: float = 0.3
     #: Quiet time before memory is read.
-    settle: float = 0.5
+    settle: float = 0.4
     #: Measurements of each server.
     repeat: int = 3
 
-    def fit(self, server: Server) -> int:
-        """Connections that `server` can hold."""
+    @property
+    def most(self) -> int:
+        """The greatest number of connections."""
+        return self.connections[-1]
+
+    def loads_at(self, connections: int) -> list[str]:
+        """The kinds of load with so many connections open: `ONCE` ones with the most alone."""
+        return [name for name in self.loads if name not in ONCE or connections == self.most]
+
+    def fit(self, server: Server, connections: int) -> int:
+        """How many of so many connections `server` can hold."""
         limit = descriptor_limit() - SPARE_DESCRIPTORS
-        return min(self.connections, limit) if server.kernel_tcp else self.connections
+        return min(connections, limit) if server.kernel_tcp else connections
 
     def duration(self, servers: int) -> float:
         """About how long it takes to measure so many servers, seconds."""
-        loads = len(LOADS) * (self.seconds + self.warmup)
-        return servers * self.repeat * (loads + 2 * self.settle + OVERHEAD_S + self.connections / 10_000)
+        loads = sum(len(self.loads_at(connections)) for connections in self.connections)
+        opening = 2 * self.most / OPENED_PER_SECOND
+        each = loads * (self.seconds + self.warmup) + 3 * self.settle + 2 * OVERHEAD_S + opening
+        return servers * self.repeat * each
 
 
 #: The kinds of load, by name: verb and settings of the generator's step.
 LOADS: Final[dict[str, Callable[[Plan], tuple[str, dict[str, object]]]]] = {
-    "sticky": lambda plan: ("echo", {"pick": "sticky", "inflight": plan.inflight}),
     "random": lambda plan: ("echo", {"pick": "random", "inflight": plan.inflight}),
+    "sticky": lambda plan: ("echo", {"pick": "sticky", "inflight": plan.inflight}),
     "paced": lambda plan: ("echo", {"rate": plan.rate}),
     "churn": lambda plan: ("churn", {"inflight": plan.inflight}),
 }
+#: Those that hardly depend on how many connections are open beside.
+ONCE: Final = ("churn",)
+
+
+@attrs.frozen(kw_only=True)
+class Memory:
+    """What idle connections take; bytes."""
+
+    connections: int
+    #: Resident memory of the process per connection, between the first tenth and all of them.
+    process_bytes: float
+    #: Kernel slab per connection, of whichever ends are sockets of this kernel.  None: unknown.
+    slab_bytes: float | None
 
 
 @attrs.frozen(kw_only=True)
@@ -83,19 +114,16 @@ class Sample:
     """One measurement of one server."""
 
     server: str
-    connections: int
-    #: Resident memory without connections, with all of them, and after the load; bytes.
+    memory: Memory
+    #: Resident memory of the process before the first connection, bytes.
     resident_before: int
-    resident_idle: int
+    #: The same after all loads, with all connections open.
     resident_after: int
-    #: Resident memory per idle connection, between the first tenth and all of them; bytes.
-    process_bytes: float
-    #: Kernel slab per connection, of whichever ends are sockets of this kernel; bytes.  None: unknown.
-    slab_bytes: float | None
     #: Of the server process with all connections open.
     descriptors: int
     opened_per_second: float
-    loads: dict[str, Outcome]
+    #: By number of open connections, as the plan has it, and by kind.
+    loads: dict[int, dict[str, Outcome]]
     #: What went wrong, in sentences; empty in a good run.
     problems: tuple[str, ...]
 
@@ -106,51 +134,80 @@ def cores() -> tuple[int | None, int | None]:
     return (available[0], available[-1]) if len(available) > 1 else (None, None)
 
 
+@contextlib.contextmanager
+def _running(server: Server, connections: int) -> Iterator[tuple[int, LoadGenerator]]:
+    """`server` in a fresh lab, and a generator for so many connections; gives the server's pid and that."""
+    client_core, server_core = cores()
+    with Lab() as lab, server.running(lab, connections, server_core) as pid:
+        workers = workers_for(connections)
+        with LoadGenerator(
+            server.target, workers=workers, watch=pid, core=client_core, popen=lab.popen
+        ) as client:
+            yield pid, client
+
+
 def measure(server: Server, plan: Plan) -> Sample:
-    """Measure `server` once, in a lab of its own.
+    """Measure `server` once.
 
     Raises `benchmarks.servers.ServerError` when it does not come up, and
     `LoadGeneratorError` when connections cannot be opened at all.
     """
-    client_core, server_core = cores()
-    connections = plan.fit(server)
-    with Lab() as lab, server.running(lab, connections, server_core) as pid:
+    steps: dict[str, Outcome] = {}
+    memory = _measure_memory(server, plan, steps)
+    loads: dict[int, dict[str, Outcome]] = {}
+    opened, seconds = 0, 0.0
+    with _running(server, plan.fit(server, plan.most)) as (pid, client):
         before = read_account(pid)
-        generator = LoadGenerator(
-            server.target,
-            workers=workers_for(connections),
-            watch=pid,
-            core=client_core,
-            popen=lab.popen,
-        )
-        with generator as client:
-            step = partial(client.step, size=plan.size)
-            opened = step("open", total=connections // 10, window=WINDOW)
-            few = _quiet(plan, pid)
-            rest = step("open", total=connections, window=WINDOW)
-            many = _quiet(plan, pid)
-            if rest.open <= opened.open:
-                raise LoadGeneratorError(f"{server.label}: no more than {rest.open} connections: {rest.note}")
-            loads = {}
-            for name, load in LOADS.items():
-                verb, settings = load(plan)
-                loads[name] = step(verb, seconds=plan.seconds, warmup=plan.warmup, **settings)
-            after = read_account(pid)
-            closed = step("close")
-    added = rest.open - opened.open
+        step = partial(client.step, size=plan.size)
+        for connections in plan.connections:
+            growth = step("open", total=plan.fit(server, connections), window=WINDOW)
+            steps[f"open {connections:,}"] = growth
+            _require_more(server, opened, growth)
+            opened, seconds = growth.open, seconds + growth.seconds
+            loads[connections] = {}
+            for name in plan.loads_at(connections):
+                verb, settings = LOADS[name](plan)
+                outcome = step(verb, seconds=plan.seconds, warmup=plan.warmup, **settings)
+                loads[connections][name] = steps[f"{name} at {connections:,}"] = outcome
+        after = read_account(pid)
+        steps["close"] = step("close")
     return Sample(
         server=server.name,
-        connections=rest.open,
+        memory=memory,
         resident_before=before.resident,
-        resident_idle=many.resident,
         resident_after=after.resident,
-        process_bytes=marginal(few.resident, many.resident, opened.open, rest.open),
-        slab_bytes=socket_slab(few.slab, many.slab) / added if many.slab else None,
-        descriptors=many.descriptors,
-        opened_per_second=added / rest.seconds,
+        descriptors=after.descriptors,
+        opened_per_second=opened / seconds,
         loads=loads,
-        problems=problems({"open (first)": opened, "open": rest, **loads, "close": closed}),
+        problems=problems(steps),
     )
+
+
+def _measure_memory(server: Server, plan: Plan, steps: dict[str, Outcome]) -> Memory:
+    """What idle connections take, in a server that has done nothing before; adds what it does to `steps`.
+
+    Without huge pages: memory that comes in steps of 2 MiB says nothing of a single connection.
+    """
+    connections = plan.fit(server, plan.most)
+    with small_pages(), _running(server, connections) as (pid, client):
+        step = partial(client.step, size=plan.size, window=WINDOW)
+        first = steps["open for memory, a tenth"] = step("open", total=connections // 10)
+        few = _quiet(plan, pid)
+        rest = steps["open for memory"] = step("open", total=connections)
+        _require_more(server, first.open, rest)
+        many = _quiet(plan, pid)
+        steps["close after memory"] = client.step("close")
+    added = rest.open - first.open
+    return Memory(
+        connections=rest.open,
+        process_bytes=marginal(few.resident, many.resident, first.open, rest.open),
+        slab_bytes=socket_slab(few.slab, many.slab) / added if many.slab else None,
+    )
+
+
+def _require_more(server: Server, before: int, growth: Outcome) -> None:
+    if growth.open <= before:
+        raise LoadGeneratorError(f"{server.label}: no more than {growth.open} connections: {growth.note}")
 
 
 def _quiet(plan: Plan, pid: int) -> Account:

@@ -18,10 +18,11 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -38,6 +39,13 @@ START_TIME: Final = 20.0
 END_TIME: Final = 10.0
 
 PORT: Final = 7
+#: For asyncio, which asks for 256 KiB at each read: without these, glibc gives them back each time,
+#: and the kernel clears new ones.
+TUNED_MALLOC: Final = {
+    "MALLOC_MMAP_THRESHOLD_": "4000000",
+    "MALLOC_TRIM_THRESHOLD_": "16000000",
+    "MALLOC_TOP_PAD_": "8000000",
+}
 #: Many destinations, because each has 64,512 source ports at most.
 ENGINE_TARGET: Final = f"10.77.1.1-10.77.1.40:{PORT}"
 LOOPBACK_TARGET: Final = f"127.0.1.1-127.0.1.40:{PORT}"
@@ -54,7 +62,8 @@ class Server:
     An XTCP server has a `configuration`: a function of the number of
     connections to come that returns the TOML text, which `command` is given as
     a file.  One in C has a `program`, compiled when it is needed; `device` says
-    that it answers on a TUN device, whose name it is given.
+    that it answers on a TUN device, whose name it is given.  `environment` is
+    what it has beside ours.
     """
 
     name: str
@@ -63,6 +72,7 @@ class Server:
     configuration: Callable[[int], str] | None = None
     program: str = ""
     device: bool = False
+    environment: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def kernel_tcp(self) -> bool:
@@ -88,7 +98,8 @@ class Server:
             settings = lab.directory / "xtcp.toml"
             settings.write_text(self.configuration(connections))
             command.append(f"--config={settings}")
-        with serving(lab, command, partial(_echoes, lab, self.target.partition("-")[0]), core) as pid:
+        answers = partial(_echoes, lab, self.target.partition("-")[0])
+        with serving(lab, command, answers, core, self.environment) as pid:
             yield pid
 
     def _compiled(self) -> list[str]:
@@ -109,11 +120,16 @@ def lay_device(lab: Lab) -> None:
 
 @contextlib.contextmanager
 def serving(
-    lab: Lab, command: Sequence[str], answers: Callable[[], bool], core: int | None = None
+    lab: Lab,
+    command: Sequence[str],
+    answers: Callable[[], bool],
+    core: int | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[int]:
     """Run a server in `lab`, pinned to processor `core`; gives its process id once it answers.
 
     :param answers: asks it once; may raise `OSError` while it does not answer.
+    :param environment: what it has beside ours.
     :raises ServerError: it does not come up, or has died meanwhile.
     """
     log = lab.directory / "server.log"
@@ -121,7 +137,7 @@ def serving(
         process = lab.popen(
             command,
             cwd=lab.directory,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -217,22 +233,19 @@ SERVERS: Final = {
             partial(_configuration, 'factory = "benchmarks.applications.echo.EchoFactory"'),
         ),
         Server("responder", "bare responder (the ceiling)", program="echo_responder", device=True),
+        Server("epoll", "epoll server in C", (str(PORT),), program="echo_kernel"),
+        Server("uvloop", "asyncio on uvloop", _asyncio("uvloop")),
+        Server("asyncio-tuned", "asyncio, malloc tuned", _asyncio("asyncio"), environment=TUNED_MALLOC),
+        Server("asyncio", "asyncio", _asyncio("asyncio")),
         Server(
             "twisted",
             "Twisted, epoll reactor",
             twistd("--reactor=epoll", "--python", APPLICATIONS / "epoll.tac"),
         ),
-        Server("uvloop", "asyncio on uvloop", _asyncio("uvloop")),
-        Server("asyncio", "asyncio", _asyncio("asyncio")),
-        Server("kernel", "server in C", (str(PORT),), program="echo_kernel"),
     )
 }
 
 
 def default_servers() -> list[str]:
-    """Those that are measured unless others are asked for; asyncio only on uvloop, where installed."""
-    return [
-        name
-        for name in SERVERS
-        if name not in ("asyncio", "kernel") and (name != "uvloop" or find_spec("uvloop"))
-    ]
+    """All that can be measured here: uvloop only where it is installed."""
+    return [name for name in SERVERS if name != "uvloop" or find_spec("uvloop")]

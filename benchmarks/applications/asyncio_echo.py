@@ -1,4 +1,8 @@
-"""The same echo on asyncio: ``asyncio_echo.py asyncio|uvloop PORT``."""
+"""The same echo on asyncio: ``asyncio_echo.py asyncio|uvloop PORT``.
+
+By protocol and transport: streams take several times as long, and a `BufferedProtocol`, which has to copy
+into `bytes` what it sends back, is no faster.  Both loops set TCP_NODELAY by themselves.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from typing import cast
 
 class Echo(asyncio.Protocol):
     """Sends back what it receives."""
+
+    __slots__ = ("transport",)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, as Twisted does for its protocols."""
