@@ -57,7 +57,9 @@ def draw(samples: Samples, plan: Plan, path: Path) -> None:
 
     Raises `ImportError` without matplotlib.
     """
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     shown = list(panels(samples, plan))
     lines = -(-len(shown) // COLUMNS)
@@ -65,12 +67,19 @@ def draw(samples: Samples, plan: Plan, path: Path) -> None:
     grid = picture.subplots(lines, COLUMNS, sharey=True, squeeze=False)
     for panel, (title, reading) in zip(grid.flat, shown, strict=False):
         _bars(panel, samples, reading)
+        panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.set_title(title, fontsize=9)
     _kernel_part(grid.flat[len(shown) - 1], samples)
     for panel in grid.flat[len(shown) :]:
         panel.set_axis_off()
     grid.flat[0].invert_yaxis()
-    picture.savefig(path)
+    if REFERENCE in samples:
+        picture.suptitle(
+            f"Medians, least and greatest; in brackets the ratio to {SERVERS[REFERENCE].label}", fontsize=10
+        )
+    # Text as text, and nothing that differs from one drawing to the next.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "xtcp_twisted"}):
+        picture.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _bars(panel: Axes, samples: Samples, reading: Reading) -> None:
@@ -80,9 +89,9 @@ def _bars(panel: Axes, samples: Samples, reading: Reading) -> None:
         whiskers = [[found.median - found.low], [found.high - found.median]]
         panel.barh(row, found.median, xerr=whiskers, color=colour, ecolor="#333333", capsize=2)
         times = ratio(measured, samples.get(REFERENCE, ()), reading) if name != REFERENCE else None
-        label = f"  {found.median:,.0f}" if found.median >= 100 else f"  {found.median:.3g}"
-        label += f" ({times.median:.2g}x)" if times else ""
-        panel.text(found.high, row, label, va="center", fontsize=7)
+        label = f"{found.median:,.0f}" if found.median >= 100 else f"{found.median:.3g}"
+        label += f" ({times.median:.2g}x)" if times and found.median else ""
+        panel.annotate(label, (found.high, row), (4, 0), textcoords="offset points", va="center", fontsize=7)
     panel.set_yticks(range(len(samples)), [SERVERS[name].label for name in samples], fontsize=8)
     panel.margins(x=0.35)
     panel.set_xlim(left=0)
