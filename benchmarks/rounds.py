@@ -56,14 +56,14 @@ class Plan:
     inflight: int = 100
     #: Open loop: requests per second.
     rate: float = 5_000.0
-    #: Measured time of each load ...
-    seconds: float = 1.2
+    #: Measured time of each load: short, because many rounds bring slow phases of the machine to all ...
+    seconds: float = 0.8
     #: ... and load before it that is not measured.
-    warmup: float = 0.3
+    warmup: float = 0.2
     #: Quiet time before memory is read.
     settle: float = 0.4
     #: Measurements of each server.
-    repeat: int = 3
+    repeat: int = 5
 
     @property
     def most(self) -> int:
