@@ -266,6 +266,11 @@ class EngineConfig:
     replays_per_second: int = attrs.field(default=10_000, validator=integer(0, 10_000_000))
     #: Packets taken in by one `poll`, so that one turn of a reactor is bounded.
     packets_per_poll: int = attrs.field(default=512, validator=integer(1, 1_000_000))
+    #: While packets come, look at the link only once in so many microseconds, as ethtool's rx-usecs has
+    #: it: with very many clients a turn then has several packets, which saves most of its cost, and each
+    #: answer waits for it, half of that time on average. What comes to an engine that is idle is taken in
+    #: at once. 0 looks whenever there is something.
+    coalesce_us: int = attrs.field(default=0, validator=integer(0, 100_000))
     #: Largest packet; 0 takes the link's MTU.
     mtu: int = attrs.field(default=0, validator=integer(576, 65_535, zero="for the link's MTU"))
     #: Source of the keys for ISNs, hashing and timestamps: `f(n) -> n bytes`.

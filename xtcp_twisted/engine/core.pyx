@@ -82,6 +82,8 @@ cdef class Engine:
     cdef readonly object turns
     cdef list _pools
     cdef dict _by_descriptor
+    cdef int _taken            # packets of the present turn
+    cdef int64_t _begun_us     # when it began
     cdef int _told             # events that the present call of `events` returns
     cdef object _unix          # UnixDomain, or None as long as no group has needed it
 
@@ -203,6 +205,8 @@ cdef class Engine:
         if self.state.stack.sweeping:
             self._sweep()
         self.state.reap()
+        self._taken = taken
+        self._begun_us = self.state.stack.now_us
         if XTCP_DEBUG:
             check_invariants(self.state)
         return taken
@@ -220,10 +224,21 @@ cdef class Engine:
         self.state.reap()
         self.state.turn_open = False
         if self.state.waiting is not None:
-            self.state.waiting.arm(self._due_us(), self.state.stack.now_us)
+            self._wait()
         if XTCP_DEBUG:
             check_invariants(self.state)
         return sent
+
+    cdef int _wait(self) except -1:
+        """A turn is over: let the descriptor be readable when the next one is due."""
+        cdef int64_t due = self.state.waiting.rest(self._taken > 0, self._due_us(), self._begun_us)
+        self._taken = 0
+        return self.state.waiting.arm(due, self.state.stack.now_us)
+
+    def wake(self):
+        """Make the descriptor of `fileno` readable until the next `poll`; nothing without one."""
+        if self.state.waiting is not None:
+            self.state.waiting.signal()
 
     def poll_at(self):
         """When to call `poll` and `flush` again at the latest, seconds; None: when a packet comes."""
@@ -247,7 +262,7 @@ cdef class Engine:
         """A descriptor that is readable when `poll` is due: for programs without a reactor."""
         self.state.check_open()
         if self.state.waiting is None:
-            self.state.waiting = Waiting(self.link.fileno())
+            self.state.waiting = Waiting(self.link.fileno(), self.config.coalesce_us)
             if self._unix is not None:
                 self.state.waiting.watch(self._unix.fileno())
             self.state.waiting.arm(self._due_us(), self.state.stack.now_us)

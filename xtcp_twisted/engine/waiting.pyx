@@ -4,6 +4,12 @@ An epoll instance over the link's descriptor, an eventfd for work that was
 queued outside of a turn, and a timerfd for the next deadline.  Made when
 `Engine.fileno` is first asked for; a program that drives the engine by hand
 pays nothing.
+
+While packets come one by one, a turn for each costs more than the packets do.  So the
+link's descriptor may rest after a turn that had some, for a time that is counted
+from the turn's beginning (as cards do with their interrupts, ethtool's rx-usecs):
+the timer makes the next turn then.  A turn without packets ends that, so what comes
+to an engine that is idle is taken in at once.
 """
 
 from libc.errno cimport errno
@@ -36,6 +42,7 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
     int EPOLL_CLOEXEC
     int EPOLL_CTL_ADD
+    int EPOLL_CTL_MOD
     uint32_t EPOLLIN
 
 
@@ -55,7 +62,9 @@ cdef int new_eventfd() except -1:
 cdef class Waiting:
     """The engine's descriptor and what it waits for."""
 
-    def __cinit__(self, int link_fd):
+    def __cinit__(self, int link_fd, int64_t coalesce_us=0):
+        self.link_fd = link_fd
+        self.coalesce_us = coalesce_us
         self.work_fd = self.timer_fd = self.epoll_fd = -1
         self.armed_us = -1
         self.work_fd = new_eventfd()
@@ -75,6 +84,26 @@ cdef class Waiting:
         if epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, fd, &event):
             raise OSError(errno, os.strerror(errno))
         return 0
+
+    cdef int64_t rest(self, bint more, int64_t due_us, int64_t begun_us) except -2:
+        """A turn ends: let the link's descriptor rest, or watch it again.
+
+        :param more: whether the turn found packets, so that others may follow.
+        :param due_us: when the next turn is due for other reasons; -1: never.
+        :param begun_us: when this turn began.
+        :returns: when the next turn is due, with this one.
+        """
+        cdef epoll_event event
+        cdef int64_t until = begun_us + self.coalesce_us
+        if self.coalesce_us == 0 or self.link_fd < 0:
+            return due_us
+        if more != self.resting:
+            event.events = 0 if more else EPOLLIN
+            event.data.fd = self.link_fd
+            if epoll_ctl(self.epoll_fd, EPOLL_CTL_MOD, self.link_fd, &event):
+                raise OSError(errno, os.strerror(errno))
+            self.resting = more
+        return until if more and (due_us < 0 or until < due_us) else due_us
 
     def __dealloc__(self):
         for fd in (self.epoll_fd, self.timer_fd, self.work_fd):

@@ -9,18 +9,16 @@ step of it is bounded.  Three rules, each found by an experiment, shape it:
 * Nothing is driven by ``callLater(0)``.  A reactor runs its due calls before it
   looks at descriptors, so applications rely on their own ``callLater(0)``
   running before the transport tells them anything more.  What must wait a turn
-  waits in `later`, and an eventfd makes the next turn come.
-* There is one descriptor, not two.  Were the engine's and the eventfd two readers,
-  one pass of the reactor could run two turns, and nothing would lie between
-  them.  An epoll of its own joins them.
+  waits in `later`, and `Engine.wake` makes the next turn come.
+* There is one descriptor, not two.  Were the engine's and one for what waits in `later`
+  two readers, one pass of the reactor could run two turns, and nothing would lie
+  between them.  So the engine's own descriptor is woken for both.
 
 Knows engines and drivers; must not know protocols, factories or transports.
 """
 
 from __future__ import annotations
 
-import os
-import select
 import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -85,8 +83,7 @@ class XTCPReader:
         self._drivers: dict[int, Driver] = engine.routes
         self._again: set[int] = set()
         self._steps: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self._epoll: select.epoll | None = None
-        self._wakefd = -1
+        self._attached = False
         self._woken = False
         self._inTurn = False
 
@@ -100,10 +97,8 @@ class XTCPReader:
         if self.engine.driver not in (None, self):
             raise LocalError("the engine has a reactor that drives it already; give each reactor its own")
         self.engine.driver = self
-        self._wakefd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll = select.epoll()
-        self._epoll.register(self.engine.fileno(), select.EPOLLIN)
-        self._epoll.register(self._wakefd, select.EPOLLIN)
+        self.engine.fileno()  # makes it
+        self._attached = True
         # Private, but the one way to be no part of removeAll(); a reactor that
         # lacks it sees an ordinary reader.
         add = getattr(self.reactor, "_addInternalReader", self.reactor.addReader)
@@ -112,7 +107,7 @@ class XTCPReader:
 
     def detach(self) -> None:
         """End; may be called twice.  The engine stays as it is."""
-        if self._epoll is None:
+        if not self._attached:
             return
         internal = getattr(self.reactor, "_internalReaders", None)
         if internal is not None:
@@ -121,22 +116,19 @@ class XTCPReader:
         self._close()
 
     def _close(self) -> None:
-        if self._epoll is None:
+        if not self._attached:
             return
         self.engine.driver = None
-        self._epoll.close()
-        os.close(self._wakefd)
-        self._epoll, self._wakefd = None, -1
-        self._woken = False
+        self._attached = self._woken = False
 
     @property
     def attached(self) -> bool:
         """Whether the reactor drives the engine."""
-        return self._epoll is not None
+        return self._attached
 
     def fileno(self) -> int:
         """The descriptor for the reactor, -1 when detached."""
-        return -1 if self._epoll is None else self._epoll.fileno()
+        return self.engine.fileno() if self._attached and not self.engine.closed else -1
 
     def logPrefix(self) -> str:
         """The "system" of what is logged outside of any group."""
@@ -173,17 +165,15 @@ class XTCPReader:
         return self._woken
 
     def _wake(self) -> None:
-        if not (self._woken or self._inTurn) and self._wakefd >= 0:
+        if self._attached and not (self._woken or self._inTurn):
             self._woken = True
-            os.eventfd_write(self._wakefd, 1)
+            self.engine.wake()
 
     # -- a turn --------------------------------------------------------------------
 
     def doRead(self) -> None:
         """Run one turn; called by the reactor."""
-        if self._woken:
-            self._woken = False
-            os.eventfd_read(self._wakefd)
+        self._woken = False
         self._inTurn = True
         try:
             callWithLazyContext(self, self._turn)
