@@ -18,6 +18,7 @@ import pytest
 
 from xtcp_twisted.errors import LinkError, LocalError
 from xtcp_twisted.lab import CLIENT_ADDRESSES, ENGINE_V4, ENGINE_V6, Lab, keeper
+from xtcp_twisted.lab.namespace import CHILD_HASH
 
 #: Seconds after which something that should happen is taken for never happening.
 NEVER = 20.0
@@ -58,6 +59,19 @@ def test_an_open_lab_changes_nothing_of_the_host() -> None:
         inside = lab.call(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text)
         assert inside.split() == ["1024", "65535"]
     assert host_state() == before[0]
+
+
+@pytest.mark.skipif(
+    not CHILD_HASH.exists(), reason="this kernel's namespaces have no socket tables of their own"
+)
+@pytest.mark.parametrize("sockets, slots", [(100_000, 0), (100_001, 1 << 18), (1_000_000, 1 << 21)])
+def test_very_many_sockets_have_a_table_of_their_own(sockets: int, slots: int) -> None:
+    before = CHILD_HASH.read_text()
+    with Lab(sockets=sockets) as lab:
+        shown = int(lab.call(Path("/proc/sys/net/ipv4/tcp_ehash_entries").read_text))
+        # A table that is shared with the host is shown as a negative number.
+        assert (shown if shown > 0 else 0) == slots
+    assert CHILD_HASH.read_text() == before
 
 
 def test_a_socket_made_inside_stays_inside(lab: Lab) -> None:

@@ -46,6 +46,9 @@ ENGINE_ADDRESSES: Final = (ENGINE_V4, "10.77.1.0/24", ENGINE_V6, "fd77::1:0/112"
 #: BBR paces with timers of its own, which would be measured with the engine.
 CONGESTION_CONTROLS: Final = ("cubic", "reno")
 
+#: So many TCP sockets share the host's table without finding each other in the way.
+HOST_SOCKETS: Final = 100_000
+
 _SYSCTLS: Final = (
     ("net/ipv4/ip_local_port_range", "1024 65535"),
     # Addresses of a TUN device are usable at once, and it stays silent until a client speaks.
@@ -62,6 +65,8 @@ class Lab:
     :param device: name of the TUN device that `link` makes.
     :param addresses: the clients' side of it, as ``address/prefix length``.
     :param mtu: its MTU, bytes.
+    :param sockets: TCP sockets that will be open there at a time, if they are very many: kernels look
+        them up in a table of their own then (see `namespace.Namespace`).
     :param grace_s: how long processes may take to end after SIGTERM when the lab closes, seconds.
     :ivar path: the namespace as a path that other processes can open, while the lab lives.
     :ivar directory: a scratch directory (logs, sockets) that goes away with the lab.
@@ -78,11 +83,13 @@ class Lab:
         device: str = "xtcp0",
         addresses: Sequence[str] = CLIENT_ADDRESSES,
         mtu: int = 1500,
+        sockets: int = 0,
         grace_s: float = 3.0,
     ) -> None:
         self.device = device
         self.addresses = tuple(addresses)
         self.mtu = mtu
+        self.sockets = sockets
         self.grace_s = grace_s
         self.path = ""
         self.directory = Path()
@@ -94,7 +101,9 @@ class Lab:
         if self._namespace is not None:
             raise LocalError("this lab is open already; make another one")
         require_privileges()
-        self._namespace = Namespace()
+        # Two slots or more for each.
+        slots = 1 << self.sockets.bit_length() + 1 if self.sockets > HOST_SOCKETS else 0
+        self._namespace = Namespace(tcp_hash_slots=slots)
         self.directory = Path(tempfile.mkdtemp(prefix="xtcp-lab-"))
         self._control, theirs = socket.socketpair()
         try:

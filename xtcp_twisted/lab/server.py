@@ -1,7 +1,8 @@
-"""``twistd xtcp`` beside a lab: the process stays in the host's network, its TUN device is in the lab.
+"""``twistd xtcp`` for a lab: its TUN device is there, the process stays in the host's network.
 
 So the engine serves the lab's clients, while what the server listens on
-otherwise (a console on loopback) is reachable from the host.  Knows the command
+otherwise (a console on loopback) is reachable from the host, unless the server
+is told to run inside.  Knows the command
 line and the status socket of ``twistd xtcp``, nothing of engines.
 """
 
@@ -43,6 +44,7 @@ class Server:
     :param capture: write all packets of the engine to this pcapng file.
     :param imports: folders in which the factories of the configuration are looked for.
     :param console: its console, whatever the configuration says; None: it has none.
+    :param inside: run it in the lab's network itself, so that its console is there, too.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Server:
         capture: Path | None = None,
         imports: Sequence[Path] = (),
         console: ConsoleSettings | None = None,
+        inside: bool = False,
     ) -> None:
         if not config.is_file():
             raise ConfigurationError(
@@ -60,10 +63,13 @@ class Server:
                 " that has examples/xtcp.toml"
             )
         self._lab = lab
+        self._inside = inside
         self._status = lab.directory / "status"
         self._log = lab.directory / "server.log"
         self._command = [sys.executable, "-P", "-c", _TWISTD, "--nodaemon", "--pidfile="]
-        self._command += ["xtcp", "--config", str(config.resolve()), "--namespace", lab.path]
+        self._command += ["xtcp", "--config", str(config.resolve())]
+        if not inside:
+            self._command += ["--namespace", lab.path]
         self._command += ["--status-socket", str(self._status)]
         if capture is not None:
             self._command += ["--capture", str(capture.resolve())]
@@ -85,7 +91,7 @@ class Server:
         with self._log.open("wb") as log:
             self._process = self._lab.popen(
                 self._command,
-                inside=False,
+                inside=self._inside,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
