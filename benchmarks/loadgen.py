@@ -128,7 +128,8 @@ class LoadGenerator:
     """The running generator: a context manager whose exit closes every connection.
 
     `target` is ``ADDRESS[-ADDRESS]:PORT[-PORT]``, IPv4; connections are spread
-    over all of them.  `workers` processes share the connections.  `watch` is
+    over all of them.  `workers` processes share the connections; with a
+    `capacity`, one is filled with so many after the other.  `watch` is
     the process id whose CPU time is taken around each measured time.  `core`
     pins all of the generator to one processor.  `popen` starts it: the `popen`
     of a lab puts it there.
@@ -139,6 +140,7 @@ class LoadGenerator:
         target: str,
         *,
         workers: int = 1,
+        capacity: int = 0,
         watch: int = 0,
         core: int | None = None,
         popen: Callable[..., Any] = subprocess.Popen,
@@ -146,6 +148,7 @@ class LoadGenerator:
         settings = {
             "target": target,
             "workers": workers,
+            "capacity": capacity,
             "watch": watch,
             "core": -1 if core is None else core,
         }
@@ -170,8 +173,13 @@ class LoadGenerator:
         self._process.wait()
         self._process.stdout.close()
 
+    @property
+    def pid(self) -> int:
+        """Of the coordinator, whose children the workers are; once it runs."""
+        return self._process.pid
+
     def step(self, verb: str, **settings: object) -> Outcome:
-        """Carry out one step: ``open``, ``echo``, ``churn`` or ``close``, as the generator's header says.
+        """Carry out one step, such as ``open`` or ``echo``, as the generator's header says.
 
         Returns when it is over.  Raises `LoadGeneratorError` if it was refused.
         """

@@ -122,6 +122,10 @@ static enum outcome receive(struct worker *w, long row)
         count = recv(c->fd, w->buffer, MAX_SIZE, 0);
         if (count < 0 && errno == EAGAIN)
             return NOTHING;
+        if (!count && c->state == CLOSING) {
+            connection_close(w, row);
+            return ENDED;
+        }
         if (count <= 0) {
             refused(w, row, count ? errno : ECONNRESET, "recv");
             return BROKEN;
@@ -134,7 +138,7 @@ static enum outcome receive(struct worker *w, long row)
         }
         c->got += (uint32_t)count;
     } while (count == MAX_SIZE);
-    if (c->got < w->size)
+    if (c->got < w->size || c->state != BUSY)
         return NOTHING;
     c->state = IDLE;
     return ANSWERED;
@@ -158,13 +162,21 @@ enum outcome connection_event(struct worker *w, long row, uint32_t events)
     return CONNECTED;
 }
 
-/* By reset: an orderly close would leave the client's ports in TIME-WAIT for a minute. */
+/* Sends a FIN; the other side's is still to come. */
+bool connection_end(struct worker *w, long row)
+{
+    w->table[row].state = CLOSING;
+    return !shutdown(w->table[row].fd, SHUT_WR) || refused(w, row, errno, "shutdown");
+}
+
+/* By reset, unless both sides have ended already. */
 void connection_close(struct worker *w, long row)
 {
     struct connection *c = &w->table[row];
     struct linger reset = {.l_onoff = 1};
     if (c->fd >= 0) {
-        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        if (c->state != CLOSING)
+            setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(c->fd);
     }
     *c = (struct connection){.fd = -1};

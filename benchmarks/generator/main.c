@@ -70,6 +70,7 @@ static bool carry_out(const struct options *o, struct shared *shared, const int 
     struct step *s = &shared->step;
     struct usage before = {0}, after = {0};
     char go = 0;
+    share_out(s, o, shared->results);
     s->begin = monotonic() + (uint64_t)(s->warmup * 1e9);
     s->end = s->begin + (uint64_t)(s->seconds * 1e9);
     for (int i = 0; i < o->workers; i++)
@@ -92,6 +93,14 @@ static bool carry_out(const struct options *o, struct shared *shared, const int 
 static bool fits(const struct step *s, const struct options *o, long limit, char error[NOTE])
 {
     long wanted = (s->verb == OPEN ? s->total : s->verb == CHURN ? s->inflight : 0) / o->workers + 32;
+    if (s->verb == OPEN && o->capacity) {
+        if (s->total > o->capacity * o->workers) {
+            snprintf(error, NOTE, "total: %ld is not allowed; %d workers hold %ld each", s->total, o->workers,
+                     o->capacity);
+            return false;
+        }
+        wanted = (s->total < o->capacity ? s->total : o->capacity) + 32;
+    }
     if (wanted <= limit)
         return true;
     snprintf(error, NOTE, "%d workers would need %ld descriptors each, but a process may open %ld; give more workers",

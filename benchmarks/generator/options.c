@@ -53,6 +53,7 @@ static bool parse_target(const char *value, struct options *o)
 
 static bool parse_option(const char *name, const char *value, struct options *o, char error[NOTE])
 {
+    int capacity = 0;
     struct {
         const char *name;
         int *to;
@@ -60,6 +61,7 @@ static bool parse_option(const char *name, const char *value, struct options *o,
         const char *allowed;
     } numbers[] = {
         {"workers", &o->workers, 1, MAX_WORKERS, "a number from 1 to 256"},
+        {"capacity", &capacity, 0, 1 << 20, "connections of a worker, at most 1048576, or 0"},
         {"watch", &o->watch, 0, 1 << 30, "a process id, or 0"},
         {"core", &o->core, -1, CPU_SETSIZE - 1, "the number of a processor, or -1"},
     };
@@ -71,9 +73,11 @@ static bool parse_option(const char *name, const char *value, struct options *o,
             if (!number(value, numbers[i].low, numbers[i].high, &n))
                 return refuse(error, name, value, numbers[i].allowed);
             *numbers[i].to = (int)n;
+            if (capacity)
+                o->capacity = capacity;
             return true;
         }
-    return refuse(error, "option", name, "target=, workers=, watch= or core=");
+    return refuse(error, "option", name, "target=, workers=, capacity=, watch= or core=");
 }
 
 bool parse_options(int count, char **words, struct options *o, char error[NOTE])
@@ -90,6 +94,27 @@ bool parse_options(int count, char **words, struct options *o, char error[NOTE])
     return o->addresses || refuse(error, "target", "(nothing)", "ADDRESS[-ADDRESS]:PORT[-PORT], IPv4");
 }
 
+static bool parse_choice(const char *name, const char *value, struct step *s, char error[NOTE])
+{
+    struct {
+        const char *name;
+        bool *to;
+        const char *no, *yes, *allowed;
+    } choices[] = {
+        {"pick", &s->random, "sticky", "random", "sticky or random"},
+        {"ask", &s->silent, "yes", "no", "yes or no"},
+        {"how", &s->orderly, "reset", "fin", "reset or fin"},
+    };
+    for (unsigned i = 0; i < sizeof choices / sizeof *choices; i++)
+        if (!strcmp(name, choices[i].name)) {
+            *choices[i].to = !strcmp(value, choices[i].yes);
+            return *choices[i].to || !strcmp(value, choices[i].no) ||
+                   refuse(error, name, value, choices[i].allowed);
+        }
+    return refuse(error, "setting", name,
+                  "total, window, inflight, size, seconds, warmup, rate, workers, pick, ask or how");
+}
+
 static bool parse_setting(const char *name, const char *value, struct step *s, char error[NOTE])
 {
     struct {
@@ -101,6 +126,7 @@ static bool parse_setting(const char *name, const char *value, struct step *s, c
         {"window", &s->window, 1, 1e6},
         {"inflight", &s->inflight, 1, 1e6},
         {"size", &s->size, HEADER, MAX_SIZE},
+        {"workers", &s->active, 0, MAX_WORKERS},
     };
     struct {
         const char *name;
@@ -119,22 +145,20 @@ static bool parse_setting(const char *name, const char *value, struct step *s, c
     for (unsigned i = 0; i < sizeof amounts / sizeof *amounts; i++)
         if (!strcmp(name, amounts[i].name))
             return number(value, 0, 1e9, amounts[i].to) || refuse(error, name, value, "a number from 0");
-    if (strcmp(name, "pick"))
-        return refuse(error, "setting", name, "total, window, inflight, size, seconds, warmup, rate or pick");
-    s->random = !strcmp(value, "random");
-    return s->random || !strcmp(value, "sticky") || refuse(error, name, value, "sticky or random");
+    return parse_choice(name, value, s, error);
 }
 
 bool parse_step(char *line, struct step *s, char error[NOTE])
 {
-    static const char *const verbs[] = {[OPEN] = "open", [ECHO] = "echo", [CHURN] = "churn", [CLOSE] = "close"};
+    static const char *const verbs[] = {
+        [OPEN] = "open", [ECHO] = "echo", [CHURN] = "churn", [DROP] = "drop", [CLOSE] = "close"};
     *s = (struct step){.window = 256, .inflight = 100, .size = 1024, .seconds = -1, .warmup = 0.2};
     char *rest, *word = strtok_r(line, " \t\r\n", &rest);
     int verb = OPEN;
     while (verb <= CLOSE && strcmp(word ? word : "", verbs[verb]))
         verb++;
     if (verb > CLOSE)
-        return refuse(error, "step", word ? word : "(nothing)", "open, echo, churn or close");
+        return refuse(error, "step", word ? word : "(nothing)", "open, echo, churn, drop or close");
     s->verb = (enum verb)verb;
     while ((word = strtok_r(NULL, " \t\r\n", &rest))) {
         char *value = strchr(word, '=');
@@ -145,7 +169,7 @@ bool parse_step(char *line, struct step *s, char error[NOTE])
             return false;
     }
     if (s->seconds < 0)
-        s->seconds = s->verb == OPEN ? 60 : 1;
+        s->seconds = s->verb == ECHO || s->verb == CHURN ? 1 : 60;
     if (s->rate > 0)
         s->random = true;
     return true;

@@ -59,7 +59,8 @@ static void add(struct result *sum, const struct result *part)
 void report(const struct step *s, const struct result *results, int workers, const struct usage *before,
             const struct usage *after)
 {
-    static const char *const names[] = {[OPEN] = "open", [ECHO] = "echo", [CHURN] = "churn", [CLOSE] = "close"};
+    static const char *const names[] = {
+        [OPEN] = "open", [ECHO] = "echo", [CHURN] = "churn", [DROP] = "drop", [CLOSE] = "close"};
     static struct result sum; /* too large for the stack */
     bool timed = s->verb == ECHO || s->verb == CHURN;
     memset(&sum, 0, sizeof sum);

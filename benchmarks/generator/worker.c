@@ -12,16 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 1024 };
-
 static const uint64_t SECOND = 1000000000u;
 static const uint64_t GRACE = 2000000000u; /* how long answers may be late after the end */
 
 /* Of `total` things, how many are this worker's. */
 static long share(const struct worker *w, long total)
 {
-    long workers = w->options->workers;
-    return total * (w->number + 1) / workers - total * w->number / workers;
+    return share_of(total, w->number, w->options->workers);
 }
 
 static void reserve(struct worker *w, long rows)
@@ -38,7 +35,7 @@ static void reserve(struct worker *w, long rows)
     w->capacity = rows;
 }
 
-static int wait_until(struct worker *w, struct epoll_event *events, uint64_t when)
+int wait_until(struct worker *w, struct epoll_event *events, uint64_t when)
 {
     uint64_t now = monotonic(), rest = when > now ? when - now : 0;
     struct timespec timeout = {.tv_sec = (time_t)(rest / SECOND), .tv_nsec = (long)(rest % SECOND)};
@@ -48,18 +45,19 @@ static int wait_until(struct worker *w, struct epoll_event *events, uint64_t whe
 
 /* ---- open ---- */
 
-/* Every connection says one request: only its answer proves that the server has accepted it. */
+/* Every connection says one request, unless told not to: its answer proves that the server has accepted it. */
 static void step_open(struct worker *w, const struct step *s)
 {
     struct epoll_event events[EVENTS];
-    long goal = share(w, s->total), window = share(w, s->window), started = w->used, pending = 0, next = w->used;
+    const struct part *part = &s->parts[w->number];
+    long goal = part->target, window = part->window, started = w->used, pending = 0, next = w->used;
     uint64_t limit = monotonic() + (uint64_t)(s->seconds * 1e9);
     if (goal <= w->used)
         return;
     reserve(w, goal);
     w->used = goal;
     while ((next < goal || pending) && monotonic() < limit) {
-        for (; next < goal && pending < (window ? window : 1); next++) {
+        for (; next < goal && pending < window; next++) {
             if (connection_open(w, next))
                 pending++;
             else
@@ -73,13 +71,13 @@ static void step_open(struct worker *w, const struct step *s)
             bool fresh = row >= started;
             if (outcome == CONNECTED) {
                 histogram_add(&w->result->connect, monotonic() - since);
-                if (connection_ask(w, row, monotonic()))
+                if (!s->silent && connection_ask(w, row, monotonic()))
                     continue;
-                outcome = BROKEN;
+                outcome = s->silent ? CONNECTED : BROKEN;
             }
             if (outcome == ANSWERED)
                 histogram_add(&w->result->answer, monotonic() - since);
-            else if (outcome != NOTHING)
+            else if (outcome == REFUSED || outcome == BROKEN)
                 fresh ? w->result->failed++ : w->result->broken++;
             if (outcome != NOTHING && fresh)
                 pending--;
@@ -181,14 +179,15 @@ static void ask_due(struct worker *w, struct load *l)
 static void start_echo(struct worker *w, struct load *l)
 {
     const struct step *s = l->step;
-    long wanted = share(w, s->inflight);
-    if (!w->used)
+    long active = s->active ? s->active : w->options->workers;
+    if (!w->used || w->number >= active)
         return;
     if (s->rate > 0) {
-        l->gap = 1e9 * w->options->workers / s->rate;
-        l->due = (double)monotonic() + l->gap * (double)w->number / w->options->workers;
+        l->gap = 1e9 * (double)active / s->rate;
+        l->due = (double)monotonic() + l->gap * (double)w->number / (double)active;
         return;
     }
+    long wanted = share_of(s->inflight, w->number, active);
     if (wanted > w->used)
         wanted = w->used;
     for (long i = 0; i < wanted; i++) {
@@ -288,21 +287,6 @@ static void step_churn(struct worker *w, const struct step *s)
         connection_close(w, w->used + i);
 }
 
-/* ---- close ---- */
-
-/* First takes in what happened to the idle connections since, so that a loss is not overlooked. */
-static void step_close(struct worker *w)
-{
-    struct epoll_event events[EVENTS];
-    for (int count; (count = wait_until(w, events, 0)) > 0;)
-        for (int i = 0; i < count; i++)
-            if (connection_event(w, events[i].data.u32, events[i].events) == BROKEN)
-                w->result->broken++;
-    for (long row = 0; row < w->used; row++)
-        connection_close(w, row);
-    w->used = 0;
-}
-
 static void carry_out(struct worker *w, const struct step *s)
 {
     uint64_t start = monotonic();
@@ -312,9 +296,11 @@ static void carry_out(struct worker *w, const struct step *s)
     case OPEN: step_open(w, s); break;
     case ECHO: step_echo(w, s); break;
     case CHURN: step_churn(w, s); break;
-    case CLOSE: step_close(w); break;
+    case DROP: step_drop(w, s); break;
+    case CLOSE: step_close(w, s); break;
     }
     w->result->duration = monotonic() - start;
+    w->result->used = w->used;
     for (long row = 0; row < w->used; row++)
         w->result->open += w->table[row].state != UNUSED;
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 from benchmarks import loadgen
 from benchmarks.loadgen import LoadGenerator, LoadGeneratorError
 from xtcp_twisted.lab import Lab
+
+HOST = "127.0.0.1"
 
 Generator = Callable[..., LoadGenerator]
 ROOT = Path(__file__).parents[2]
@@ -66,6 +70,33 @@ class TestOpen:
         assert (outcome.open, outcome.failed) == (0, 5)
         assert outcome.note == "time is up: 2 connections not tried, 3 without an answer"
 
+    def test_requests_can_be_left_out(self, serve, generator: Generator):
+        peer = serve()
+        with generator(peer.target, workers=2) as client:
+            outcome = client.step("open", total=20, ask="no")
+            then = client.step("echo", inflight=4, pick="random", **SHORT)
+        assert (outcome.open, outcome.errors, outcome.connect_us.count, outcome.answer_us.count) == (
+            20,
+            0,
+            20,
+            0,
+        )
+        assert then.errors == 0
+        assert then.messages > 0
+
+    def test_with_a_capacity_one_worker_is_filled_after_the_other(self, serve, generator: Generator):
+        peer = serve()
+        with generator(peer.target, workers=3, capacity=10) as client:
+            opened = [client.step("open", total=total, size=100).open for total in (5, 15, 30)]
+            with pytest.raises(LoadGeneratorError, match="total: 31 is not allowed; 3 workers hold 10 each"):
+                client.step("open", total=31)
+        assert opened == [5, 15, 30]
+        # The first bytes of a request say whose it is.
+        workers = [struct.unpack_from("<II", requests[0])[1] for requests in peer.requests]
+        assert workers[:5] == [0] * 5
+        assert sorted(workers[5:15]) == [0] * 5 + [1] * 5
+        assert sorted(workers[15:]) == [1] * 5 + [2] * 10
+
     def test_addresses_and_ports_are_taken_in_turn(self, serve, generator: Generator):
         peer = serve()
         with generator(f"127.0.0.1-127.0.0.4:{peer.port}") as client:
@@ -113,6 +144,17 @@ class TestEcho:
         assert outcome.errors == 0
         # 200 fall due, however slow the machine; those that nobody could take are counted too.
         assert peer.served - 50 + outcome.skipped == pytest.approx(200, abs=1)
+
+    def test_only_some_workers_take_part(self, serve, generator: Generator):
+        peer = serve()
+        with generator(peer.target, workers=3, capacity=5) as client:
+            client.step("open", total=15, size=100)
+            closed = client.step("echo", workers=2, inflight=8, pick="random", **SHORT)
+            paced = client.step("echo", workers=1, rate=200, seconds=0.2, warmup=0, size=100)
+        assert closed.errors == paced.errors == 0
+        asked = [struct.unpack_from("<II", requests[0])[1] for requests in peer.requests if len(requests) > 1]
+        assert set(asked) == {0, 1}
+        assert paced.messages + paced.skipped == pytest.approx(40, abs=2)
 
     def test_more_inflight_than_connections(self, serve, generator: Generator):
         peer = serve()
@@ -208,6 +250,50 @@ class TestChurn:
         assert all(len(requests) <= 1 for requests in peer.requests)
 
 
+class TestDrop:
+    @pytest.mark.parametrize("how", ["reset", "fin"])
+    def test_each_worker_drops_its_share_and_they_come_back(self, serve, generator: Generator, how: str):
+        peer = serve()
+        with generator(peer.target, workers=3, capacity=10) as client:
+            client.step("open", total=25, size=100)
+            dropped = client.step("drop", total=10, how=how)
+            asked = client.step("echo", inflight=15, pick="sticky", **SHORT)
+            back = client.step("open", total=25, size=100)
+        assert (dropped.open, dropped.errors) == (15, 0)
+        assert (asked.open, asked.errors) == (15, 0)
+        assert (back.open, back.errors, back.answer_us.count) == (25, 0, 10)
+        assert len(peer.requests) == 35
+
+    def test_what_does_not_end_in_order_is_told_and_reset(self, lab: Lab, generator: Generator):
+        with lab.call(socket.create_server, (HOST, 0), backlog=64) as deaf:
+            target = f"{HOST}:{deaf.getsockname()[1]}"
+            with generator(target, workers=2) as client:
+                client.step("open", total=8, ask="no")
+                closed = client.step("close", how="fin", seconds=0.2, window=6)
+        assert (closed.open, closed.unanswered, closed.broken) == (0, 8, 0)
+        assert closed.note == "time is up: 1 connections not closed, 3 without the other side's FIN"
+
+    def test_an_orderly_close_of_all(self, serve, generator: Generator):
+        peer = serve()
+        with generator(peer.target, workers=2) as client:
+            client.step("open", total=20, size=100)
+            closed = client.step("close", how="fin", window=3)
+        assert (closed.open, closed.errors) == (0, 0)
+
+    def test_a_peer_that_resets_instead_is_told(self, serve, generator: Generator):
+        peer = serve()
+        with generator(peer.target) as client:
+            client.step("open", total=6, size=100)
+            peer.close()
+            closed = client.step("close", how="fin")
+        assert (closed.open, closed.broken, closed.unanswered) == (0, 6, 0)
+
+    def test_more_than_there_are(self, serve, generator: Generator):
+        with generator(serve().target) as client:
+            client.step("open", total=4, size=100)
+            assert client.step("drop", total=9).open == 0
+
+
 class TestLimits:
     @pytest.mark.parametrize(
         "target, reason",
@@ -239,7 +325,7 @@ class TestLimits:
     @pytest.mark.parametrize(
         "verb, settings, reason",
         [
-            ("shut", {}, "step: shut is not allowed; give open, echo, churn or close"),
+            ("shut", {}, "step: shut is not allowed; give open, echo, churn, drop or close"),
             ("open", {"size": 15}, "size: 15 is not allowed; give a number from 16 to 1048576"),
             ("echo", {"pick": "best"}, "pick: best is not allowed; give sticky or random"),
             ("echo", {"seconds": "long"}, "seconds: long is not allowed; give a number from 0"),
