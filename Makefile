@@ -3,6 +3,8 @@
 #
 #   make run [CLIENTS=1000] [DURATION=seconds]   the main job; ends at Ctrl-C
 #            [CONSOLE=[ADDRESS:]PORT|off]        where its console listens (127.0.0.1:8088)
+#   make million [CONNECTIONS=1000000] [RATE=30000] [SECONDS=60] [SYSCTLS=yes]
+#                                                a million kernel TCP clients at one server: benchmarks/results
 #   make test [TESTS=tests/tcp] [PYTEST_ARGS=]   the test suite
 #   make packet-scripts [ROOT=folder LIST=file] [JSON=file]   scripts of others
 #   make debug-test                              the suite on the debug build
@@ -20,6 +22,10 @@ VENV ?= .venv
 CLIENTS ?= 1000
 DURATION ?=
 CONSOLE ?=
+CONNECTIONS ?=
+RATE ?=
+SECONDS ?=
+SYSCTLS ?=
 TESTS ?=
 ROOT ?= .
 LIST ?=
@@ -44,7 +50,7 @@ LINKED_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>
 TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples tools,$(if \
   $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
-.PHONY: run test packet-scripts debug-test lint compare bulk docs reference screenshots develop wheel clean FORCE
+.PHONY: run million test packet-scripts debug-test lint compare bulk docs reference screenshots develop wheel clean FORCE
 .DELETE_ON_ERROR:
 
 # setpriv (util-linux): whoever kills make ends the job, too.
@@ -78,6 +84,12 @@ lint: $(INSTALLED) $(VENV)/.extra-lint
 	$(BIN)/mypy setup.py $(TYPED)
 	MYPYPATH=tests $(BIN)/mypy --package packet_scripts
 	PATH=$(BIN):$$PATH cython-lint xtcp_twisted   # it looks for pycodestyle there
+
+# setpriv: as for run.
+million: $(INSTALLED) $(VENV)/.extra-bench
+	@exec setpriv --pdeathsig TERM $(BIN)/python -m benchmarks.million \
+	  $(if $(CONNECTIONS),--connections $(CONNECTIONS)) $(if $(RATE),--rate $(RATE)) \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(filter yes,$(SYSCTLS)),--allow-host-sysctls)
 
 compare: $(INSTALLED) $(VENV)/.extra-bench
 	@exec $(BIN)/python -m benchmarks $(OPTIONS)
