@@ -7,6 +7,7 @@ from xtcp_twisted.link.base import Link
 class TunLink(Link):
     name: str
     created: bool
+    io_uring: bool
     def __init__(
         self,
         name: str,
@@ -18,6 +19,7 @@ class TunLink(Link):
         queue_length: int = 10_000,
         persist: bool = False,
         offload: bool = False,
+        io_uring: bool = True,
     ) -> None: ...
     def host_addresses(self) -> list[IPv4Interface | IPv6Interface]: ...
     def is_up(self) -> bool: ...

@@ -22,6 +22,7 @@ import re
 import shlex
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -52,6 +53,10 @@ TUN_F_TSO_ECN: Final = 0x08
 OFFLOADS: Final = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
 #: Size of the header that the link understands (struct virtio_net_hdr).
 VNET_HEADER: Final = 10
+#: How often a device that is busy is asked for, and how long to wait between, seconds: what a process that
+#: was killed had in an io_uring is given back by the kernel some 30 ms after its end.
+BUSY_TRIES: Final = 25
+BUSY_PAUSE_S: Final = 0.01
 # linux/if.h, linux/sockios.h
 IFNAMSIZ: Final = 16
 IFF_UP: Final = 0x0001
@@ -228,10 +233,9 @@ def _user_id(owner: str | int | None) -> int | None:
 
 
 def _open_here(request: TunRequest, owner: int | None, namespace: int) -> TunDevice:
-    existed = _exists(request.name)
     descriptor = _open_node()
     try:
-        _attach(descriptor, request, existed)
+        existed = _attach(descriptor, request)
         _set_offloads(descriptor, request)
         if not existed:
             _configure(request)
@@ -263,25 +267,38 @@ def _open_node() -> int:
         raise LinkError(f"{TUN_NODE}: {error.strerror}") from None
 
 
-def _attach(descriptor: int, request: TunRequest, existed: bool) -> None:
-    name = request.name
+def _attach(descriptor: int, request: TunRequest) -> bool:
+    """Whether the device was there before."""
     flags = IFF_TUN | IFF_NO_PI | (IFF_VNET_HDR if request.offload else 0)
-    try:
-        fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
-    except OSError as error:
-        if error.errno in (errno.EPERM, errno.EACCES):
-            raise PrivilegeError(_how_to_make(request, existed)) from None
-        if error.errno == errno.EBUSY:
-            raise LinkError(
-                f"{name}: the device is busy, another process has it open;"
-                " stop that one, or give another name"
-            ) from None
-        if error.errno == errno.EINVAL and existed:
-            raise LinkError(
-                f"{name} exists but is not a plain TUN device (made with `mode tun`, without multi_queue);"
-                " give another name"
-            ) from None
-        raise LinkError(f"{name}: the kernel refuses the device: {error.strerror}") from None
+    for tries_left in reversed(range(BUSY_TRIES)):
+        before = _number(request.name)
+        try:
+            fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", request.name.encode(), flags))
+        except OSError as error:
+            if error.errno != errno.EBUSY or not tries_left:
+                raise _refusal(error, request, existed=before is not None) from None
+            threading.Event().wait(BUSY_PAUSE_S)
+        else:
+            break
+    # It may have gone, and been made anew for us, between the two calls.
+    return before == _number(request.name)
+
+
+def _refusal(error: OSError, request: TunRequest, existed: bool) -> Exception:
+    """Why the kernel does not let us have the device."""
+    name = request.name
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return PrivilegeError(_how_to_make(request, existed))
+    if error.errno == errno.EBUSY:
+        return LinkError(
+            f"{name}: the device is busy, another process has it open; stop that one, or give another name"
+        )
+    if error.errno == errno.EINVAL and existed:
+        return LinkError(
+            f"{name} exists but is not a plain TUN device (made with `mode tun`, without multi_queue);"
+            " give another name"
+        )
+    return LinkError(f"{name}: the kernel refuses the device: {error.strerror}")
 
 
 def _set_offloads(descriptor: int, request: TunRequest) -> None:
@@ -341,19 +358,19 @@ def _configure(request: TunRequest) -> None:
     netlink.configure(request.name, index, request.addresses, request.mtu, request.queue_length)
 
 
-def _exists(name: str) -> bool:
-    try:
-        socket.if_nametoindex(name)
-    except OSError:
-        return False
-    return True
-
-
-def _index(name: str) -> int:
+def _number(name: str) -> int | None:
+    """The number of the device now, which no later one gets; None: there is none."""
     try:
         return socket.if_nametoindex(name)
     except OSError:
-        raise LinkError(f"{name}: there is no such device (any more)") from None
+        return None
+
+
+def _index(name: str) -> int:
+    number = _number(name)
+    if number is None:
+        raise LinkError(f"{name}: there is no such device (any more)")
+    return number
 
 
 def _interface_value(name: str, request: int, form: str) -> tuple[Any, ...]:

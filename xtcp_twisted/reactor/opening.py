@@ -6,13 +6,17 @@ Knows settings, links and stacks; must not know services or where settings come 
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from typing import Any, Final
+
+from twisted.logger import Logger
 
 from xtcp_twisted.errors import ConfigurationError
 from xtcp_twisted.link.base import Link
 from xtcp_twisted.link.tun import TunLink
 from xtcp_twisted.reactor.settings import LinkSettings, Settings
 from xtcp_twisted.reactor.stack import DEFAULT, XTCPStack
+
+_log: Final = Logger()
 
 
 def openStack(reactor: Any, settings: Settings, name: str = DEFAULT) -> XTCPStack:
@@ -58,8 +62,15 @@ def openLink(settings: LinkSettings, answers: tuple[str, ...]) -> Link:
         owner=settings.owner,
         queue_length=settings.queue_length,
         offload=settings.offload,
+        io_uring=settings.io_uring,
     )
     _refuseOwnAddresses(link, settings.name, answers)
+    if settings.io_uring and not link.io_uring:
+        _log.info(
+            "{name}: each packet takes a system call of its own, since this process may not use io_uring"
+            " (kernel.io_uring_disabled, the container's seccomp profile, or Linux before 5.19)",
+            name=settings.name,
+        )
     if settings.capture:
         from xtcp_twisted.link.capture import CaptureLink
 

@@ -113,6 +113,9 @@ class LinkSettings:
     queue_length: int = attrs.field(default=10_000, validator=_integer(1, 1_000_000))
     #: Leave checksums and segmentation to the kernel, both ways: much faster for bulk data.
     offload: bool = attrs.field(default=False, validator=_BOOLEAN)
+    #: Let several packets leave by one system call, where kernel and container allow it to this process; else
+    #: they leave one by one.
+    io_uring: bool = attrs.field(default=True, validator=_BOOLEAN)
     #: File that gets a copy of every packet (pcapng); none without it.
     capture: str | None = attrs.field(default=None, validator=_OPTIONAL_TEXT)
 
