@@ -16,7 +16,7 @@ from benchmarks.accounts import small_pages
 from benchmarks.rounds import LOADS
 from benchmarks.servers import SERVERS, Server, default_servers
 
-SHORT = ["--quick", "--connections=200,40", "--seconds=0.15", "--inflight=5", "--rate=200", "--size=64"]
+SHORT = ["--quick", "--connections=200,40", "--seconds=0.1", "--inflight=5", "--rate=200", "--size=64"]
 
 
 def run(folder: Path, *options: str) -> dict[str, Any]:
