@@ -99,6 +99,9 @@ def measure(options: argparse.Namespace) -> Samples:
         print(f"round {number} of {plan.repeat}: {server.label}", file=sys.stderr, flush=True)
 
     minutes, seconds = divmod(round(plan.duration(len(options.chosen))), 60)
+    left_out = [server.label for name, server in SERVERS.items() if name not in default_servers()]
+    if left_out and not options.servers:
+        print(f"Not installed, so not measured: {', '.join(left_out)}.", file=sys.stderr)
     print(f"This takes about {minutes} min {seconds} s.", file=sys.stderr)
     return rounds.run(options.chosen, plan, progress)
 

@@ -20,10 +20,11 @@ class BuildError(Exception):
     """A program could not be compiled; the text says why."""
 
 
-def program(name: str, sources: Sequence[Path], *flags: str) -> Path:
+def program(name: str, sources: Sequence[Path], *flags: str, libraries: Sequence[str] = ()) -> Path:
     """Compile `sources` if they, or the headers beside them, have changed; the path of the program.
 
     :param flags: for the compiler, beside the usual ones.
+    :param libraries: what it is linked with, without ``lib``.
     :raises BuildError: the C compiler (``$CC``, else gcc) is missing or fails.
     """
     compiler = os.environ.get("CC", "gcc")
@@ -38,6 +39,7 @@ def program(name: str, sources: Sequence[Path], *flags: str) -> Path:
     BUILD.mkdir(parents=True, exist_ok=True)
     unfinished = made.with_suffix(f".{os.getpid()}")
     command = [compiler, *options, "-o", str(unfinished), *map(str, sources)]
+    command += [f"-l{library}" for library in libraries]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -38,6 +38,7 @@ START_TIME: Final = 20.0
 #: How long it may take to end, seconds; then it is killed.
 END_TIME: Final = 10.0
 
+LIBURING: Final = Path("/usr/include/liburing.h")
 PORT: Final = 7
 #: For asyncio, which asks for 256 KiB at each read: without these, glibc gives them back each time,
 #: and the kernel clears new ones.
@@ -61,9 +62,9 @@ class Server:
 
     An XTCP server has a `configuration`: a function of the number of
     connections to come that returns the TOML text, which `command` is given as
-    a file.  One in C has a `program`, compiled when it is needed; `device` says
-    that it answers on a TUN device, whose name it is given.  `environment` is
-    what it has beside ours.
+    a file.  One in C has a `program`, compiled when it is needed and linked with
+    `libraries`; `device` says that it answers on a TUN device, whose name it is
+    given.  `environment` is what it has beside ours.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Server:
     command: tuple[str, ...] = ()
     configuration: Callable[[int], str] | None = None
     program: str = ""
+    libraries: tuple[str, ...] = ()
     device: bool = False
     environment: Mapping[str, str] = attrs.field(factory=dict)
 
@@ -105,12 +107,12 @@ class Server:
     def _compiled(self) -> list[str]:
         if not self.program:
             return []
+        sources = [building.PROGRAMS / f"{self.program}.c"]
         try:
-            return [
-                str(building.program(self.program, [building.PROGRAMS / f"{self.program}.c"], *building.FAST))
-            ]
+            made = building.program(self.program, sources, *building.FAST, libraries=self.libraries)
         except building.BuildError as error:
             raise ServerError(str(error)) from None
+        return [str(made)]
 
 
 def lay_device(lab: Lab) -> None:
@@ -234,6 +236,7 @@ SERVERS: Final = {
         ),
         Server("responder", "bare responder (the ceiling)", program="echo_responder", device=True),
         Server("epoll", "epoll server in C", (str(PORT),), program="echo_kernel"),
+        Server("uring", "io_uring server in C", (str(PORT),), program="echo_uring", libraries=("uring",)),
         Server("uvloop", "asyncio on uvloop", _asyncio("uvloop")),
         Server("asyncio-tuned", "asyncio, malloc tuned", _asyncio("asyncio"), environment=TUNED_MALLOC),
         Server("asyncio", "asyncio", _asyncio("asyncio")),
@@ -247,5 +250,6 @@ SERVERS: Final = {
 
 
 def default_servers() -> list[str]:
-    """All that can be measured here: uvloop only where it is installed."""
-    return [name for name in SERVERS if name != "uvloop" or find_spec("uvloop")]
+    """All that can be measured here: with uvloop and with liburing only where they are installed."""
+    there = {"uvloop": find_spec("uvloop"), "uring": LIBURING.exists()}
+    return [name for name in SERVERS if there.get(name, True)]
