@@ -9,13 +9,13 @@ from twisted.internet.testing import StringTransport
 
 from tests.reactor.world import World
 from xtcp_twisted.reactor.groups import GroupProtocol
-from xtcp_twisted.reactor.status import StatusFactory, report
+from xtcp_twisted.reactor.status import StatusFactory, pieces
 
 
 def test_the_line_is_json_with_the_whole_snapshot(world: World) -> None:
     port = world.listen(GroupProtocol())
     world.client(port).opened()
-    line = report(world.engine.snapshot())
+    line = b"".join(pieces(world.engine.snapshot()))
     assert line.endswith(b"}\n")
     assert line.count(b"\n") == 1
     status = json.loads(line)
@@ -37,5 +37,36 @@ def test_an_engine_that_has_stopped_has_nothing_to_tell(world: World) -> None:
     world.stack.stop()
     transport = StringTransport()
     protocol.makeConnection(transport)
+    assert transport.value() == b""
+    assert transport.disconnecting
+
+
+def test_a_long_line_is_made_as_it_is_sent(world: World) -> None:
+    """So that ten thousand groups do not stop the reactor."""
+    for _ in range(100):
+        world.stack.pool().open_group(0)
+    snapshot = world.engine.snapshot()
+    transport = StringTransport()
+    protocol = StatusFactory(lambda: snapshot).buildProtocol(None)
+    assert protocol is not None
+    protocol.makeConnection(transport)
+    sizes = [0]
+    while not transport.disconnecting:
+        assert transport.producer is protocol
+        transport.producer.resumeProducing()
+        sizes.append(len(transport.value()) - sum(sizes))
+    assert len(json.loads(transport.value())["snapshot"]["pools"][0]["groups"]) == 100
+    assert len(sizes) > 5
+    assert max(sizes) < 20_000
+    assert transport.producer is None
+
+
+def test_nothing_more_is_made_for_who_has_gone(world: World) -> None:
+    transport = StringTransport()
+    protocol = StatusFactory(world.engine.snapshot).buildProtocol(None)
+    assert protocol is not None
+    protocol.makeConnection(transport)
+    transport.producer.stopProducing()
+    transport.producer.resumeProducing()
     assert transport.value() == b""
     assert transport.disconnecting
