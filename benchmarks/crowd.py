@@ -8,6 +8,7 @@ connection, so nothing is kept for a client: what the process grows by is the se
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
 from typing import Any, Final
@@ -74,28 +75,52 @@ def client_of(packet: bytes) -> int:
     return int((address - _FIRST_CLIENT) * PORTS + port - FIRST_PORT)
 
 
+def number_of(host: str, port: int) -> int:
+    """The number of the client at this address."""
+    return (int(IPv4Address(host)) - _FIRST_CLIENT) * PORTS + port - FIRST_PORT
+
+
 class Crowd:
     """A stack and its clients.
 
     :param factory: makes the server's application; None: the stack listens nowhere yet.
     :param connections: so many there is room for.
+    :param clock: the engine's.
+    :param config: more fields of its `EngineConfig`.
     :ivar link: the server's.
+    :ivar reactor: the server's, turned by hand.
     """
 
-    def __init__(self, factory: Callable[[], Any] | None, connections: int, **config: Any) -> None:
+    def __init__(
+        self,
+        factory: Callable[[], Any] | None,
+        connections: int,
+        clock: Callable[[], float] = time.monotonic,
+        **config: Any,
+    ) -> None:
         self.link = MemoryLink()
         self.reactor = HandReactor()
+        self._clock = clock
         engine = EngineConfig(
             addresses=(SERVER,),  # type: ignore[arg-type]
             max_connections=max(16, 1 << (connections - 1).bit_length()),
             arena_limit=8 * GiB,
             **config,
         )
-        self.stack = XTCPStack(self.reactor, self.link, engine)
+        self.stack = XTCPStack(self.reactor, self.link, engine, clock=clock)
         self.pool = self.stack.createPool("benchmark", 32 * MiB)
         self.stack.reader.attach()
         if factory is not None:
             self.stack.listen(factory(), Binding(port=PORT))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is due at once."""
+        if self.stack.stopped:
+            return False
+        due = self.stack.engine.poll_at()
+        waits = self.link.pending > 0 or self.stack.reader.wanted
+        return waits or (due is not None and due <= self._clock())
 
     def turns(self) -> list[bytes]:
         """Turns until nothing waits; the packets that left."""
@@ -134,6 +159,6 @@ class Crowd:
         """The clients of these connections, which have sent nothing that is not acknowledged, send `data`."""
         for cd in cds:
             info = group.info(cd)
-            host, port = info.peer
-            number = (int(IPv4Address(host)) - _FIRST_CLIENT) * PORTS + port - FIRST_PORT
-            self.link.deliver(segment(number, info.rcv_nxt, info.snd_nxt, ACK | PSH, data, info.local[1]))
+            self.link.deliver(
+                segment(number_of(*info.peer), info.rcv_nxt, info.snd_nxt, ACK | PSH, data, info.local[1])
+            )

@@ -255,7 +255,7 @@ def test_counters_are_kept_per_group(net: Net) -> None:
 
 @pytest.mark.feature("P02")
 def test_a_pool_ends_what_a_group_that_is_closing_has_left(make_net: MakeNet) -> None:
-    """A large group is ended in slices; its pool does not wait for them, nor leaves them without a buffer."""
+    """A large group is ended in slices; the buffer of its pool is freed with the last of them."""
     net = make_net(max_connections=70_000)
     others = net.group(7)
     for i in range(65_536):
@@ -269,12 +269,16 @@ def test_a_pool_ends_what_a_group_that_is_closing_has_left(make_net: MakeNet) ->
     client.send(b"held")
     net.turn()
     assert group.recv(100) == (client.cd, b"held")
+    before = net.engine.snapshot().arena_bytes
     group.close(abort=True)
     pool.close()
-    net.flush()
-    client.expect("RA")
+    assert net.engine.pools() == (others.pool,)
+    assert net.engine.snapshot().arena_bytes == before, "the client's record has not been looked at"
     fresh = net.engine.create_pool(65_536)
-    net.turn()
+    for _ in range(2):
+        net.turn()
+    client.expect("RA")
+    assert net.engine.snapshot().arena_bytes == before
     shown = {pool.name: pool.receive_buffer.used for pool in net.engine.snapshot().pools}
     assert shown == {"test": 0, "": 0}
     fresh.close()

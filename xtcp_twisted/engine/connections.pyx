@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from xtcp_twisted.config import ALL
 from xtcp_twisted.engine.ids cimport make_id
-from xtcp_twisted.engine.members cimport group_members, promise_refused
+from xtcp_twisted.engine.members cimport group_has, group_members, promise_refused
 from xtcp_twisted.engine.preferences cimport prefer_keepalive, prefer_nagle, prefer_user_timeout
 from xtcp_twisted.engine.report cimport connection_info, host_and_port
 from xtcp_twisted.engine.transfer cimport (
@@ -45,7 +45,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
 )
-from xtcp_twisted.tcp.layout cimport active_at, local_at, record_at, record_t
+from xtcp_twisted.tcp.layout cimport active_at, local_at, record_at, record_t, stack_t
 from xtcp_twisted.tcp.receive cimport receive_quota
 
 cdef uint32_t EVERYTHING = ALL
@@ -258,24 +258,44 @@ cdef class Connections:
         :param but: a container of ids that are left out, too.
         :returns: connections that took it.  One that could not gets STALLED, and WRITABLE later.
         """
-        cdef list payloads, receivers
-        cdef int reached = 0
-        cdef conn_t c
+        cdef list payloads, receivers = None
+        cdef int reached
         self._open_row()
         # Before anything is stored: an iterator of the caller's may fail, or close the group.
-        receivers = group_members(&self.state.stack, self.row) if cds is None else list(cds)
-        if but:
-            receivers = [cd for cd in receivers if cd not in but]
+        if cds is not None or but:
+            receivers = group_members(&self.state.stack, self.row) if cds is None else list(cds)
+            receivers = [cd for cd in receivers if cd not in but] if but else receivers
         self._open_row()
         payloads = payloads_store(&self.state.stack, data)
+        if receivers is None:
+            reached = self._share_with_all(payloads, <uint32_t>len(data))
+        else:
+            reached = self._share_with(receivers, payloads, <uint32_t>len(data))
+        payloads_drop(&self.state.stack, payloads)
+        self.state.note_work()
+        return reached
+
+    cdef int _share_with(self, list receivers, list payloads, uint32_t length) except -1:
+        cdef conn_t c
+        cdef int reached = 0
         for cd in receivers:
             try:
                 self._find(cd, &c)
             except StaleConnection:
                 continue
-            reached += payloads_share(&c, payloads, <uint32_t>len(data))
-        payloads_drop(&self.state.stack, payloads)
-        self.state.note_work()
+            reached += payloads_share(&c, payloads, length)
+        return reached
+
+    cdef int _share_with_all(self, list payloads, uint32_t length) except -1:
+        """Without an object for each connection."""
+        cdef const stack_t *s = &self.state.stack
+        cdef conn_t c
+        cdef uint32_t slot
+        cdef int reached = 0
+        for slot in range(s.records.fresh):
+            if group_has(s, self.row, slot):
+                conn_load(&c, &self.state.stack, slot)
+                reached += payloads_share(&c, payloads, length)
         return reached
 
     # --- closing (P07, P11) --------------------------------------------------

@@ -17,6 +17,7 @@ class Engine:
     config: EngineConfig
     thresholds: PressureThresholds
     closed: bool
+    connections: int
     routes: dict[int, Any]
     driver: object | None
     turns: Turns

@@ -14,9 +14,8 @@ from xtcp_twisted.engine.census cimport Census
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.kinds import EventKind
-from xtcp_twisted.engine.members cimport group_sweep
 from xtcp_twisted.engine.options cimport options_sweep
-from xtcp_twisted.engine.pool cimport Pool, close_whole
+from xtcp_twisted.engine.pool cimport Pool, close_group
 from xtcp_twisted.engine.report cimport all_counters, all_transitions, engine_snapshot
 from xtcp_twisted.engine.pool import check_thresholds
 from xtcp_twisted.engine.state cimport State, pressure_configure
@@ -28,7 +27,7 @@ from xtcp_twisted.link.base cimport Link
 from xtcp_twisted.memory.links cimport END
 from xtcp_twisted.tcp.close cimport conn_free
 from xtcp_twisted.tcp.connection cimport conn_load, conn_reported, conn_settle, conn_t
-from xtcp_twisted.tcp.groups cimport GROUP_SWEEP, MAX_GROUPS, MAX_POOLS, PRIORITIES, group_row_t
+from xtcp_twisted.tcp.groups cimport MAX_GROUPS, MAX_POOLS, PRIORITIES, group_row_t
 from xtcp_twisted.tcp.fastcookies cimport fast_key_rotate, fast_key_set
 from xtcp_twisted.tcp.flags cimport HALF_REPORTED
 from xtcp_twisted.tcp.layout cimport (
@@ -41,12 +40,13 @@ from xtcp_twisted.tcp.layout cimport (
 )
 from xtcp_twisted.engine.invariants cimport check_invariants
 from xtcp_twisted.tcp.sharing cimport request_seen, sharer_first, sharer_next
+from xtcp_twisted.tcp.states cimport STATES
 from xtcp_twisted.tcp.throttle cimport throttle_release
 from xtcp_twisted.tcp.timers cimport timers_fire
 from xtcp_twisted.tcp.urgent cimport urgent_left
 
 cdef enum:
-    SWEEP_ROWS = 65_536
+    SWEPT_IN_A_POLL = 65_536   # records that one poll visits for the groups that are closing
     RELEASED_AT_ONCE = 256     # throttled connections that one flush looks at
     PENDING = 0                # EventKind.PENDING
     DATA = 2                   # EventKind.DATA
@@ -110,6 +110,15 @@ cdef class Engine:
     def closed(self):
         """Whether `close` was called."""
         return self.state.closed
+
+    @property
+    def connections(self):
+        """How many connections there are, closing ones and those of Unix sockets included."""
+        cdef uint32_t found = 0 if self._unix is None else len(self._unix.connections)
+        cdef int state
+        for state in range(STATES):
+            found += self.state.stack.state_counts[state]
+        return found
 
     # --- pools and groups ----------------------------------------------------
 
@@ -212,13 +221,16 @@ cdef class Engine:
         return taken
 
     def flush(self, double now):
-        """Send what is queued, stamped with `now`; returns the packets sent."""
+        """Send what is queued, stamped with `now`; returns the packets sent.
+
+        Of very much that is queued a part: the next turn is due at once then.
+        """
         cdef int sent
         self.state.check_open()
         self.state.set_now(now)
         with nogil:
             throttle_release(&self.state.stack, RELEASED_AT_ONCE)
-        sent = self.state.send_packets()
+        sent = self.state.send_packets(False)
         if self._unix is not None:
             self._unix.flush(now)
         self.state.reap()
@@ -269,10 +281,9 @@ cdef class Engine:
         return self.state.waiting.epoll_fd
 
     cdef int _sweep(self) except -1:
-        """The next slice of each group that is being closed, and of those whose options have changed."""
-        for row in self.state.closing:
-            if self.state.stack.groups[<uint32_t>row].flags & GROUP_SWEEP:
-                group_sweep(&self.state.stack, row, SWEEP_ROWS)
+        """The next slice for the groups that are being closed, and for those whose options have changed."""
+        if self.state.sweeps:
+            self.state.sweep(SWEPT_IN_A_POLL)
         if self.state.changing:
             options_sweep(self.state)
         return 0
@@ -467,12 +478,15 @@ cdef class Engine:
             return
         for pool in list(self._pools):
             for group in pool.groups():
-                close_whole(group, True)
+                close_group(group, True)
             pool.close()
         if self._unix is not None:
             self._unix.close()
         try:
-            self.state.send_packets()
+            self.state.send_packets(True)
+            while self.state.sweeps:
+                self.state.sweep(SWEPT_IN_A_POLL)
+                self.state.send_packets(True)
         finally:
             self.state.closed = True
             self.state.waiting = None

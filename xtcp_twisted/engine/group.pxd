@@ -11,4 +11,4 @@ cdef class Group(Connections):
     cdef int _descriptor(self) except -1
     cdef int64_t _pending_row(self, object pending_id) except -1
     cdef bint _sees(self, object pending_id) except -1
-    cdef int _close(self, bint abort, bint whole) except -1
+    cdef int _close(self, bint abort) except -1

@@ -28,8 +28,6 @@ from xtcp_twisted.tcp.groups cimport (
     GROUP_ATTENTION,
     GROUP_OPEN,
     GROUP_SIGNALLED,
-    GROUP_SWEEP,
-    GROUP_SWEEP_ABORT,
     group_row_t,
     requests_seen,
 )
@@ -40,7 +38,7 @@ from xtcp_twisted.tcp.readiness cimport group_signal, group_tells
 cdef uint32_t EVERY_REQUEST = 0xFFFFFFFF
 
 cdef enum:
-    SWEEP_ROWS = 65_536        # records that one slice of a closing group's sweep visits
+    SWEPT_NOW = 4_096          # records that closing a group visits at once; the rest in the polls that follow
 
 
 cdef class Group(Connections):
@@ -264,7 +262,8 @@ cdef class Group(Connections):
         if not self.closed:
             self.state.stack.groups[self.row].tos = dscp << 2
 
-    cdef int _close(self, bint abort, bint whole) except -1:
+    cdef int _close(self, bint abort) except -1:
+        """Everything but its connections, which `State.sweep` ends."""
         cdef group_row_t *g = &self.state.stack.groups[self.row]
         if self.closed:
             return 0
@@ -272,17 +271,13 @@ cdef class Group(Connections):
         options_forget(self.state, self.row)
         half_open_drop(&self.state.stack, self.row)
         g.flags &= ~<uint32_t>GROUP_OPEN
-        g.flags |= GROUP_SWEEP | (GROUP_SWEEP_ABORT if abort else 0)
-        g.sweep_at = 0
-        self.state.stack.sweeping += 1
+        group_sweep(&self.state.stack, self.row, abort)
+        self.state.sweeps.append(self.row)
         if g.eventfd >= 0:
             self.pool.engine._forget_descriptor(g.eventfd)
             close_fd(g.eventfd)
             g.eventfd = -1
         self.closed = True
-        g.references -= 1
-        self.state.closing.append(self.row)
-        group_sweep(&self.state.stack, self.row, 0xFFFFFFFF if whole else SWEEP_ROWS)
         self.pool._forget(self)
         return 0
 
@@ -293,6 +288,7 @@ cdef class Group(Connections):
             ended in slices, the rest in the polls that follow.
         """
         self.state.check_open()
-        self._close(abort, False)
+        self._close(abort)
+        self.state.sweep(SWEPT_NOW)
         self.state.reap()
         self.state.note_work()

@@ -6,6 +6,8 @@ from xtcp_twisted.tcp.connection cimport conn_t
 from xtcp_twisted.tcp.layout cimport stack_t
 
 
+# Whether the application has a connection of this group in this record.
+cdef bint group_has(const stack_t *s, uint32_t group_row, uint32_t slot) noexcept nogil
 # The ids of all connections that the application has.
 cdef list group_members(const stack_t *s, uint32_t group_row)
 # (ids, row to go on at or 0): those that have nothing pending and that have answered all that was delivered.
@@ -14,5 +16,9 @@ cdef object quiet_members(const stack_t *s, uint32_t group_row, uint32_t first, 
 # A connection that was accepted and whose handshake is not complete ends by refusing its request;
 # False: it is complete, and nothing was done.
 cdef bint promise_refused(conn_t *c) noexcept nogil
-# Ends the connections of a closing group; looks at `most` records at a time, from where it stopped.
-cdef void group_sweep(stack_t *s, uint32_t group_row, uint32_t most) noexcept nogil
+# From now on the connections of a group are ended by the slices of `members_sweep`, until `group_swept`.
+cdef void group_sweep(stack_t *s, uint32_t group_row, bint abort) noexcept nogil
+# One slice of the walk that ends the connections of all closing groups: over `rows` records at most.
+cdef void members_sweep(stack_t *s, uint32_t rows) noexcept nogil
+# Whether the walk has seen all connections of a group, which then is done with.
+cdef bint group_swept(stack_t *s, uint32_t group_row) noexcept nogil

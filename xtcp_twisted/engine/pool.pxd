@@ -14,13 +14,12 @@ cdef class Pool:
     cdef readonly object thresholds
     cdef readonly str throttling
     cdef readonly bint closed
-    cdef list members
+    cdef dict members          # group -> None, in the order in which they were opened
 
     cdef pool_row_t *_open_row(self) except NULL
     cdef int _use_thresholds(self, thresholds) except -1
     cdef int _use_throttling(self, throttling) except -1
-    cdef int _end_closing(self) except -1
 
 
-# Closes a group and ends all of its connections now; those of a Unix socket end with `Pool.close`.
-cdef int close_whole(object group, bint abort) except -1
+# Closes a group; its connections end as the engine sweeps, those of a Unix socket with `Pool.close`.
+cdef int close_group(object group, bint abort) except -1

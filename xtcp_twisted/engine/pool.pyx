@@ -10,18 +10,16 @@ from xtcp_twisted.config import THROTTLINGS
 from xtcp_twisted.engine.demux cimport is_own
 from xtcp_twisted.engine.group cimport Group
 from xtcp_twisted.engine.listening cimport free_port, listening_start
-from xtcp_twisted.engine.members cimport group_sweep
 from xtcp_twisted.engine.options cimport options_open
 from xtcp_twisted.engine.state cimport pressure_configure
 from xtcp_twisted.engine.unix_group import UnixGroup
 from xtcp_twisted.errors import AddressNotAvailable, LocalError, PoolClosed, PoolExhausted
-from xtcp_twisted.memory.arena cimport arena_return, arena_take
+from xtcp_twisted.memory.arena cimport arena_take
 from xtcp_twisted.memory.links cimport list_clear
 from xtcp_twisted.memory.slab cimport NONE, slab_open, slab_take
 from xtcp_twisted.tcp.groups cimport (
     GROUP_ANY_ADDRESS,
     GROUP_SHARE,
-    GROUP_SWEEP,
     GROUP_V4,
     GROUP_V6,
     VARIANT_DISCARD,
@@ -37,6 +35,7 @@ from xtcp_twisted.wire.segment cimport is_mapped
 
 cdef enum:
     LEAST_POOL = 65_536        # bytes
+    SWEPT_NOW = 4_096          # records that closing a pool visits at once
 
 _DOMAINS = {socket.AF_INET: GROUP_V4, socket.AF_INET6: GROUP_V6, socket.AF_UNSPEC: GROUP_V4 | GROUP_V6}
 _DEFAULTS = GroupOptions()
@@ -106,7 +105,7 @@ cdef class Pool:
         self.row = row
         self.size = size
         self.name = name
-        self.members = []
+        self.members = {}
         open_buffer(state, row, size)
         self._use_thresholds(thresholds)
         self._use_throttling(throttling)
@@ -167,7 +166,8 @@ cdef class Pool:
         return tuple(self.members)
 
     def _forget(self, Group group):
-        self.members.remove(group)
+        del self.members[group]
+        self.state.shown.pop(group.serial, None)
         self.state.group_objects.pop(group.row, None)
         self.state.group_objects[group.row] = group
 
@@ -266,7 +266,7 @@ cdef class Pool:
         group.options = options
         self.state.stack.pools[self.row].references += 1
         self.state.group_objects[row] = group
-        self.members.append(group)
+        self.members[group] = None
         return group
 
     def _open_unix(self, port, address, share, path, mode, name, options):
@@ -278,47 +278,39 @@ cdef class Pool:
         domain = self.engine._unix_sockets()
         group = UnixGroup(domain, self, path, mode, name, options, self.state.serial + 1)
         self.state.serial += 1
-        self.members.append(group)
+        self.members[group] = None
         self.engine._know_descriptor(group.fileno(), group)
         return group
 
     def forget_unix(self, group):
         """A Unix-socket group is closing."""
-        self.members.remove(group)
+        del self.members[group]
         self.engine._forget_descriptor(group.fileno())
 
     def close(self):
-        """Tear the pool down (P02): its groups and connections are closed, its buffer freed."""
-        cdef pool_row_t *p = &self.state.stack.pools[self.row]
+        """Tear the pool down (P02): its groups and connections are closed, its buffer freed.
+
+        Of a large pool the connections are ended in slices, the rest in the polls that follow; the
+        buffer is freed with the last.
+        """
         if self.closed:
             return
         self.state.check_open()
         for group in list(self.members):
-            close_whole(group, False)
-        self._end_closing()
-        # A finished connection holds no received byte, so the buffer is empty now.
-        arena_return(&self.state.stack.arena, p.chunks.rows, <size_t>p.chunks.capacity * sizeof(chunk_t))
-        p.chunks.capacity = p.chunks.used = p.chunks.fresh = 0
-        p.chunks.free = NONE
-        p.references -= 1
+            close_group(group, False)
+        # What those of groups that were closed before hold has to go as well.
+        self.engine._end_unix()
         self.closed = True
         self.engine._forget_pool(self)
+        self.state.ending.append(self.row)
+        self.state.sweep(SWEPT_NOW)
         self.state.reap()
         self.state.note_work()
 
-    cdef int _end_closing(self) except -1:
-        """Groups that were closed a moment ago may have connections that are still to be ended."""
-        for row in self.state.closing:
-            if self.state.stack.groups[<uint32_t>row].pool_row == self.row:
-                if self.state.stack.groups[<uint32_t>row].flags & GROUP_SWEEP:
-                    group_sweep(&self.state.stack, row, 0xFFFFFFFF)
-        self.engine._end_unix()
-        return 0
 
-
-cdef int close_whole(object group, bint abort) except -1:
+cdef int close_group(object group, bint abort) except -1:
     if isinstance(group, Group):
-        (<Group>group)._close(abort, True)
+        (<Group>group)._close(abort)
     else:
         group.close(abort)
     return 0

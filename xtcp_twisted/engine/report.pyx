@@ -1,6 +1,9 @@
 """Snapshots: copies of engine state as frozen Python objects (see snapshot.py)."""
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from dataclasses import fields
 
 from xtcp_twisted.engine.ids cimport make_id
 from xtcp_twisted.engine.snapshot import (
@@ -34,6 +37,13 @@ from xtcp_twisted.tcp.counters import GROUP_NAMES, NAMES as COUNTER_NAMES, THROT
 from xtcp_twisted.tcp.pressure import NAMES as PRESSURE_NAMES
 from xtcp_twisted.tcp.states import NAMES as STATE_NAMES
 from xtcp_twisted.wire.codec cimport host
+
+
+cdef extern from "Python.h":
+    # As object.__setattr__: the class is frozen.
+    int PyObject_GenericSetAttr(object owner, object name, object value) except -1
+
+cdef tuple _FIELDS = tuple([field.name for field in fields(GroupSnapshot)])
 
 
 cdef tuple host_and_port(const uint8_t *address, int port):
@@ -113,25 +123,46 @@ cdef object _buffer(State state, const slab_t *slab, const pressure_t *pressure,
 
 
 cdef object _group_snapshot(State state, group):
+    """The one of the last time, if nothing of the group has changed: most groups do nothing in a second."""
     cdef group_row_t *g = &state.stack.groups[<uint32_t>group.row]
+    cdef bytes row = PyBytes_FromStringAndSize(<char *>g, sizeof(group_row_t))
+    pressure = PRESSURE_NAMES[pressure_seen(&state.stack.pools[g.pool_row].pressure, g.priority)]
+    shown = state.shown.get(group.serial)
+    if shown is not None and shown[0] == row and shown[1] is pressure:
+        return shown[2]
+    snapshot = _new_group_snapshot(g, group, pressure)
+    state.shown[group.serial] = (row, pressure, snapshot)
+    return snapshot
+
+
+cdef object _new_group_snapshot(const group_row_t *g, group, pressure):
+    """What its class makes of these by name, without the calls of Python that take most of the time."""
+    cdef object snapshot = GroupSnapshot.__new__(GroupSnapshot)
+    cdef dict counters = {}
+    cdef tuple values
     cdef int i
-    return GroupSnapshot(
-        name=group.name,
-        gd=g.eventfd if g.eventfd >= 0 else None,
-        row=group.row,
-        serial=group.serial,
-        family=group.domain,
-        address=group.address,
-        port=g.port,
-        connections=g.connections,
-        pending=g.pending.count,
-        readable=g.ready.count,
-        held=g.held,
-        priority=group.options.priority,
-        ack_policy=group.options.ack_policy,
-        pressure=PRESSURE_NAMES[pressure_seen(&state.stack.pools[g.pool_row].pressure, g.priority)],
-        counters={GROUP_NAMES[i]: g.counters[i] for i in range(GROUP_COUNTERS)},
+    for i in range(GROUP_COUNTERS):
+        counters[GROUP_NAMES[i]] = g.counters[i]
+    values = (
+        group.name,
+        g.eventfd if g.eventfd >= 0 else None,
+        group.row,
+        group.serial,
+        group.domain,
+        group.address,
+        g.port,
+        g.connections,
+        g.pending.count,
+        g.ready.count,
+        g.held,
+        group.options.priority,
+        group.options.ack_policy,
+        pressure,
+        counters,
     )
+    for i in range(<int>len(_FIELDS)):
+        PyObject_GenericSetAttr(snapshot, _FIELDS[i], values[i])
+    return snapshot
 
 
 cdef object _any_group(State state, const pool_row_t *p, group):

@@ -26,9 +26,11 @@ cdef class State:
     cdef readonly bint closed
     cdef bint turn_open        # between poll and flush: flush will come anyway
     cdef dict group_objects    # row -> Group
+    cdef dict shown            # serial of a group -> its row, and what else its last snapshot was made of
     cdef uint64_t serial       # of the pool or group that was opened last
     cdef object offers         # deque of (group row, pending id): requests that joined groups are to hear of
-    cdef list closing          # rows of groups whose connections are not all gone
+    cdef object sweeps         # deque of rows of groups whose connections are being ended, in order
+    cdef list ending           # rows of closed pools that such groups are of
     cdef dict changing         # group row -> (what, next record, records left): a walk of options.pyx
     cdef uint32_t unix_chunks  # of receive buffers, that Unix-socket connections have
 
@@ -41,8 +43,12 @@ cdef class State:
     cdef int connect_self(self) except -1
     cdef int _take_looped(self, int limit) except -1
     cdef int take_packets(self, int limit) except -1
-    cdef int send_packets(self) except -1
+    # Sends what is queued, at most a turn's part of it if not `all_of_it`.
+    cdef int send_packets(self, bint all_of_it) except -1
     cdef int64_t due_us(self) except -2
+    # Ends some connections of closing groups, looking at `rows` records at most; lets go of what is over.
+    cdef int sweep(self, uint32_t rows) except -1
+    cdef int _return_buffer(self, uint32_t row) except -1
     # Gives back the rows of groups that are closed and have no connection left.
     cdef int reap(self) except -1
 

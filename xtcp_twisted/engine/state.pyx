@@ -13,10 +13,18 @@ from xtcp_twisted.engine.demux cimport IN_FRAMES, take_in
 from xtcp_twisted.engine.loop cimport loop_close, loop_divert, loop_open, loop_take
 from xtcp_twisted.errors import ConfigurationError, EngineClosed, LocalError
 from xtcp_twisted.link.base cimport frame_plain
-from xtcp_twisted.memory.arena cimport arena_close, arena_open, arena_spread, arena_t, arena_take
+from xtcp_twisted.engine.members cimport group_swept, members_sweep
+from xtcp_twisted.memory.arena cimport (
+    arena_close,
+    arena_open,
+    arena_return,
+    arena_spread,
+    arena_t,
+    arena_take,
+)
 from xtcp_twisted.memory.index cimport index_open
-from xtcp_twisted.memory.links cimport list_clear
-from xtcp_twisted.memory.slab cimport QUARANTINE, slab_open, slab_t
+from xtcp_twisted.memory.links cimport list_clear, list_remove
+from xtcp_twisted.memory.slab cimport NONE, QUARANTINE, slab_open, slab_t
 from xtcp_twisted.memory.wheel cimport wheel_open
 from xtcp_twisted.tcp.bucket cimport bucket_fill
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
@@ -25,7 +33,6 @@ from xtcp_twisted.tcp.disorder cimport recovery_t
 from xtcp_twisted.tcp.fastcookies cimport fast_key_rotate
 from xtcp_twisted.tcp.fastopens cimport SYN_TEXTS, syn_text_t
 from xtcp_twisted.tcp.groups cimport (
-    GROUP_SWEEP,
     MAX_GROUPS,
     MAX_POOLS,
     PRIORITIES,
@@ -62,6 +69,7 @@ cdef enum:
     FRAME_STRIDE = FRAME_ROOM + 1_664
     SLOT_BYTES = 8
     LOCAL_SLOTS = 131_072      # a power of two, twice LOCALS
+    SENT_AT_ONCE = 4_096       # packets after which a flush leaves the rest to the next turn
 
 cdef int64_t A_DAY_US = 86_400_000_000
 
@@ -92,7 +100,9 @@ cdef class State:
     def __cinit__(self):
         memset(&self.stack, 0, sizeof(stack_t))
         self.group_objects = {}
-        self.closing = []
+        self.shown = {}
+        self.sweeps = deque()
+        self.ending = []
         self.offers = deque()
         self.changing = {}
         self.sources = []
@@ -264,11 +274,11 @@ cdef class State:
         self.stack.counters[C_LINK_REFUSED] = self.link.refused
         return taken
 
-    cdef int send_packets(self) except -1:
+    cdef int send_packets(self, bint all_of_it) except -1:
         cdef int sent = 0, accepted, used, i
         cdef uint32_t lost = 0
         cdef bint more = True
-        while more:
+        while more and (all_of_it or sent < SENT_AT_ONCE):
             with nogil:
                 more = not _fill(&self.stack, &self.out)
                 used = self.out.count
@@ -301,17 +311,34 @@ cdef class State:
         timer = holding_due_us(s)
         return timer if 0 <= timer and (due < 0 or timer < due) else due
 
+    cdef int sweep(self, uint32_t rows) except -1:
+        with nogil:
+            members_sweep(&self.stack, rows)
+        while self.sweeps and group_swept(&self.stack, self.sweeps[0]):
+            self.sweeps.popleft()
+        if self.ending:
+            self.ending = [row for row in self.ending if not self._return_buffer(row)]
+        return 0
+
+    cdef int _return_buffer(self, uint32_t row) except -1:
+        """The receive buffer of a closed pool, when its last connection has been ended: they hold nothing."""
+        cdef pool_row_t *p = &self.stack.pools[row]
+        if p.sweeping:
+            return False
+        arena_return(&self.stack.arena, p.chunks.rows, <size_t>p.chunks.capacity * sizeof(chunk_t))
+        p.chunks.capacity = p.chunks.used = p.chunks.fresh = 0
+        p.chunks.free = NONE
+        p.references -= 1
+        return True
+
     cdef int reap(self) except -1:
         cdef stack_t *s = &self.stack
-        cdef group_row_t *g
-        if not self.closing:
-            return 0
-        for row in list(self.closing):
-            g = &s.groups[<uint32_t>row]
-            if g.references == 0 and not g.flags & GROUP_SWEEP:
-                s.pools[g.pool_row].references -= 1
-                group_return(s, row)
-                self.closing.remove(row)
+        cdef uint32_t row
+        while s.ended.count:
+            row = s.ended.head
+            list_remove(&s.ended, <char *>&s.groups[0].waiting, sizeof(group_row_t), row)
+            s.pools[s.groups[row].pool_row].references -= 1
+            group_return(s, row)
         return 0
 
 
@@ -384,6 +411,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     list_clear(&s.output)
     list_clear(&s.reports)
     list_clear(&s.holding)
+    list_clear(&s.ended)
     for i in range(11):
         list_clear(&s.answered[i])
     for i in range(PRIORITIES):

@@ -74,6 +74,8 @@ class UnixDomain:
         #: Connections and requests by id.
         self.connections: dict[int, UnixConnection] = {}
         self.groups: dict[int, UnixGroup] = {}
+        #: Groups that have requests to take from the kernel, or something to do later.
+        self.due: dict[UnixGroup, None] = {}
         #: Those with something to tell, to write, to take out; those that wait for room in the buffer.
         self.reports: OrderedDict[UnixConnection, None] = OrderedDict()
         self.output: OrderedDict[UnixConnection, None] = OrderedDict()
@@ -218,9 +220,9 @@ class UnixDomain:
     def poll_at(self) -> float | None:
         """When the next turn is due, at the latest; the past: at once."""
         waits = self.output or self._closing or self._more or (self.freed and self.starved)
-        if waits or any(group.may_accept() for group in self.groups.values()):
+        if waits or any(group.may_accept() for group in self.due):
             return self.now
-        times = [time for group in self.groups.values() for time in (group.retry_at, group.tell_at)]
+        times = [time for group in self.due for time in (group.retry_at, group.tell_at)]
         if self._timers:
             times.append(self._timers[0][0])
         return min((time for time in times if time is not None), default=None)
@@ -236,16 +238,18 @@ class UnixDomain:
             watched = self._watched.get(fd)
             if watched is not None:
                 watched.stirred(mask)
-        for group in list(self.groups.values()):
+        for group in list(self.due):
             group.take_requests(REQUESTS_AT_ONCE)
         for connection in list(islice(self.hungry, ROOMS_AT_ONCE)):
             del self.hungry[connection]  # to the end of the line, if it still is
             connection.keep()
             connection.update_ready()
         self._fire()
-        for group in self.groups.values():
+        for group in list(self.due):
             if group.tell_at is not None and self.is_due(group.tell_at):
                 group.tell()
+            if not (group.backlog_waits or group.tell_at or group.retry_at):
+                del self.due[group]
         self.sweep(SWEPT_AT_ONCE)
 
     def flush(self, now: float) -> None:

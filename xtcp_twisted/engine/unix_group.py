@@ -85,9 +85,8 @@ class UnixGroup(UnixCalls):
         self.retry_at: float | None = None
         self._mode = checked_mode(mode)
         self._credits = options.accept_credits
-        self._tokens = 1.0
-        self._tokens_at = domain.now
-        self._backlog_waits = False
+        self._tokens, self._tokens_at = 1.0, domain.now
+        self.backlog_waits = False  # the kernel may have requests that were not taken
         self._signalled = self._attention = False
         self._file: SocketFile | None = SocketFile(place, self._mode)
         self._eventfd = -1
@@ -155,6 +154,7 @@ class UnixGroup(UnixCalls):
         self.ready[connection] = None
         if self.options.notify_connections > 1 and len(self.ready) == 1:
             self.tell_at = self.unix.now + self.options.notify_delay_ms / 1000
+            self.unix.due[self] = None
         if self.tell_at is None:
             connection.report_data()
         elif len(self.ready) >= self.options.notify_connections:
@@ -182,11 +182,12 @@ class UnixGroup(UnixCalls):
 
     def knocked(self) -> None:
         """Somebody has connected."""
-        self._backlog_waits = True
+        self.backlog_waits = True
+        self.unix.due[self] = None
 
     def may_accept(self) -> bool:
         """Whether a request may be taken from the kernel now."""
-        if self.closed or not self._backlog_waits or self._file is None or self.retry_at is not None:
+        if self.closed or not self.backlog_waits or self._file is None or self.retry_at is not None:
             return False
         return self._credits != 0 or len(self.requests) < MOST_PENDING
 
@@ -202,7 +203,7 @@ class UnixGroup(UnixCalls):
             try:
                 made, address = self._file.listener.accept()
             except BlockingIOError:
-                self._backlog_waits = False
+                self.backlog_waits = False
                 break
             except (ConnectionAbortedError, InterruptedError):
                 continue
@@ -238,6 +239,7 @@ class UnixGroup(UnixCalls):
         if self._tokens >= 1 - MOMENT_S * rate:
             return True
         self.retry_at = self.unix.now + (1 - self._tokens) / rate
+        self.unix.due[self] = None
         return False
 
     def _take(self, made: socket.socket, name: str) -> None:
@@ -410,7 +412,7 @@ class UnixGroup(UnixCalls):
             self.unix.unwatch(self._listener)
             self._file.close()
             self._file = None
-            self._backlog_waits = False
+            self.backlog_waits = False
             self.retry_at = None
         for request in list(self.requests.values()):
             self.refuse_late(request)

@@ -36,6 +36,8 @@ _URGENT: Final = int(EventKind.URGENT)
 _SOFT_ERROR: Final = int(EventKind.SOFT_ERROR)
 _ENDS: Final = frozenset(int(kind) for kind in ENDS)
 
+#: Ends of connections that the protocol has closed itself of which one turn tells.
+LOSSES_PER_TURN: Final = 4_096
 #: So many promised connections are kept in mind before the failed ones are sought out.
 _MANY_PROMISED: Final = 1_024
 
@@ -242,7 +244,9 @@ class GroupPort(ListeningGroup):
         made: list[int] = []
         room: dict[int, list[int]] = {_STALLED: [], _WRITABLE: []}
         signals: dict[int, list[tuple[int, int]]] = {_URGENT: [], _SOFT_ERROR: []}
-        losses, self._losses = self._losses, []
+        # What many were closed by in one turn is told in several.
+        losses = self._losses[:LOSSES_PER_TURN]
+        del self._losses[:LOSSES_PER_TURN]
         requests: list[int] = []
         for kind, cd, detail in events:
             if kind == _ESTABLISHED:
@@ -275,7 +279,7 @@ class GroupPort(ListeningGroup):
             self.live -= len(losses)
             hand(protocol.connectionsLost, losses)
             self._closeIfEmpty()
-        return more
+        return more or bool(self._losses)
 
     def _signal(self, urgent: list[tuple[int, int]], troubled: list[tuple[int, int]]) -> None:
         """Tell of what needs no answer, if the protocol wants to hear of it."""

@@ -20,6 +20,7 @@ Knows engines and drivers; must not know protocols, factories or transports.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -82,7 +83,7 @@ class XTCPReader:
         #: Shared with whoever else serves groups of this engine, such as application servers.
         self._drivers: dict[int, Driver] = engine.routes
         self._again: set[int] = set()
-        self._steps: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._steps: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._attached = False
         self._woken = False
         self._inTurn = False
@@ -216,8 +217,10 @@ class XTCPReader:
 
     def _runSteps(self, context: LazyContext) -> None:
         """What was put off before this turn; what is put off meanwhile waits for the next."""
-        steps, self._steps = self._steps[:STEPS_PER_TURN], self._steps[STEPS_PER_TURN:]
-        for f, args in steps:
+        for _ in range(min(len(self._steps), STEPS_PER_TURN)):
+            if not self._steps:
+                return  # one of them was the end
+            f, args = self._steps.popleft()
             owner: Any = getattr(f, "__self__", None)
             context.current = owner if hasattr(owner, "logPrefix") else self
             try:

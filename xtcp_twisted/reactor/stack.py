@@ -267,8 +267,7 @@ class XTCPStack:
     @property
     def connections(self) -> int:
         """How many connections there are, closing ones included."""
-        snapshot = self.engine.snapshot()
-        return snapshot.connections + snapshot.unix_connections
+        return self.engine.connections
 
     def stop(self) -> None:
         """End at once: connections are told `ConnectionLost`; may be called twice."""

@@ -35,6 +35,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
 )
+from xtcp_twisted.tcp.readiness cimport group_release
 from xtcp_twisted.tcp.receive cimport receive_clear, receive_drop
 from xtcp_twisted.tcp.reply cimport reply_abort
 from xtcp_twisted.tcp.states cimport (
@@ -82,9 +83,9 @@ cdef void conn_free(conn_t *c) noexcept nogil:
         set_state(c.s, c.r, CLOSED)
     c.s.state_counts[CLOSED] -= 1
     c.g.connections -= 1
-    c.g.references -= 1
     c.g.counters[G_ENDED] += 1
     c.s.counters[C_ENDED] += 1
+    group_release(c.s, c.r.group_row)
     slab_return(&c.s.records, c.slot)
 
 

@@ -102,7 +102,7 @@ cdef struct group_row_t:
     uint32_t connections
     uint32_t held              # bytes of receive chunks
     uint32_t unreported        # first pending entry whose PENDING event is due, or END
-    uint32_t sweep_at          # next record row of a sweep
+    uint64_t sweep_until       # stack_t.swept at which all of its connections have been visited
     list_t pending             # half-open rows
     link_t waiting             # engine's list, by priority, of groups with a pending entry
     uint32_t offered           # pending entries of groups that share its port and that it may accept, too
@@ -115,6 +115,7 @@ cdef struct group_row_t:
 
 cdef struct pool_row_t:
     uint32_t references        # groups, and one for the open pool
+    uint32_t sweeping          # of those groups
     slab_t chunks
     uint64_t size
     pressure_t pressure        # of `chunks`

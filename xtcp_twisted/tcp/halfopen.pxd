@@ -42,7 +42,7 @@ cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil
 cdef void credits_spend(stack_t *s, uint32_t group_row) noexcept nogil
 # The credits that requests of the group hold are not given back any more.
 cdef void credits_forget(stack_t *s, uint32_t group_row) noexcept nogil
-# Timers of all half-open entries.
+# Timers of all half-open entries; a bounded part of those that are due, the rest at the next call.
 cdef void half_open_timers(stack_t *s) noexcept nogil
 # When half_open_timers is due; False: never.
 cdef bint half_open_due(const stack_t *s, uint32_t *when) noexcept nogil

@@ -49,7 +49,7 @@ from xtcp_twisted.tcp.flags cimport (
 from xtcp_twisted.tcp.layout cimport earlier, half_open_at, half_open_t, local_at, record_at
 from xtcp_twisted.tcp.passive cimport passive_identify, passive_record, passive_syn_ack
 from xtcp_twisted.tcp.precedence cimport precedence_room
-from xtcp_twisted.tcp.readiness cimport group_signal
+from xtcp_twisted.tcp.readiness cimport group_release, group_signal
 from xtcp_twisted.tcp.reply cimport reply_of_group, reply_reset
 from xtcp_twisted.tcp.sharing cimport (
     credit_waits,
@@ -68,6 +68,9 @@ cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
 cdef enum:
     LINK_AT = 52               # offset of half_open_t.link
     FLOODED_TRIES = 2          # SYN-ACKs sent while the table is more than half full
+    # Of those whose time has come, so many in one poll: an answer is a packet, a refusal is rationed.
+    ANSWERED_AT_ONCE = 2_048
+    REFUSED_AT_ONCE = 8_192
 
 
 cdef inline uint32_t _reference(uint32_t row) noexcept nogil:
@@ -244,11 +247,11 @@ cdef void half_open_forget(stack_t *s, uint32_t row) noexcept nogil:
     index_remove(&s.index, _tag_of(s, h), _reference(row))
     local_drop(s, h.local_row)
     if h.slot != NONE:
-        s.groups[h.group_row].references -= 1
         # `need` and `broadcast` may have leased a block before the handshake.
         conn_load(&c, s, h.slot)
         conn_release(&c)
         slab_return(&s.records, h.slot)
+        group_release(s, h.group_row)
     slab_return(&s.half_opens, row)
 
 
@@ -373,7 +376,7 @@ cdef uint32_t half_open_of(const stack_t *s, uint32_t slot) noexcept nogil:
 
 cdef void _expire_pending(stack_t *s) noexcept nogil:
     """Requests that the application has neither accepted nor refused in time."""
-    cdef uint32_t row, following
+    cdef uint32_t row, following, left = REFUSED_AT_ONCE
     cdef group_row_t *g
     cdef int priority
     for priority in range(PRIORITIES):
@@ -382,7 +385,8 @@ cdef void _expire_pending(stack_t *s) noexcept nogil:
             g = &s.groups[row]
             following = g.waiting.next
             _spend_on(s, row)
-            while g.pending.count and not earlier(s.now_ms, half_open_at(s, g.pending.head).due):
+            while left and g.pending.count and not earlier(s.now_ms, half_open_at(s, g.pending.head).due):
+                left -= 1
                 s.counters[C_ACCEPT_TIMEOUTS] += 1
                 half_open_refuse(s, g.pending.head, False)
             row = following
@@ -409,12 +413,13 @@ cdef void _answer_again(stack_t *s, uint32_t row) noexcept nogil:
 
 
 cdef void half_open_timers(stack_t *s) noexcept nogil:
-    cdef uint32_t tries, row
+    cdef uint32_t tries, row, left = ANSWERED_AT_ONCE
     for tries in range(1, s.limits.syn_ack_tries + 1):
-        while s.answered[tries].count:
+        while left and s.answered[tries].count:
             row = s.answered[tries].head
             if earlier(s.now_ms, half_open_at(s, row).due):
                 break
+            left -= 1
             if tries >= _most_tries(s):
                 s.counters[C_ATTEMPT_FAILS] += 1
                 half_open_forget(s, row)

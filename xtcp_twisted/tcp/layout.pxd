@@ -373,7 +373,10 @@ cdef struct stack_t:
     uint32_t unreported        # groups' pending entries to be reported
     uint32_t listening[3]      # groups that listen, by their priority
     list_t waiting[3]          # rows of groups with pending entries, by their priority
-    uint32_t sweeping          # groups being closed
+    uint32_t sweeping          # groups being closed, and walks of changed options
+    uint32_t sweep_hand        # next record of the one walk for all groups being closed
+    uint64_t swept             # records that it has visited, ever
+    list_t ended               # rows of closed groups that have no connection left
     list_t holding             # rows of groups that hold back what they have to tell
 
     segment_t *replies         # ring of REPLIES

@@ -19,5 +19,7 @@ cdef void group_unhold(stack_t *s, uint32_t row) noexcept nogil
 cdef int64_t holding_due_us(const stack_t *s) noexcept nogil
 # Makes the group's descriptor readable, or not, as its lists demand.
 cdef void group_signal(group_row_t *g) noexcept nogil
+# One connection less, or the group itself is done with; who was the last lets the engine have the row.
+cdef void group_release(stack_t *s, uint32_t row) noexcept nogil
 # Gives a group's row back; walks over all rows tell a free one by its flags.
 cdef void group_return(stack_t *s, uint32_t row) noexcept nogil

@@ -46,6 +46,14 @@ cdef void group_signal(group_row_t *g) noexcept nogil:
         read(g.eventfd, &one, 8)
 
 
+cdef void group_release(stack_t *s, uint32_t row) noexcept nogil:
+    cdef group_row_t *g = &s.groups[row]
+    g.references -= 1
+    if g.references == 0:
+        # It has no requests either, so that this link is free.
+        list_append(&s.ended, <char *>&s.groups[0].waiting, sizeof(group_row_t), row)
+
+
 cdef void group_return(stack_t *s, uint32_t row) noexcept nogil:
     slab_return(&s.group_rows, row)
     s.groups[row].flags = 0

@@ -64,6 +64,7 @@ cdef enum:
     TS_LIFETIME_MS = 2_073_600_000  # 24 days
     LONG_AGO_MS = 240_000      # longer than any RTO; the unit of last_sent turns over at 524 s
     WOKEN_AT_ONCE = 65_536     # records that one poll visits after a fall of the pressure
+    FIRED_AT_ONCE = 4_096      # connections whose timers one poll fires
 
 
 cdef void _retransmit(conn_t *c) noexcept nogil:
@@ -186,10 +187,10 @@ cdef void _sweep(stack_t *s) noexcept nogil:
 
 
 cdef void timers_fire(stack_t *s) noexcept nogil:
-    cdef uint32_t row
+    cdef uint32_t row, _
     cdef conn_t c
     half_open_timers(s)
-    while True:
+    for _ in range(FIRED_AT_ONCE):
         row = wheel_pop(&s.wheel, s.now_ms)
         if row == END:
             break
