@@ -12,6 +12,7 @@
 #   make reference                               the API reference, build/reference/index.html
 #   make screenshots                             the pictures of the console in docs/images
 #   make compare [OPTIONS='--quick']             XTCP beside what one would serve with else: benchmarks/results
+#   make growth [OPTIONS='--connections 1000,10000']  what grows with connections, and what must not
 #   make bulk [OPTIONS='--quick']                bulk streams
 #   make lint | develop | wheel | clean
 #
@@ -50,7 +51,7 @@ LINKED_FILES := $(sort $(shell find xtcp_twisted twisted console -name '*.py' 2>
 TYPED := $(foreach folder,xtcp_twisted twisted console benchmarks examples tools,$(if \
   $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
-.PHONY: run million test packet-scripts debug-test lint compare bulk docs reference screenshots develop wheel clean FORCE
+.PHONY: run million test packet-scripts debug-test lint compare growth bulk docs reference screenshots develop wheel clean FORCE
 .DELETE_ON_ERROR:
 
 # setpriv (util-linux): whoever kills make ends the job, too.
@@ -94,6 +95,9 @@ million: $(INSTALLED) $(VENV)/.extra-bench
 compare: $(INSTALLED) $(VENV)/.extra-bench
 	@tools/debian-packages bench || true   # what cannot be measured is left out, and named
 	@exec $(BIN)/python -m benchmarks $(OPTIONS)
+
+growth: $(INSTALLED) $(VENV)/.extra-bench
+	@exec $(BIN)/python -m benchmarks growth $(OPTIONS)
 
 bulk: $(INSTALLED) $(VENV)/.extra-bench
 	@exec $(BIN)/python -m benchmarks bulk $(OPTIONS)

@@ -15,6 +15,7 @@ import attrs
 
 from benchmarks import folder, loadgen, machine, plot, rounds, table
 from benchmarks.bulk import command as bulk
+from benchmarks.growth import command as growth
 from benchmarks.machine import Machine
 from benchmarks.rounds import LOADS, Plan
 from benchmarks.servers import SERVERS, Server, ServerError, default_servers
@@ -33,7 +34,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure XTCP and what one would serve with else: the same client, in turn, in one run.",
-        epilog="'python -m benchmarks bulk --help': one bulk stream each way instead.",
+        epilog="'bulk --help': one bulk stream each way; 'growth --help': what grows with connections.",
     )
     add = parser.add_argument
     add("--servers", metavar="A,B", help=f"of {', '.join(SERVERS)} (all)")
@@ -162,6 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["bulk"]:
         return bulk.main(words[1:])
+    if words[:1] == ["growth"]:
+        return growth.main(words[1:])
     options = parse(words)
     plan: Plan = options.plan
     command = shlex.join(["python", "-m", "benchmarks", *words])

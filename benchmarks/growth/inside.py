@@ -1,0 +1,162 @@
+"""``python -m benchmarks.growth.inside CONNECTIONS GROUPS``: the steps, in one process; JSON lines.
+
+The first half has so many connections in one group, the second a thousand connections beside so
+many groups.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from benchmarks.accounts import read_memory
+from benchmarks.crowd import SYN, segment
+from benchmarks.growth import steps
+from benchmarks.growth.stopwatch import Lap, settle
+
+ROOT = Path(__file__).parents[2]
+
+
+@attrs.frozen
+class Row:
+    """One step, at one size."""
+
+    step: str
+    connections: int
+    groups: int
+    total: float
+    longest: float
+    turns: int
+
+
+def over_connections(connections: int) -> Iterator[Row]:
+    """Every step with so many connections."""
+
+    def rows(laps: Iterator[tuple[str, Lap]]) -> Iterator[Row]:
+        for name, lap in laps:
+            yield Row(name, connections, 1, lap.total, lap.longest, lap.turns)
+
+    yield from rows(iter([("start of the engine", _start(connections))]))
+    site = steps.Site(connections)
+    laps = site.open()
+    yield from rows(iter([("the first tenth comes", laps[0]), ("the last tenth comes", laps[-1])]))
+    # As `twistd xtcp` has it: no collection looks at what lives long.
+    gc.collect()
+    gc.freeze()
+    for step in steps.LASTING:
+        yield from rows(step(site))
+    for step in steps.EMPTYING:
+        yield from rows(step(site))
+        site.forget()
+        for port in list(site.stack.stage.ports):
+            port.stackStopped(None)  # type: ignore[arg-type]
+        site.forget()
+        site.listen()
+        site.open()
+    for step in steps.ENDING:
+        yield from rows(step(site))
+        site = steps.Site(connections)
+        site.open()
+    site.stack.stop()
+
+
+def _start(connections: int) -> Lap:
+    """The engine's tables are reserved, and no page is touched that is not needed."""
+    lap = Lap()
+    before = read_memory(os.getpid())["Rss"]
+    with lap.one():
+        site = steps.Site(connections)
+    grown = read_memory(os.getpid())["Rss"] - before
+    site.stack.stop()
+    if grown > 16 << 20:
+        raise AssertionError(f"an engine without connections takes {grown:,} bytes")
+    return lap
+
+
+def over_groups(groups: int) -> Iterator[Row]:
+    """What looks at groups, with so many beside a thousand connections."""
+    site = steps.Site(1_000)
+    site.open()
+    opening = Lap()
+    more = []
+    for number in range(groups - 1):
+        with opening.one():
+            more.append(site.crowd.pool.open_group(1_000 + number))
+    gc.collect()
+    gc.freeze()
+
+    def row(name: str, lap: Lap) -> Row:
+        return Row(name, 1_000, groups, lap.total, lap.longest, lap.turns)
+
+    yield row("groups opened", opening)
+    first = Lap()
+    with first.one():
+        site.engine.snapshot()
+    yield row("Engine.snapshot, first", first)
+    for step in (steps.messages, steps.looks, steps.console):
+        for name, lap in step(site):
+            yield row(name, lap)
+    busy = Lap()
+    for dscp in range(steps.LOOKS):
+        for group in more:
+            group.set_dscp(dscp + 1)
+        with busy.one():
+            site.engine.snapshot()
+    yield row("Engine.snapshot, all have changed", attrs.evolve(busy, total=busy.total / steps.LOOKS))
+    for number in range(groups - 1):
+        site.crowd.deliver([segment(9_000_000 + number, 0, 0, SYN, port=1_000 + number)])
+        if number % 256 == 255:
+            settle(site.crowd, Lap())
+    settle(site.crowd, Lap())
+    turn = Lap()
+    for _ in range(steps.LOOKS):
+        turn.turn(site.crowd)
+    yield row("a turn, a request waits in each", attrs.evolve(turn, total=turn.total / steps.LOOKS))
+    closing = Lap()
+    for group in more:
+        with closing.one():
+            group.close()
+    settle(site.crowd, closing)
+    yield row("groups closed", closing)
+    site.stack.stop()
+
+
+def measure(connections: int, groups: int, limit: float) -> list[Row]:
+    """The rows of a process of its own.
+
+    :param limit: it is given up after so many seconds.
+    :raises subprocess.SubprocessError: it fails, or takes longer.
+    """
+    command = [sys.executable, "-m", "benchmarks.growth.inside", str(connections), str(groups)]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=limit)
+    return [Row(**json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; with 0 connections or groups that half is left out."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth.inside", description=__doc__)
+    parser.add_argument("connections", type=int)
+    parser.add_argument("groups", type=int)
+    options = parser.parse_args(arguments)
+    begun = time.monotonic()
+    if options.connections:
+        for row in over_connections(options.connections):
+            print(json.dumps(attrs.asdict(row)), flush=True)
+    if options.groups:
+        for row in over_groups(options.groups):
+            print(json.dumps(attrs.asdict(row)), flush=True)
+    print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

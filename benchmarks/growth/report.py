@@ -1,0 +1,166 @@
+"""The result as tables and as a page of plots; matplotlib comes with the extra ``bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.growth.inside import Row
+from benchmarks.growth.kernel import Point
+from benchmarks.layout import Table, number
+
+#: Okabe and Ito's colours, which everybody can tell apart.
+COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F7F7F")
+STYLE: Final[dict[Any, Any]] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E5E5E5",
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "xtcp",
+}
+#: Steps that are one call or turn, or an average: there is nothing to divide among connections.
+_WHOLE: Final = ("a message", "one is closed", "one is opened")
+
+
+def tables(rows: Sequence[Row], points: Sequence[Point]) -> Iterator[Table]:
+    """All tables of a run."""
+    if points:
+        yield _messages(points)
+    connected = [row for row in rows if row.groups == 1]
+    if connected:
+        yield _steps("All of it, ms of CPU time", connected, lambda row: row.total * 1e3)
+        yield _steps("The longest turn or call, ms", connected, lambda row: row.longest * 1e3)
+    grouped = [row for row in rows if row.connections == 1_000 and row.groups > 1]
+    if grouped:
+        yield _steps("Over the number of groups: ms of CPU time", grouped, lambda row: row.total * 1e3)
+        yield _steps(
+            "Over the number of groups: the longest turn or call, ms", grouped, lambda row: row.longest * 1e3
+        )
+
+
+def _messages(points: Sequence[Point]) -> Table:
+    columns = ("open", "bytes", "messages per second", "us of server CPU each", "server, bytes each")
+    return Table(
+        "Messages, with clients of the kernel",
+        columns,
+        tuple(
+            (
+                number(point.connections),
+                number(point.size),
+                number(point.per_second),
+                number(point.cpu_us, 2),
+                number((point.resident - point.resident_before) / point.connections),
+            )
+            for point in points
+        ),
+    )
+
+
+def _size(row: Row) -> int:
+    return row.connections if row.groups == 1 else row.groups
+
+
+def _steps(title: str, rows: Sequence[Row], value: Any) -> Table:
+    sizes = sorted({_size(row) for row in rows})
+    names = list(dict.fromkeys(row.step for row in rows))
+    found = {(row.step, _size(row)): value(row) for row in rows}
+    return Table(
+        title,
+        ("", *map(number, sizes)),
+        tuple((name, *(number(found.get((name, size)), 2) for size in sizes)) for name in names),
+    )
+
+
+def draw(rows: Sequence[Row], points: Sequence[Point], about: str, path: Path) -> None:
+    """Write the page of plots; the format is that of the file's name.
+
+    :param about: machine and command, for the page's foot.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(15, 13), layout="constrained")
+        figure.suptitle("What grows with connections, message sizes and groups", fontsize=15, weight="bold")
+        plots = iter(figure.subplots(3, 2).flat)
+        _over_connections(next(plots), points)
+        _over_sizes(next(plots), points)
+        connected = [row for row in rows if row.groups == 1]
+        _laps(next(plots), connected, "All of it", "total", "open connections")
+        _laps(
+            next(plots),
+            connected,
+            "Longest turn or call: nobody else is served",
+            "longest",
+            "open connections",
+        )
+        grouped = [row for row in rows if row.groups > 1]
+        _laps(next(plots), grouped, "Groups beside 1,000 connections: all of it", "total", "groups")
+        _laps(next(plots), grouped, "Groups: longest turn or call", "longest", "groups")
+        figure.supxlabel(about, fontsize=7.5, color="#7F7F7F", wrap=True)
+        figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _over_connections(axes: Any, points: Sequence[Point]) -> None:
+    chosen = [point for point in points if point.size == 1_024]
+    at = [point.connections for point in chosen]
+    axes.set(title="A message of 1 KB each way, a connection", xlabel="open connections", xscale="log")
+    axes.set_ylabel("us of server CPU for a message")
+    axes.plot(at, [point.cpu_us for point in chosen], "o-", color=COLOURS[0], label="CPU for a message")
+    axes.set_ylim(bottom=0)
+    beside = axes.twinx()
+    beside.spines["right"].set_visible(True)
+    beside.grid(visible=False)
+    beside.set(ylabel="server's memory, bytes for each connection", yscale="log")
+    beside.plot(
+        at,
+        [(point.resident - point.resident_before) / point.connections for point in chosen],
+        "s--",
+        color=COLOURS[1],
+        label="memory for a connection",
+    )
+    axes.legend(loc="upper left")
+    beside.legend(loc="upper right")
+
+
+def _over_sizes(axes: Any, points: Sequence[Point]) -> None:
+    axes.set(
+        title="Over the size of a message",
+        xlabel="bytes of request and of answer",
+        xscale="log",
+        yscale="log",
+    )
+    axes.set_ylabel("us of server CPU for a message")
+    for colour, open_ in zip(COLOURS, sorted({point.connections for point in points}), strict=False):
+        chosen = [point for point in points if point.connections == open_]
+        if len(chosen) > 1:
+            axes.plot(
+                [point.size for point in chosen], [point.cpu_us for point in chosen], "o-", color=colour,
+                label=f"{open_:,} open",
+            )  # fmt: skip
+    axes.legend()
+
+
+def _laps(axes: Any, rows: Sequence[Row], title: str, field: str, label: str) -> None:
+    axes.set(title=title, xlabel=label, ylabel="ms of CPU time", xscale="log", yscale="log")
+    names = dict.fromkeys(row.step for row in rows)
+    for number_, name in enumerate(names):
+        mine = sorted((row for row in rows if row.step == name), key=_size)
+        axes.plot(
+            [_size(row) for row in mine],
+            [max(getattr(row, field) * 1e3, 1e-3) for row in mine],
+            "o-" if number_ < len(COLOURS) else "s--" if number_ < 2 * len(COLOURS) else "^:",
+            color=COLOURS[number_ % len(COLOURS)],
+            markersize=3,
+            linewidth=1,
+            label=name,
+        )
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
