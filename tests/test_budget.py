@@ -444,7 +444,7 @@ def served(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator
 
 @pytest.mark.feature("P35")
 class TestSystemCalls:
-    def test_two_reads_and_a_write_for_a_message(self, served: Bursts):
+    def test_two_reads_and_at_most_a_write_for_a_message(self, served: Bursts):
         """The request, the client's acknowledgement of the answer, the answer; a turn's own are shared."""
         before = served.calls()
         for _ in range(BURSTS):
@@ -468,8 +468,11 @@ class TestSystemCalls:
             strace.send_signal(signal.SIGINT)
         made = {name: int(calls) for name, calls in re.findall(r"^ *(\w+) +(\d+)$", table.read_text(), re.M)}
         made.pop("total")
+        ring = made.pop("io_uring_enter", 0)
         assert set(made) <= {"read", "write", "epoll_wait", "timerfd_settime"}
         assert made["read"] <= BURSTS * (2 * CLIENTS + TURNS)
-        assert made["write"] <= BURSTS * (CLIENTS + TURNS)
+        # The packets of a turn leave by one call, of 64 at most, where the kernel has such a ring.
+        assert ring <= BURSTS * (CLIENTS // 64 + TURNS)
+        assert made.get("write", 0) <= BURSTS * (TURNS if ring else CLIENTS + TURNS)
         assert made["epoll_wait"] <= BURSTS * TURNS
         assert made.get("timerfd_settime", 0) <= made["epoll_wait"]

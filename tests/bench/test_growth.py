@@ -14,9 +14,7 @@ from benchmarks.growth.kernel import Point
 pytest.importorskip("matplotlib")
 
 
-def test_a_small_run_writes_tables_and_plots(
-    tmp_path: Path, lab: object, capsys: pytest.CaptureFixture[str]
-):
+def test_a_small_run_writes_tables_and_plots(tmp_path: Path, lab: object, capsys: pytest.CaptureFixture[str]):
     options = ["--connections", "600,1200", "--groups", "10,40", "--kernel", "50,200", "--sizes", "64,1024"]
     assert benchmarks.main(["growth", *options, "--seconds", "0.1", "--results", str(tmp_path)]) == 0
     document = json.loads((tmp_path / "growth.json").read_text())
