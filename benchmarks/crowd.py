@@ -32,25 +32,28 @@ _FIRST_CLIENT: Final = 0x0A00_0000
 #: Handshakes on the way at any time.
 BATCH: Final = 512
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
-#: MSS 1,460.
+#: MSS 1,460, in a word.
 OPTIONS: Final = bytes((2, 4, 5, 180))
 APPLICATIONS: Final[dict[str, Callable[[], Any]]] = {"ordinary protocol": EchoFactory, "group protocol": Echo}
 
+_SERVER: Final = pack_address(SERVER)[12:]
+_IP: Final = struct.Struct("!BBHHHBBHI4s")
+_PSEUDO: Final = struct.Struct("!I4sHHHHIIBBHHH")
+_PACKET: Final = struct.Struct("!BBHHHBBHI4sHHIIBBHHH")
 _HEADERS: Final = struct.Struct("!HHIIBB")
 
 
 def segment(number: int, seq: int, ack: int, flags: int, data: bytes = b"", port: int = PORT) -> bytes:
     """A packet of client `number` to a port of the server; a SYN with its options."""
-    options = OPTIONS if flags & SYN else b""
-    addresses = struct.pack("!I", _FIRST_CLIENT + number // PORTS) + pack_address(SERVER)[12:]
-    size = 20 + len(options) + len(data)
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + size, 0, 0x4000, 64, 6, 0)
-    offset = (20 + len(options)) << 2
-    tcp = struct.pack("!HHIIBBHHH", FIRST_PORT + number % PORTS, port, seq, ack, offset, flags, 65_535, 0, 0)
-    pseudo = addresses + struct.pack("!HH", 6, size)
-    of_ip = struct.pack("!H", checksum(head + addresses))
-    of_tcp = struct.pack("!H", checksum(pseudo + tcp + options + data))
-    return head[:10] + of_ip + addresses + tcp[:16] + of_tcp + tcp[18:] + options + data
+    rest = OPTIONS + data if flags & SYN else data
+    offset = 0x60 if flags & SYN else 0x50
+    size = 20 + len(rest)
+    address, source = _FIRST_CLIENT + number // PORTS, FIRST_PORT + number % PORTS
+    tcp = (source, port, seq, ack, offset, flags, 65_535)
+    of_ip = checksum(_IP.pack(0x45, 0, 20 + size, 0, 0x4000, 64, 6, 0, address, _SERVER))
+    of_tcp = checksum(_PSEUDO.pack(address, _SERVER, 6, size, *tcp, 0, 0) + rest)
+    head = _PACKET.pack(0x45, 0, 20 + size, 0, 0x4000, 64, 6, of_ip, address, _SERVER, *tcp, of_tcp, 0)
+    return head + rest
 
 
 def reply(packet: bytes, flags: int = ACK) -> bytes | None:

@@ -6,6 +6,7 @@ The clients, their lab and the server are those of ``make million``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import attrs
 
@@ -45,6 +46,8 @@ def measure(
     """
     plan = Plan(connections=stops[-1], warmup=0.3, settle=0.5)
     with Lab(sockets=plan.connections) as lab:
+        # A client hands its whole request to its kernel at once.
+        lab.call(Path("/proc/sys/net/ipv4/tcp_wmem").write_text, f"4096 {4 * max(sizes)} 4194304")
         server = sides.xtcp(lab, plan.connections)
         before, reached = read_account(server.pid).resident, 0
         with million.generator(plan, lab, server.pid) as client:

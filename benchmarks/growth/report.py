@@ -93,18 +93,12 @@ def draw(rows: Sequence[Row], points: Sequence[Point], about: str, path: Path) -
         plots = iter(figure.subplots(3, 2).flat)
         _over_connections(next(plots), points)
         _over_sizes(next(plots), points)
-        connected = [row for row in rows if row.groups == 1]
-        _laps(next(plots), connected, "All of it", "total", "open connections")
-        _laps(
-            next(plots),
-            connected,
-            "Longest turn or call: nobody else is served",
-            "longest",
-            "open connections",
-        )
-        grouped = [row for row in rows if row.groups > 1]
-        _laps(next(plots), grouped, "Groups beside 1,000 connections: all of it", "total", "groups")
-        _laps(next(plots), grouped, "Groups: longest turn or call", "longest", "groups")
+        for axis, chosen in (
+            ("open connections", [row for row in rows if row.groups == 1]),
+            ("groups, beside 1,000 connections", [row for row in rows if row.groups > 1]),
+        ):
+            _laps(next(plots), chosen, "All of it", "total", axis, legend=False)
+            _laps(next(plots), chosen, "The longest turn or call", "longest", axis, legend=True)
         figure.supxlabel(about, fontsize=7.5, color="#7F7F7F", wrap=True)
         figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
 
@@ -115,7 +109,6 @@ def _over_connections(axes: Any, points: Sequence[Point]) -> None:
     axes.set(title="A message of 1 KB each way, a connection", xlabel="open connections", xscale="log")
     axes.set_ylabel("us of server CPU for a message")
     axes.plot(at, [point.cpu_us for point in chosen], "o-", color=COLOURS[0], label="CPU for a message")
-    axes.set_ylim(bottom=0)
     beside = axes.twinx()
     beside.spines["right"].set_visible(True)
     beside.grid(visible=False)
@@ -127,8 +120,9 @@ def _over_connections(axes: Any, points: Sequence[Point]) -> None:
         color=COLOURS[1],
         label="memory for a connection",
     )
+    axes.set_ylim(0, 1.25 * max((point.cpu_us for point in chosen), default=1))
     axes.legend(loc="upper left")
-    beside.legend(loc="upper right")
+    beside.legend(loc="lower left")
 
 
 def _over_sizes(axes: Any, points: Sequence[Point]) -> None:
@@ -149,7 +143,7 @@ def _over_sizes(axes: Any, points: Sequence[Point]) -> None:
     axes.legend()
 
 
-def _laps(axes: Any, rows: Sequence[Row], title: str, field: str, label: str) -> None:
+def _laps(axes: Any, rows: Sequence[Row], title: str, field: str, label: str, *, legend: bool) -> None:
     axes.set(title=title, xlabel=label, ylabel="ms of CPU time", xscale="log", yscale="log")
     names = dict.fromkeys(row.step for row in rows)
     for number_, name in enumerate(names):
@@ -163,4 +157,5 @@ def _laps(axes: Any, rows: Sequence[Row], title: str, field: str, label: str) ->
             linewidth=1,
             label=name,
         )
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    if legend:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -24,7 +24,7 @@ from xtcp_twisted.engine.snapshot import EngineSnapshot
 from xtcp_twisted.errors import EngineClosed, ResourceError
 from xtcp_twisted.reactor import process
 
-#: What is made of the line at a time, characters: some hundredths of a millisecond for each thousand.
+#: What is made of the line at a time, characters: a tenth of a millisecond for each thousand.
 _PIECE: Final = 16_384
 
 
