@@ -26,7 +26,7 @@ STYLE: Final[dict[Any, Any]] = {
     "legend.fontsize": 8,
     "svg.hashsalt": "xtcp",
     "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans", "Helvetica", "Arial", "sans-serif"],
+    "font.family": ["DejaVu Sans", "sans-serif"],
 }
 
 
