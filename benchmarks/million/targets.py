@@ -67,7 +67,7 @@ def targets(run: Run, plan: Plan) -> Iterator[Target]:
             yield Target(key, title, found / MEGABYTE, most, at_most=True, unit=" MB")
     yield Target(
         "descriptors",
-        "descriptors of the server",
+        "descriptors of the server, but for the status socket",
         max(idle.descriptors, run.descriptors_after),
         16,
         at_most=True,

@@ -173,6 +173,9 @@ def test_a_port_that_nobody_serves_refuses(served: Served) -> None:
 def test_it_stops_in_order(served: Served) -> None:
     """SIGTERM: clients see the end of the stream, the device and the socket go."""
     with served.connect(7) as connection:
+        # To a client a connection is there before the server knows of it; this one is to be a whole one.
+        connection.sendall(b"x")
+        assert connection.recv(1) == b"x"
         assert served.stop() in (0, -signal.SIGTERM)
         connection.settimeout(60)
         assert connection.recv(1) == b""
