@@ -13,7 +13,7 @@ and what of it is in the network must stay below cwnd.  First goes what is lost,
 then what was never sent (RFC 6675 section 4, NextSeg).
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from xtcp_twisted import config
@@ -250,25 +250,17 @@ cdef void _fill_fields(
 
 cdef void _emit(conn_t *c, out_t *out, const plan_t *plan) noexcept nogil:
     cdef segment_t fields
-    cdef uint64_t total = 0
     cdef frame_t *frame = &out.frames[out.count]
     cdef bint partial = c.s.limits.offload and plan.length
     _fill_fields(c, &fields, plan.seq, plan.flags, plan.length)
     if plan.fresh and plan.length and c.r.flags & RECORD_ECN:
         ecn_leaves(c, &fields)
     if plan.length:
-        transmit_copy(
-            c,
-            plan.row,
-            plan.seq,
-            frame.data + headers_length(&fields),
-            plan.length,
-            NULL if partial else &total,
-        )
+        transmit_copy(c, plan.row, plan.seq, frame.data + headers_length(&fields), plan.length)
     if partial:
         offload_write(frame, &fields, plan.size)
     else:
-        frame.length = write_headers(frame.data, &fields, total)
+        frame.length = write_headers(frame.data, &fields)
     out_add(out)
     c.s.counters[C_OUT_SEGS] += plan.segments
     c.g.counters[G_OUT_SEGMENTS] += plan.segments
@@ -365,7 +357,7 @@ cdef void _note_limit(conn_t *c, uint32_t before) noexcept nogil:
 cdef void _emit_syn(conn_t *c, out_t *out) noexcept nogil:
     cdef segment_t fields
     connect_syn(c, &fields)
-    out.frames[out.count].length = write_headers(out.frames[out.count].data, &fields, 0)
+    out.frames[out.count].length = write_headers(out.frames[out.count].data, &fields)
     out_add(out)
     c.s.counters[C_OUT_SEGS] += 1
     c.g.counters[G_OUT_SEGMENTS] += 1
@@ -418,7 +410,7 @@ cdef bint output_replies(stack_t *s, out_t *out) noexcept nogil:
         if out_full(out):
             return False
         reply = reply_pop(s)
-        out.frames[out.count].length = write_headers(out.frames[out.count].data, reply, 0)
+        out.frames[out.count].length = write_headers(out.frames[out.count].data, reply)
         out_add(out)
         s.counters[C_OUT_SEGS] += 1
     return True

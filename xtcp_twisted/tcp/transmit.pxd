@@ -1,6 +1,6 @@
 """The transmit queue of a connection, in the one transmit buffer (P19)."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from xtcp_twisted.tcp.connection cimport conn_t
 from xtcp_twisted.tcp.disorder cimport delivery_t
@@ -23,10 +23,9 @@ cdef void payload_drop(stack_t *s, uint32_t payload) noexcept nogil
 cdef int transmit_queue(conn_t *c, uint32_t payload, uint32_t length) noexcept nogil
 # Frees what `seg` acknowledges in order, and tells what it was.
 cdef void transmit_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) noexcept nogil
-# Copies queued bytes into a frame, from `seq` on, which lies in extent `row`; adds their checksum, unless
-# `sum` is NULL.
+# Copies queued bytes into a frame, from `seq` on, which lies in extent `row`.
 cdef void transmit_copy(
-    const conn_t *c, uint32_t row, uint32_t seq, uint8_t *out, uint32_t length, uint64_t *sum
+    const conn_t *c, uint32_t row, uint32_t seq, uint8_t *out, uint32_t length
 ) noexcept nogil
 # These bytes of extent `row` and those behind it have left, in segments of `size`: from here on those are
 # extents of their own.

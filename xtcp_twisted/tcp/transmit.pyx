@@ -17,8 +17,7 @@ The engine's totals of sent and unsent bytes change here and nowhere else.  They
 are the connections' bytes: what a broadcast stores once counts for each receiver.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from xtcp_twisted.memory.copy cimport copy_piece
 from xtcp_twisted.memory.slab cimport (
@@ -49,7 +48,6 @@ from xtcp_twisted.tcp.pressure cimport (
     pressure_update,
 )
 from xtcp_twisted.tcp.rack cimport rack_delivered
-from xtcp_twisted.wire.checksum cimport checksum_add
 from xtcp_twisted.wire.sequence cimport seq_ge, seq_gt, seq_le, seq_lt, seq_max, seq_min
 
 cdef enum:
@@ -288,17 +286,10 @@ cdef void transmit_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) 
 
 
 cdef void _copy_extent(
-    const conn_t *c,
-    const extent_t *extent,
-    uint32_t skip,
-    uint8_t *out,
-    uint32_t length,
-    uint32_t done,
-    uint64_t *sum,
+    const conn_t *c, const extent_t *extent, uint32_t skip, uint8_t *out, uint32_t length
 ) noexcept nogil:
-    """`length` bytes of one extent; `done` bytes stand in the frame already (odd: the sum shifts)."""
+    """`length` bytes of one extent, from its byte `skip` on."""
     cdef uint32_t row = extent.chunk, offset = extent.offset + skip, n
-    cdef uint64_t part
     cdef chunk_t *chunk
     while offset >= CHUNK_BYTES:
         row = payload_at(c.s, row).next
@@ -308,21 +299,15 @@ cdef void _copy_extent(
         n = chunk.length - offset
         if n > length:
             n = length
-        memcpy(out + done, chunk.data + offset, n)
-        if sum != NULL:
-            part = checksum_add(chunk.data + offset, n, 0)
-            if done & 1:
-                part = (part & 0xFFFFFFFFU) + (part >> 32)
-                part <<= 8
-            sum[0] += (part & 0xFFFFFFFFU) + (part >> 32)
-        done += n
+        copy_piece(out, chunk.data + offset, n)
+        out += n
         length -= n
         offset = 0
         row = chunk.next
 
 
 cdef void transmit_copy(
-    const conn_t *c, uint32_t row, uint32_t seq, uint8_t *out, uint32_t length, uint64_t *sum
+    const conn_t *c, uint32_t row, uint32_t seq, uint8_t *out, uint32_t length
 ) noexcept nogil:
     cdef uint32_t done = 0, skip, n
     cdef const extent_t *extent
@@ -333,7 +318,7 @@ cdef void transmit_copy(
             n = extent.length - skip
             if n > length - done:
                 n = length - done
-            _copy_extent(c, extent, skip, out, n, done, sum)
+            _copy_extent(c, extent, skip, out + done, n)
             done += n
             seq += n
         row = extent.next

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from xtcp_twisted.wire.segment cimport segment_t
+from xtcp_twisted.wire.segment cimport is_mapped, segment_t
 
 cdef enum:
     PROTOCOL_ICMP = 1
@@ -13,8 +13,11 @@ cdef enum:
 # Returns PACKET_OK for TCP, PACKET_ICMP for ICMP, or why the packet is refused.
 cdef int parse_ip(const uint8_t *data, uint32_t size, bint looped, segment_t *out) noexcept nogil
 
-# Header bytes for packets to this address: 20 or 40.
-cdef int ip_header_length(const uint8_t *remote) noexcept nogil
+
+cdef inline int ip_header_length(const uint8_t *remote) noexcept nogil:
+    """Header bytes for packets to this address."""
+    return 20 if is_mapped(remote) else 40
+
 
 # Writes the IP header for `payload` bytes of a protocol; returns its length.  Of `fields` it takes the
 # addresses; `ttl` 0 is the usual one.

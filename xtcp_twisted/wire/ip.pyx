@@ -223,10 +223,6 @@ cdef int parse_ip(const uint8_t *data, uint32_t size, bint looped, segment_t *ou
     return PACKET_VERSION
 
 
-cdef int ip_header_length(const uint8_t *remote) noexcept nogil:
-    return 20 if is_mapped(remote) else 40
-
-
 cdef int write_ip(
     uint8_t *data, const segment_t *fields, uint8_t protocol, uint32_t payload, uint8_t tos, uint8_t ttl
 ) noexcept nogil:

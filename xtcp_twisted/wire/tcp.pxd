@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from xtcp_twisted.wire.segment cimport segment_t
 
@@ -18,8 +18,8 @@ cdef int parse_packet(
 # IP and TCP header bytes of what `fields` describes.
 cdef int headers_length(const segment_t *fields) noexcept nogil
 
-# Writes the headers in front of `fields.length` payload bytes that lie there already and add up to
-# `payload_sum`; returns the length of the whole packet.
-cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t payload_sum) noexcept nogil
+# Writes the headers in front of `fields.length` payload bytes that lie there already; returns the length of
+# the whole packet.
+cdef uint32_t write_headers(uint8_t *data, const segment_t *fields) noexcept nogil
 # The same, with the sum of the pseudo header alone where the checksum will be.
 cdef uint32_t write_headers_partial(uint8_t *data, const segment_t *fields) noexcept nogil

@@ -21,6 +21,7 @@ from xtcp_twisted.wire.segment cimport (
     PACKET_TCP_CHECKSUM,
     PACKET_TCP_HEADER,
     PACKET_TRUNCATED,
+    is_mapped,
     segment_t,
 )
 
@@ -39,11 +40,13 @@ cdef enum:
 
 
 cdef uint64_t _pseudo_sum(const segment_t *fields, uint32_t tcp_length) noexcept nogil:
-    """The pseudo header: mapped addresses add the same constant twice, so IPv4 sums its 4 bytes."""
-    cdef int skip = 12 if ip_header_length(fields.remote) == 20 else 0
+    """The pseudo header; of IPv4, only the 4 bytes of each address (RFC 9293 section 3.1)."""
     cdef uint64_t total = PROTOCOL_TCP + tcp_length
-    total = checksum_add(fields.remote + skip, 16 - skip, total)
-    return checksum_add(fields.local + skip, 16 - skip, total)
+    if is_mapped(fields.remote):
+        total += <uint64_t>get16(fields.remote + 12) + get16(fields.remote + 14)
+        return total + get16(fields.local + 12) + get16(fields.local + 14)
+    total = checksum_add(fields.remote, 16, total)
+    return checksum_add(fields.local, 16, total)
 
 
 cdef void _parse_cookie(const uint8_t *cookie, int size, uint8_t has, segment_t *out) noexcept nogil:
@@ -231,11 +234,14 @@ cdef uint32_t _write_fields(uint8_t *data, const segment_t *fields, uint32_t hea
     return ip
 
 
-cdef uint32_t write_headers(uint8_t *data, const segment_t *fields, uint64_t payload_sum) noexcept nogil:
+cdef uint32_t write_headers(uint8_t *data, const segment_t *fields) noexcept nogil:
     cdef uint32_t header = 20 + _options_length(fields), ip = _write_fields(data, fields, header)
-    cdef uint64_t total = payload_sum + _pseudo_sum(fields, header + fields.length)
-    put16(data + ip + TCP_CHECKSUM, checksum_fold(checksum_add(data + ip, header, total)))
-    return ip + header + fields.length
+    cdef uint32_t length = header + fields.length
+    put16(
+        data + ip + TCP_CHECKSUM,
+        checksum_fold(checksum_add(data + ip, length, _pseudo_sum(fields, length))),
+    )
+    return ip + length
 
 
 cdef uint32_t write_headers_partial(uint8_t *data, const segment_t *fields) noexcept nogil:
