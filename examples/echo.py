@@ -19,13 +19,10 @@ class Echo(GroupProtocol):
         self._rest: dict[int, bytes] = {}
 
     def messagesReceived(self, messages: list[tuple[int, bytes]]) -> None:
-        """One call per turn; the acknowledgements ride on the answers."""
-        send = self.group.send
-        for cd, data in messages:
-            taken = send(cd, data)
-            if taken < len(data):
-                self._rest[cd] = data[taken:]
-                self.group.pause(cd)
+        """One call per turn, which answers all; the acknowledgements ride on the answers."""
+        for cd, rest in self.group.sendMany(messages):
+            self._rest[cd] = rest
+            self.group.pause(cd)
 
     def connectionsWritable(self, cds: list[int]) -> None:
         """Room again: send the rest, then go on reading."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.reactor.recorders import Recorder, Upper, opened
 from tests.reactor.world import ANY, World
 from xtcp_twisted.config import ALL
+from xtcp_twisted.errors import GroupClosed, LocalError, NotAcknowledgeable
 
 # -- the transport ---------------------------------------------------------------------------------
 
@@ -20,6 +23,47 @@ def test_send_many_passes_over_those_who_have_gone(world: World) -> None:
     world.turn()
     clients[0].expect("A", data=b"1")
     clients[2].expect("A", data=b"3")
+
+
+def test_send_many_passes_over_those_who_send_no_more(world: World) -> None:
+    protocol = Recorder()
+    clients = opened(world, protocol, 2)
+    one, two = protocol.cds
+    protocol.group.shutdown(one)
+    assert protocol.group.sendMany([(one, b"1"), (two, b"2")]) == []
+    world.turn()
+    clients[0].expect("FA")
+    clients[1].expect("A", data=b"2")
+
+
+@pytest.mark.parametrize("wrong", [(1,), (1, b"", 0, 0)])
+def test_send_many_says_what_an_answer_is(world: World, wrong: tuple[object, ...]) -> None:
+    protocol = Recorder()
+    (client,) = opened(world, protocol)
+    with pytest.raises(LocalError, match="give"):
+        protocol.group.sendMany([(protocol.cds[0], b"before"), wrong])
+    world.turn()
+    client.expect("A", data=b"before")
+
+
+def test_send_many_acknowledges_no_more_than_was_delivered(world: World) -> None:
+    protocol = Recorder()
+    opened(world, protocol)
+    with pytest.raises(NotAcknowledgeable):
+        protocol.group.sendMany([(protocol.cds[0], b"", 1)])
+
+
+def test_send_many_of_an_iterator_that_closes_the_group(world: World) -> None:
+    protocol = Recorder()
+    opened(world, protocol)
+
+    def answers() -> Iterator[tuple[int, bytes]]:
+        yield protocol.cds[0], b"before"
+        protocol.group.engineGroup.close()
+        yield protocol.cds[0], b"after"
+
+    with pytest.raises(GroupClosed):
+        protocol.group.sendMany(answers())
 
 
 def test_send_many_returns_what_did_not_fit(world: World) -> None:

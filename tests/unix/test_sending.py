@@ -10,7 +10,7 @@ import pytest
 from tests.unix.conftest import World, got
 from xtcp_twisted.config import ALL
 from xtcp_twisted.engine.kinds import EventKind
-from xtcp_twisted.errors import LocalError, StaleConnection, WriteClosed
+from xtcp_twisted.errors import LocalError, NotAcknowledgeable, StaleConnection, WriteClosed
 
 pytestmark = pytest.mark.feature("P31")
 
@@ -186,3 +186,24 @@ class TestSending:
             world.net.turn()
         told = [kind for kind, *_ in world.net.take_events()]
         assert told == [EventKind.STALLED, EventKind.WRITABLE]
+
+
+def test_many_answers_at_once(world: World) -> None:
+    group = world.group()
+    one, first = world.connected(group)
+    two, second = world.connected(group)
+    world.asked(one, b"one")
+    world.asked(two, b"two")
+    assert len(group.recv_batch(10)) == 2
+    group.shutdown(second)
+    assert group.send_many([(first, b"1", 3), (second, b"2"), (77, b"3")]) == []
+    world.net.turn()
+    assert got(one) == b"1"
+    assert group.info(first).held == 0
+    ((cd, rest),) = group.send_many([(first, b"x" * (8 << 20))])
+    assert cd == first
+    assert 0 < len(rest) < 8 << 20
+    with pytest.raises(NotAcknowledgeable):
+        group.send_many([(first, b"", 1)])
+    with pytest.raises(LocalError, match="give"):
+        group.send_many([(first,)])

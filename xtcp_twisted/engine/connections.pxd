@@ -14,6 +14,7 @@ cdef class Connections:
     cdef readonly bint closed
 
     cdef group_row_t *_open_row(self) except NULL
+    cdef bint _locate(self, object cd, conn_t *c) noexcept
     cdef int _find(self, object cd, conn_t *c) except -1
     cdef int _share_with(self, list receivers, list payloads, uint32_t length) except -1
     cdef int _share_with_all(self, list payloads, uint32_t length) except -1

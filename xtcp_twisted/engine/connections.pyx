@@ -74,6 +74,34 @@ cdef inline int64_t whole_number(object given) noexcept:
     return -1 if beyond or value < 0 else value
 
 
+cdef uint32_t _acknowledged(const conn_t *c, object ackd) except? 4294967295:
+    """The bytes that an `ackd` of `send` means."""
+    cdef uint32_t deliverable = c.a.delivered - c.r.rcv_ackd if c.a != NULL else 0
+    cdef int64_t wanted = whole_number(ackd)
+    if wanted == EVERYTHING:
+        return deliverable
+    if wanted < 0 or wanted > deliverable:
+        raise NotAcknowledgeable(
+            f"ackd: {ackd!r} is not allowed; {deliverable} bytes were delivered and not acknowledged"
+        )
+    return <uint32_t>wanted
+
+
+cdef inline bint _sends_no_more(const conn_t *c) noexcept:
+    """It was shut down, or has ended."""
+    return c.r.flags & (RECORD_FIN_QUEUED | RECORD_ENDED) != 0
+
+
+cdef uint32_t _answer(conn_t *c, bytes payload, uint32_t acknowledged) except? 4294967295:
+    """Acknowledge and answer; returns how much of it was taken."""
+    cdef uint32_t taken
+    if acknowledged:
+        ack_application(c, acknowledged, False)
+    taken = answer_queue(c, payload) if payload else 0
+    conn_settle(c)
+    return taken
+
+
 cdef class Connections:
     """What a `Group` does with its connections.
 
@@ -93,20 +121,27 @@ cdef class Connections:
         self.state.check_open()
         return &self.state.stack.groups[self.row]
 
-    cdef int _find(self, object cd, conn_t *c) except -1:
+    cdef bint _locate(self, object cd, conn_t *c) noexcept:
+        """Load the connection with this id, if the group, which is open, has it."""
         cdef int64_t value = whole_number(cd)
-        cdef uint32_t slot
+        cdef uint32_t slot = <uint32_t>value
         cdef record_t *r
+        if value < 0 or slot >= self.state.stack.records.fresh:
+            return False
+        r = record_at(&self.state.stack, slot)
+        if r.generation != value >> 32 or not r.generation & 1 or r.group_row != self.row:
+            return False
+        if r.flags & RECORD_DETACHED:
+            return False
+        conn_load(c, &self.state.stack, slot)
+        return True
+
+    cdef int _find(self, object cd, conn_t *c) except -1:
         self._open_row()
-        if value < 0:
+        if self._locate(cd, c):
+            return 0
+        if whole_number(cd) < 0:
             raise StaleConnection(f"{cd!r} is no connection id")
-        slot = <uint32_t>value
-        if slot < self.state.stack.records.fresh:
-            r = record_at(&self.state.stack, slot)
-            if r.generation == value >> 32 and r.generation & 1 and r.group_row == self.row:
-                if not r.flags & RECORD_DETACHED:
-                    conn_load(c, &self.state.stack, slot)
-                    return 0
         raise StaleConnection(f"connection {cd} is not (or no longer) one of group {self.name!r}")
 
     # --- receiving (P13) -----------------------------------------------------
@@ -177,9 +212,8 @@ cdef class Connections:
         cdef list refused = []
         self._open_row()
         for cd, ackd, n in parts:
-            try:
-                self._find(cd, &c)
-            except StaleConnection:
+            self._open_row()
+            if not self._locate(cd, &c):
                 continue
             deliverable = c.a.delivered - c.r.rcv_ackd if c.a != NULL else 0
             if ackd > deliverable:
@@ -209,25 +243,49 @@ cdef class Connections:
         :raises WriteClosed: data after `shutdown`, or after the end; nothing is done.
         """
         cdef conn_t c
-        cdef uint32_t deliverable, taken
-        cdef int64_t wanted = whole_number(ackd)
         cdef bytes payload = data if type(data) is bytes else bytes(data)
+        cdef uint32_t acknowledged, taken
         self._find(cd, &c)
-        deliverable = c.a.delivered - c.r.rcv_ackd if c.a != NULL else 0
-        if wanted != EVERYTHING:
-            if wanted < 0 or wanted > deliverable:
-                raise NotAcknowledgeable(
-                    f"ackd: {ackd!r} is not allowed; {deliverable} bytes were delivered and not acknowledged"
-                )
-            deliverable = <uint32_t>wanted
-        if payload and c.r.flags & (RECORD_FIN_QUEUED | RECORD_ENDED):
+        acknowledged = _acknowledged(&c, ackd)
+        if payload and _sends_no_more(&c):
             raise WriteClosed(f"connection {cd} sends no more: it was shut down, or has ended")
-        if deliverable:
-            ack_application(&c, deliverable, False)
-        taken = answer_queue(&c, payload) if payload else 0
-        conn_settle(&c)
+        taken = _answer(&c, payload, acknowledged)
         self.state.note_work()
         return taken
+
+    def send_many(self, answers):
+        """As `send` for each of many answers; connections that have ended, or send no more, are passed over.
+
+        :param answers: (cd, data) or (cd, data, ackd) tuples.
+        :returns: [(cd, rest)] of those that were not taken whole; mostly empty.
+        :raises NotAcknowledgeable: `ackd` is more than was delivered; those before it are sent.
+        """
+        cdef conn_t c
+        cdef list rest = []
+        cdef tuple parts
+        cdef bytes payload
+        cdef uint32_t acknowledged, taken
+        try:
+            for answer in answers:
+                parts = answer if type(answer) is tuple else tuple(answer)
+                if not 2 <= len(parts) <= 3:
+                    raise LocalError(
+                        f"answers: {answer!r} is not allowed; give (cd, data) or (cd, data, ackd)"
+                    )
+                data = parts[1]
+                payload = data if type(data) is bytes else bytes(data)
+                self._open_row()  # what was called meanwhile may have closed it
+                if not self._locate(parts[0], &c):
+                    continue
+                acknowledged = _acknowledged(&c, parts[2]) if len(parts) == 3 else 0
+                if payload and _sends_no_more(&c):
+                    continue
+                taken = _answer(&c, payload, acknowledged)
+                if taken < <uint32_t>len(payload):
+                    rest.append((parts[0], payload[taken:]))
+        finally:
+            self.state.note_work()
+        return rest
 
     def done(self, messages):
         """The application is done with all that was delivered of these connections.
@@ -240,9 +298,8 @@ cdef class Connections:
         cdef conn_t c
         self._open_row()
         for cd, _ in messages:
-            try:
-                self._find(cd, &c)
-            except StaleConnection:
+            self._open_row()
+            if not self._locate(cd, &c):
                 continue
             if c.a != NULL and c.a.delivered != c.r.rcv_ackd:
                 ack_application(&c, c.a.delivered - c.r.rcv_ackd, True)
@@ -279,9 +336,7 @@ cdef class Connections:
         cdef conn_t c
         cdef int reached = 0
         for cd in receivers:
-            try:
-                self._find(cd, &c)
-            except StaleConnection:
+            if not self._locate(cd, &c):
                 continue
             reached += payloads_share(&c, payloads, length)
         return reached

@@ -85,6 +85,7 @@ cdef class Engine:
     cdef int _taken            # packets of the present turn
     cdef int64_t _begun_us     # when it began
     cdef int _told             # events that the present call of `events` returns
+    cdef uint32_t _data_of     # row of the group whose data it has told of last, or MAX_GROUPS
     cdef object _unix          # UnixDomain, or None as long as no group has needed it
 
     def __init__(self, Link link not None, config):
@@ -368,6 +369,7 @@ cdef class Engine:
             self._pending_events(found, limit)
         if self.state.offers:
             self._offered_events(found, limit)
+        self._data_of = MAX_GROUPS
         while self.state.stack.reports.count and self._told < limit:
             self._connection_events(found, self.state.stack.reports.head)
         return 0
@@ -427,6 +429,12 @@ cdef class Engine:
         cdef conn_t c
         cdef Group group
         conn_load(&c, &self.state.stack, a.slot)
+        if events == 1 << DATA and c.r.group_row == self._data_of:
+            # Of data of this group `found` tells already.
+            self._told += 1
+            conn_reported(&c)
+            conn_settle(&c)
+            return 0
         if events >> FIRST_END:
             # The detail is that of the end, which says it all.
             events &= ~<uint32_t>(1 << SOFT_ERROR)
@@ -437,6 +445,7 @@ cdef class Engine:
         conn_reported(&c)
         if events == 1 << DATA and not group.closed and type(found) is dict:
             self._tell(found, DATA, gd, None, 0)
+            self._data_of = c.r.group_row
         elif not group.closed:
             cd = make_id(c.r.generation, c.slot)
             for kind in range(EVENT_KINDS):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from xtcp_twisted.config import ALL, PRIORITIES, GroupOptions
 from xtcp_twisted.engine.kinds import EventKind
@@ -170,6 +170,25 @@ class UnixCalls:
         taken = connection.queue(payload) if payload else 0
         self.unix.work()
         return taken
+
+    def send_many(self, answers: Iterable[tuple[Any, ...]]) -> list[tuple[int, bytes]]:
+        """As `send` for each of many answers; connections that have ended, or send no more, are passed over.
+
+        :param answers: (cd, data) or (cd, data, ackd) tuples.
+        :returns: [(cd, rest)] of those that were not taken whole; mostly empty.
+        :raises NotAcknowledgeable: `ackd` is more than was delivered; those before it are sent.
+        """
+        rest = []
+        for answer in answers:
+            if not 2 <= len(answer) <= 3:
+                raise LocalError(f"answers: {answer!r} is not allowed; give (cd, data) or (cd, data, ackd)")
+            try:
+                taken = self.send(*answer)
+            except (StaleConnection, WriteClosed):
+                continue
+            if taken < len(answer[1]):
+                rest.append((answer[0], answer[1][taken:]))
+        return rest
 
     def done(self, messages: Iterable[tuple[int, bytes]]) -> None:
         """The application is done with all that was delivered of these connections.

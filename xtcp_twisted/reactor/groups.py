@@ -10,7 +10,7 @@ Knows the engine's groups and ports; must not know stacks or configuration.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from twisted.python import log
@@ -20,7 +20,7 @@ from zope.interface import implementer
 from xtcp_twisted.config import UNLIMITED, GroupOptions
 from xtcp_twisted.engine.kinds import ENDS, EventKind
 from xtcp_twisted.engine.surface import ConnectionGroup
-from xtcp_twisted.errors import GroupClosed, LocalError, StaleConnection, StalePending, WriteClosed
+from xtcp_twisted.errors import GroupClosed, LocalError, StaleConnection, StalePending
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.batches import hand
 from xtcp_twisted.reactor.interfaces import IGroupAcceptor, IGroupProtocol, IGroupSignals, IGroupTransport
@@ -57,6 +57,7 @@ class GroupTransport:
         "peer",
         "refuse",
         "send",
+        "sendMany",
         "setKeepAlive",
         "setNoDelay",
         "setOptions",
@@ -77,6 +78,7 @@ class GroupTransport:
         self.peer = group.peer
         self.refuse = group.refuse
         self.send = group.send
+        self.sendMany = group.send_many
         self.setKeepAlive = group.set_keepalive
         self.setNoDelay = group.set_nodelay
         self.setOptions = group.set_options
@@ -105,21 +107,6 @@ class GroupTransport:
     @property
     def options(self) -> GroupOptions:
         return self.engineGroup.options
-
-    def sendMany(self, answers: Iterable[tuple[Any, ...]]) -> list[tuple[int, bytes]]:
-        send = self.send
-        rest = []
-        for answer in answers:
-            try:
-                taken = send(*answer)
-            except LocalError as refused:
-                if not _hasEnded(refused):
-                    raise
-                continue
-            data = answer[1]
-            if taken < len(data):
-                rest.append((answer[0], data[taken:]))
-        return rest
 
     def connect(
         self, remote: tuple[str, int], local: tuple[str, int] | None = None, *, timeout: float | None = None
@@ -218,11 +205,6 @@ class GroupProtocol:
 
     def connectionLost(self, cd: int, reason: Failure) -> None:
         """A connection has ended, for this `reason`; its id means nothing any more."""
-
-
-def _hasEnded(refused: LocalError) -> bool:
-    """Whether a call was refused only because its connection has ended meanwhile."""
-    return isinstance(refused, StaleConnection | WriteClosed)
 
 
 class GroupPort(ListeningGroup):
