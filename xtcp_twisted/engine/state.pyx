@@ -377,9 +377,14 @@ cdef int _open_arena(stack_t *s, config) except -1:
     cdef uint32_t chunks = config.transmit_buffer // sizeof(chunk_t)
     cdef uint32_t slots = _power_of_two(max(2 * <uint64_t>rows, (<uint64_t>rows + half + wait) * 4 // 3))
     cdef arena_t *arena = &s.arena
+    cdef void *slots_at
     arena_open(arena, config.arena_limit)
     _open_table(arena, &s.records, sizeof(record_t), rows, 24)
     arena_spread(s.records.rows, <size_t>rows * sizeof(record_t))
+    # Behind the records, where as a rule a huge page begins; and spread before it is cleared, which commits it.
+    slots_at = arena_take(arena, <size_t>slots * SLOT_BYTES)
+    arena_spread(slots_at, <size_t>slots * SLOT_BYTES)
+    index_open(&s.index, slots_at, slots)
     s.user_timeouts = <uint32_t *>arena_take(arena, <size_t>rows * sizeof(uint32_t))
     s.relief.stalls = <stall_t *>arena_take(arena, <size_t>rows * sizeof(stall_t))
     _open_table(arena, &s.actives, sizeof(active_t), rows, 0)
@@ -393,8 +398,6 @@ cdef int _open_arena(stack_t *s, config) except -1:
     # A broadcast needs an extent a connection and hardly any payload.
     _open_table(arena, &s.extents, sizeof(extent_t), chunks + rows, 0)
     _open_table(arena, &s.locals, sizeof(local_row_t), LOCALS, 0)
-    index_open(&s.index, arena_take(arena, <size_t>slots * SLOT_BYTES), slots)
-    arena_spread(s.index.slots, <size_t>slots * SLOT_BYTES)
     index_open(&s.local_index, arena_take(arena, LOCAL_SLOTS * SLOT_BYTES), LOCAL_SLOTS)
     s.time_waits = <time_wait_t *>arena_take(arena, <size_t>wait * sizeof(time_wait_t))
     s.time_wait_capacity = wait
