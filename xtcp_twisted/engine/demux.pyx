@@ -30,7 +30,7 @@ from xtcp_twisted.tcp.flags cimport (
 from xtcp_twisted.tcp.listen cimport half_open_segment, listen_reopen, listen_segment
 from xtcp_twisted.tcp.offload cimport offload_merged, offload_vouched
 from xtcp_twisted.tcp.timewait cimport time_wait_segment
-from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_prefetch, tuple_tag
+from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_prefetch, tuple_prefetch_active, tuple_tag
 from xtcp_twisted.wire.segment cimport (
     CE,
     PACKET_ADDRESS,
@@ -44,6 +44,11 @@ from xtcp_twisted.wire.segment cimport (
     segment_t,
 )
 from xtcp_twisted.wire.tcp cimport parse_packet
+
+cdef enum:
+    # Packets that are taken in side by side: enough for what is asked for to come meanwhile, and so few that
+    # a segment that was summed is still in the first cache when it is copied.
+    AT_ONCE = 16
 
 
 cdef bint is_own(const addresses_t *own, const uint8_t *address) noexcept nogil:
@@ -129,12 +134,13 @@ cdef void _dispatch(
         listen_reopen(s, row, seg, tag)
 
 
-cdef void take_in(
+cdef void _take_some(
     stack_t *s, const addresses_t *own, frame_t *frames, int count, bint looped
 ) noexcept nogil:
-    cdef segment_t segments[IN_FRAMES]
-    cdef uint32_t tags[IN_FRAMES]
-    cdef int reasons[IN_FRAMES]
+    """At most AT_ONCE frames; each stage asks the processor for what the next one looks at."""
+    cdef segment_t segments[AT_ONCE]
+    cdef uint32_t tags[AT_ONCE]
+    cdef int reasons[AT_ONCE]
     cdef int i
     for i in range(count):
         reasons[i] = parse_packet(
@@ -149,6 +155,20 @@ cdef void take_in(
             tuple_prefetch(s, tags[i])
     for i in range(count):
         if reasons[i] == PACKET_OK:
+            tuple_prefetch_active(s, tags[i])
+    for i in range(count):
+        if reasons[i] == PACKET_OK:
             _dispatch(s, own, &segments[i], tags[i], looped)
         else:
             _no_segment(s, own, &segments[i], reasons[i])
+
+
+cdef void take_in(
+    stack_t *s, const addresses_t *own, frame_t *frames, int count, bint looped
+) noexcept nogil:
+    cdef int some
+    while count > 0:
+        some = min(count, <int>AT_ONCE)
+        _take_some(s, own, frames, some, looped)
+        frames += some
+        count -= some

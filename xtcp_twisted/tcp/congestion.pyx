@@ -6,7 +6,6 @@ The values of config.py are compiled in at import.
 from libc.stdint cimport uint32_t
 
 from xtcp_twisted import config
-from xtcp_twisted.tcp.flags cimport RECORD_TIMESTAMPS
 
 cdef uint32_t INITIAL_RTO_MS = config.INITIAL_RTO_MS
 cdef uint32_t MIN_RTO_MS = config.MIN_RTO_MS
@@ -14,12 +13,7 @@ cdef uint32_t MAX_RTO_MS = config.MAX_RTO_MS
 cdef uint32_t INITIAL_SEGMENTS = config.INITIAL_WINDOW_SEGMENTS
 
 cdef enum:
-    TIMESTAMP_BYTES = 12
     INITIAL_BYTES = 14_600     # RFC 6928 section 2
-
-
-cdef uint32_t segment_size(const record_t *r) noexcept nogil:
-    return r.mss - TIMESTAMP_BYTES if r.flags & RECORD_TIMESTAMPS else r.mss
 
 
 cdef uint32_t retransmission_timeout(const record_t *r) noexcept nogil:

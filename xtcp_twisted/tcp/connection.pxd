@@ -7,7 +7,8 @@ node in order.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-from xtcp_twisted.memory.links cimport UNLINKED
+from xtcp_twisted.memory.links cimport UNLINKED, list_append, list_remove
+from xtcp_twisted.memory.slab cimport NONE
 from xtcp_twisted.tcp.counters cimport C_ACKS_WITHHELD
 from xtcp_twisted.tcp.groups cimport (
     G_THROTTLED,
@@ -18,8 +19,14 @@ from xtcp_twisted.tcp.groups cimport (
     group_row_t,
     pool_row_t,
 )
-from xtcp_twisted.tcp.flags cimport RECORD_KEEPALIVE, RECORD_NAGLE, RECORD_OWN_TIMEOUT
-from xtcp_twisted.tcp.layout cimport active_t, record_t, stack_t
+from xtcp_twisted.tcp.flags cimport (
+    ACTIVE_SYN,
+    ACTIVE_TRANSMIT,
+    RECORD_KEEPALIVE,
+    RECORD_NAGLE,
+    RECORD_OWN_TIMEOUT,
+)
+from xtcp_twisted.tcp.layout cimport active_at, active_t, record_at, record_t, stack_t
 from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, PRESSURE_WITHHOLDING, pressure_seen
 
 cdef struct conn_t:
@@ -44,16 +51,12 @@ cdef enum:
     EVENT_RESET = 9
     EVENT_DOWN = 10
 
-cdef void conn_load(conn_t *c, stack_t *s, uint32_t slot) noexcept nogil
-# The active block; leased when there is none.  Blocks are as many as records, so it never fails.
-cdef active_t *conn_lease(conn_t *c) noexcept nogil
+# Leases an active block for a connection that has none.  Blocks are as many as records, so it never fails.
+cdef active_t *conn_begin(conn_t *c) noexcept nogil
 # Gives the active block back when nothing is pending any more.
 cdef void conn_settle(conn_t *c) noexcept nogil
 # Gives the active block back whatever is pending; its chunks and extents must be gone.
 cdef void conn_release(conn_t *c) noexcept nogil
-# Into the list of those with something to send, and out of it.
-cdef void conn_queue_output(conn_t *c) noexcept nogil
-cdef void conn_unqueue_output(conn_t *c) noexcept nogil
 cdef void conn_report(conn_t *c, int kind) noexcept nogil
 # Reports what is wrong and may get right again: an errno.
 cdef void conn_soft_error(conn_t *c, uint16_t error) noexcept nogil
@@ -65,9 +68,6 @@ cdef void conn_unthrottle(conn_t *c) noexcept nogil
 cdef void conn_reported(conn_t *c) noexcept nogil
 # Puts the timer node at the earliest deadline.
 cdef void conn_arm(conn_t *c) noexcept nogil
-# Whether the user timeout runs (R2, RFC 9293 section 3.8.3): the peer owes an acknowledgement, or the
-# answer to a probe.
-cdef bint conn_times_out(const conn_t *c) noexcept nogil
 cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil
 # Puts the connection into its group's ready list, or takes it out, as its state demands.
 cdef void conn_update_ready(conn_t *c) noexcept nogil
@@ -79,6 +79,37 @@ cdef void groups_tell(stack_t *s) noexcept nogil
 cdef void conn_ready_last(conn_t *c) noexcept nogil
 
 
+cdef inline void conn_load(conn_t *c, stack_t *s, uint32_t slot) noexcept nogil:
+    c.s = s
+    c.slot = slot
+    c.r = record_at(s, slot)
+    c.a = active_at(s, c.r.active) if c.r.active != NONE else NULL
+    c.g = &s.groups[c.r.group_row]
+    c.p = &s.pools[c.g.pool_row]
+
+
+cdef inline active_t *conn_lease(conn_t *c) noexcept nogil:
+    """The active block; leased when there is none."""
+    return c.a if c.a != NULL else conn_begin(c)
+
+
+# The links of the list of those with something to send, as of row 0 (links.pxd).
+cdef inline char *conn_output_links(const stack_t *s) noexcept nogil:
+    return <char *>&active_at(s, 0).output
+
+
+cdef inline void conn_queue_output(conn_t *c) noexcept nogil:
+    """Into the list of those with something to send."""
+    if conn_lease(c).output.next == UNLINKED:
+        list_append(&c.s.output, conn_output_links(c.s), sizeof(active_t), c.r.active)
+
+
+cdef inline void conn_unqueue_output(conn_t *c) noexcept nogil:
+    """Out of it."""
+    if c.a.output.next != UNLINKED:
+        list_remove(&c.s.output, conn_output_links(c.s), sizeof(active_t), c.r.active)
+
+
 cdef inline uint32_t conn_options(const group_row_t *g) noexcept nogil:
     """RECORD_* flags that a new connection has of its group, until the application changes them."""
     cdef uint32_t flags = RECORD_NAGLE if g.flags & GROUP_NAGLE else 0
@@ -88,6 +119,16 @@ cdef inline uint32_t conn_options(const group_row_t *g) noexcept nogil:
 cdef inline uint32_t conn_user_timeout(const conn_t *c) noexcept nogil:
     """R2 of RFC 9293 section 3.8.3 in ms; 0: none."""
     return c.s.user_timeouts[c.slot] if c.r.flags & RECORD_OWN_TIMEOUT else c.g.user_timeout_ms
+
+
+cdef inline bint conn_times_out(const conn_t *c) noexcept nogil:
+    """Whether the user timeout runs (RFC 9293 section 3.8.3): the peer owes an acknowledgement, or the
+    answer to a probe."""
+    # A SYN has a limit of its own (MUST-23): linger_at.
+    if c.a.flags & (ACTIVE_TRANSMIT | ACTIVE_SYN) != ACTIVE_TRANSMIT or conn_user_timeout(c) == 0:
+        return False
+    # A closed window may stay closed for ever while probes are answered (MUST-37).
+    return c.r.snd_wnd != 0 or c.r.resends != 0
 
 
 cdef inline int conn_pressure(const conn_t *c) noexcept nogil:

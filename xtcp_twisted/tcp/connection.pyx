@@ -30,10 +30,6 @@ cdef inline char *_ready_links(const stack_t *s) noexcept nogil:
     return <char *>&active_at(s, 0).ready
 
 
-cdef inline char *_output_links(const stack_t *s) noexcept nogil:
-    return <char *>&active_at(s, 0).output
-
-
 cdef inline char *_event_links(const stack_t *s) noexcept nogil:
     return <char *>&active_at(s, 0).event
 
@@ -42,19 +38,8 @@ cdef inline char *_throttled_links(const stack_t *s) noexcept nogil:
     return <char *>&active_at(s, 0).throttled
 
 
-cdef void conn_load(conn_t *c, stack_t *s, uint32_t slot) noexcept nogil:
-    c.s = s
-    c.slot = slot
-    c.r = record_at(s, slot)
-    c.a = active_at(s, c.r.active) if c.r.active != NONE else NULL
-    c.g = &s.groups[c.r.group_row]
-    c.p = &s.pools[c.g.pool_row]
-
-
-cdef active_t *conn_lease(conn_t *c) noexcept nogil:
+cdef active_t *conn_begin(conn_t *c) noexcept nogil:
     cdef active_t *a
-    if c.a != NULL:
-        return c.a
     c.r.active = slab_take(&c.s.actives)
     a = active_at(c.s, c.r.active)
     a.slot = c.slot
@@ -122,16 +107,6 @@ cdef void conn_release(conn_t *c) noexcept nogil:
     c.a = NULL
 
 
-cdef void conn_queue_output(conn_t *c) noexcept nogil:
-    if conn_lease(c).output.next == UNLINKED:
-        list_append(&c.s.output, _output_links(c.s), sizeof(active_t), c.r.active)
-
-
-cdef void conn_unqueue_output(conn_t *c) noexcept nogil:
-    if c.a.output.next != UNLINKED:
-        list_remove(&c.s.output, _output_links(c.s), sizeof(active_t), c.r.active)
-
-
 cdef void conn_throttle(conn_t *c) noexcept nogil:
     if c.a.throttled.next == UNLINKED:
         list_append(&c.p.throttled, _throttled_links(c.s), sizeof(active_t), c.r.active)
@@ -162,16 +137,6 @@ cdef void conn_soft_error(conn_t *c, uint16_t error) noexcept nogil:
 cdef void conn_reported(conn_t *c) noexcept nogil:
     c.a.events = 0
     list_remove(&c.s.reports, _event_links(c.s), sizeof(active_t), c.r.active)
-
-
-cdef bint conn_times_out(const conn_t *c) noexcept nogil:
-    if not c.a.flags & ACTIVE_TRANSMIT or conn_user_timeout(c) == 0:
-        return False
-    # A SYN has a limit of its own (MUST-23): linger_at.
-    if c.a.flags & ACTIVE_SYN:
-        return False
-    # A closed window may stay closed for ever while probes are answered (MUST-37).
-    return c.r.snd_wnd != 0 or c.r.resends != 0
 
 
 cdef uint32_t conn_earliest(const conn_t *c, bint *any) noexcept nogil:

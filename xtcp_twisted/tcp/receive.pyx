@@ -115,15 +115,17 @@ cdef bint _evict(conn_t *c) noexcept nogil:
 
 cdef uint32_t _append(conn_t *c, uint32_t seq, const uint8_t *data, uint32_t length) noexcept nogil:
     """Bytes behind the in-order chain; returns how many found room."""
-    cdef uint32_t kept = 0, row
+    cdef uint32_t kept = 0, row, left = _promised_left(c)
     if c.a.rx_tail != NONE:
         kept = _fill(chunk_at(c.p, c.a.rx_tail), data, length)
     while kept < length:
-        row = _new_chunk(c, seq + kept, _promised_left(c))
+        row = _new_chunk(c, seq + kept, left)
         if row == NONE:
             if _evict(c):
+                left = _promised_left(c)
                 continue
             break
+        left -= 1
         if c.a.rx_tail == NONE:
             c.a.rx_head = row
         else:

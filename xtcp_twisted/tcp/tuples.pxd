@@ -24,6 +24,8 @@ cdef uint32_t tuple_tag(const stack_t *s, const segment_t *seg) noexcept nogil
 cdef uint32_t tuple_find(const stack_t *s, const segment_t *seg, uint32_t tag) noexcept nogil
 # Asks the processor for the record that `tuple_find` will probably find; the index slot must be there.
 cdef void tuple_prefetch(const stack_t *s, uint32_t tag) noexcept nogil
+# And, once the record is there, for its active block.
+cdef void tuple_prefetch_active(const stack_t *s, uint32_t tag) noexcept nogil
 # The row of a local address, with one more reference; NONE when the table is full.
 cdef uint32_t local_hold(stack_t *s, const uint8_t *address) noexcept nogil
 cdef void local_drop(stack_t *s, uint32_t row) noexcept nogil

@@ -18,6 +18,7 @@ from xtcp_twisted.tcp.layout cimport (
     half_open_at,
     local_at,
     local_row_t,
+    active_at,
     record_at,
     record_t,
     time_wait_t,
@@ -87,13 +88,30 @@ cdef uint32_t tuple_find(const stack_t *s, const segment_t *seg, uint32_t tag) n
         at += 1
 
 
-cdef void tuple_prefetch(const stack_t *s, uint32_t tag) noexcept nogil:
+cdef inline void _prefetch(const void *row) noexcept nogil:
+    """A row of two cache lines."""
+    __builtin_prefetch(row)
+    __builtin_prefetch(<const char *>row + CACHE_LINE)
+
+
+cdef inline record_t *_probable(const stack_t *s, uint32_t tag) noexcept nogil:
+    """The record that `tuple_find` will find unless another tuple has this tag; NULL: none."""
     cdef uint32_t at = tag, reference = index_next(&s.index, tag, &at)
-    cdef char *record
-    if reference != VACANT and reference >> REFERENCE_SHIFT == REFERENCE_RECORD:
-        record = <char *>record_at(s, reference & REFERENCE_ROW)
-        __builtin_prefetch(record)
-        __builtin_prefetch(record + CACHE_LINE)
+    if reference == VACANT or reference >> REFERENCE_SHIFT != REFERENCE_RECORD:
+        return NULL
+    return record_at(s, reference & REFERENCE_ROW)
+
+
+cdef void tuple_prefetch(const stack_t *s, uint32_t tag) noexcept nogil:
+    cdef const record_t *r = _probable(s, tag)
+    if r != NULL:
+        _prefetch(r)
+
+
+cdef void tuple_prefetch_active(const stack_t *s, uint32_t tag) noexcept nogil:
+    cdef const record_t *r = _probable(s, tag)
+    if r != NULL and r.active != NONE:
+        _prefetch(active_at(s, r.active))
 
 
 cdef uint32_t local_hold(stack_t *s, const uint8_t *address) noexcept nogil:
