@@ -93,7 +93,7 @@ cdef class Inbox:
         while done < length:
             chunk = chunk_at(self.pool, self.tail) if self.tail != NONE else NULL
             if chunk == NULL or chunk.start + chunk.length == CHUNK_BYTES:
-                row = slab_take_raw(&self.pool.chunks)
+                row = slab_take_raw(&self.pool.chunks, sizeof(chunk_t))
                 if row == NONE:
                     raise MemoryError("more bytes than there was room for")
                 if chunk == NULL:

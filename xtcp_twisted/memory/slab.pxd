@@ -48,6 +48,7 @@ cdef extern from *:
     /* The row that is taken next is fetched while the one before is filled. */
     static inline void xtcp_slab_fetch(const char *row, unsigned stride)
     {
+        #pragma GCC unroll 4
         for (unsigned line = 0; line < stride; line += 64)
             __builtin_prefetch(row + line, 1);
     }
@@ -56,13 +57,13 @@ cdef extern from *:
 
 
 # A row of a plain slab, with whatever is in it; NONE when all are taken.  For rows that are many and
-# mostly payload, whose owner sets the rest.
-cdef inline uint32_t slab_take_raw(slab_t *slab) noexcept nogil:
+# mostly payload, whose owner sets the rest.  `stride` is the slab's, as a constant for the compiler.
+cdef inline uint32_t slab_take_raw(slab_t *slab, uint32_t stride) noexcept nogil:
     cdef uint32_t row = slab.free
     if row != NONE:
-        slab.free = (<uint32_t *>slab_row(slab, row))[0]
+        slab.free = (<uint32_t *>(slab.rows + <size_t>row * stride))[0]
         if slab.free != NONE:
-            xtcp_slab_fetch(slab_row(slab, slab.free), slab.stride)
+            xtcp_slab_fetch(slab.rows + <size_t>slab.free * stride, stride)
     elif slab.fresh < slab.capacity:
         row = slab.fresh
         slab.fresh += 1

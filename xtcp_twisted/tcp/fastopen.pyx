@@ -120,7 +120,7 @@ cdef uint8_t fast_open_grants(stack_t *s, const group_row_t *g, const segment_t 
 
 cdef bint _keep(stack_t *s, half_open_t *h, const segment_t *seg) noexcept nogil:
     """The SYN's data, or as much as a row holds: the rest is not acknowledged, and comes again."""
-    cdef uint32_t row = slab_take_raw(&s.fast_opens.texts)
+    cdef uint32_t row = slab_take_raw(&s.fast_opens.texts, sizeof(syn_text_t))
     cdef syn_text_t *text
     if row == NONE:
         return False

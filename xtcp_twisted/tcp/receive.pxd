@@ -26,7 +26,7 @@ cdef uint32_t receive_keep(
 ) noexcept nogil
 # Copies up to `size` bytes of the queue, after the first `skip`; returns how many.
 cdef uint32_t receive_copy(const conn_t *c, uint32_t skip, uint8_t *out, uint32_t size) noexcept nogil
-# Drops `length` bytes that the application acknowledged from the head.
+# Drops `length` bytes that the application acknowledged from the head; `rcv_ackd` stands behind them already.
 cdef void receive_drop(conn_t *c, uint32_t length) noexcept nogil
 cdef void receive_clear(conn_t *c) noexcept nogil
 cdef uint32_t receive_out_of_order(const conn_t *c) noexcept nogil

@@ -5,12 +5,13 @@ Bytes behind a gap lie in a second chain, sorted by sequence number and free of
 overlap: of two copies of a byte the one received first is kept, always.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from xtcp_twisted.memory.copy cimport copy_piece
-from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_take_raw
+from xtcp_twisted.memory.slab cimport NONE, slab_free_rows, slab_return, slab_return_chain, slab_take_raw
 from xtcp_twisted.tcp.connection cimport conn_lease
+from xtcp_twisted.tcp.flags cimport RECORD_FIN_RECEIVED
 from xtcp_twisted.tcp.layout cimport CHUNK_BYTES, chunk_at, chunk_t
 from xtcp_twisted.tcp.pressure cimport pressure_update
 from xtcp_twisted.tcp.sackblocks cimport sack_evicted
@@ -62,7 +63,7 @@ cdef uint32_t _new_chunk(conn_t *c, uint32_t seq, uint32_t left) noexcept nogil:
     cdef uint32_t row
     if left == 0:
         return NONE
-    row = slab_take_raw(&c.p.chunks)
+    row = slab_take_raw(&c.p.chunks, sizeof(chunk_t))
     if row == NONE:
         return NONE
     c.a.rx_chunks += 1
@@ -284,11 +285,23 @@ cdef uint32_t receive_copy(const conn_t *c, uint32_t skip, uint8_t *out, uint32_
     return done
 
 
+cdef void _drop_whole(conn_t *c) noexcept nogil:
+    """All chunks are of the in-order chain, and it goes: in one piece, without a look at those between."""
+    slab_return_chain(&c.p.chunks, c.a.rx_head, c.a.rx_tail, c.a.rx_chunks)
+    c.g.held -= <uint64_t>c.a.rx_chunks * sizeof(chunk_t)
+    c.a.rx_chunks = 0
+    c.a.rx_head = c.a.rx_tail = NONE
+
+
 cdef void receive_drop(conn_t *c, uint32_t length) noexcept nogil:
     cdef uint32_t row
     cdef chunk_t *chunk
     if length:
         c.p.pressure.eased_us = c.s.now_us
+    if length and c.a.rx_head != NONE and c.a.ooo_head == NONE:
+        if c.r.rcv_nxt - c.r.rcv_ackd == (c.r.flags & RECORD_FIN_RECEIVED != 0):
+            _drop_whole(c)
+            length = 0
     while length and c.a.rx_head != NONE:
         row = c.a.rx_head
         chunk = chunk_at(c.p, row)

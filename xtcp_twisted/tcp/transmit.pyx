@@ -87,7 +87,7 @@ cdef uint32_t payload_store(stack_t *s, const uint8_t *data, uint32_t length, ui
     cdef uint16_t chunks = 0
     cdef chunk_t *chunk
     while done < length and chunks < EXTENT_CHUNKS:
-        row = slab_take_raw(&s.payloads)
+        row = slab_take_raw(&s.payloads, sizeof(chunk_t))
         if row == NONE:
             break
         chunk = payload_at(s, row)
