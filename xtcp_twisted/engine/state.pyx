@@ -381,7 +381,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     arena_open(arena, config.arena_limit)
     _open_table(arena, &s.records, sizeof(record_t), rows, 24)
     arena_spread(s.records.rows, <size_t>rows * sizeof(record_t))
-    # Behind the records, where as a rule a huge page begins; and spread before it is cleared, which commits it.
+    # Behind the records, where as a rule a huge page begins; spread before it is cleared, which commits it.
     slots_at = arena_take(arena, <size_t>slots * SLOT_BYTES)
     arena_spread(slots_at, <size_t>slots * SLOT_BYTES)
     index_open(&s.index, slots_at, slots)

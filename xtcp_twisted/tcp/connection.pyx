@@ -12,7 +12,6 @@ from xtcp_twisted.tcp.flags cimport (
     ACTIVE_FIN_PENDING,
     ACTIVE_LINGER,
     ACTIVE_PROBE,
-    ACTIVE_SYN,
     ACTIVE_TRANSMIT,
     ACTIVE_URGENT,
     RECORD_DETACHED,
@@ -21,7 +20,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
 )
-from xtcp_twisted.tcp.layout cimport active_at, active_t, earlier, record_at
+from xtcp_twisted.tcp.layout cimport active_at, active_t, earlier
 from xtcp_twisted.tcp.readiness cimport group_hold, group_holds, group_signal, group_unhold
 
 
