@@ -429,8 +429,7 @@ cdef class Engine:
         cdef conn_t c
         cdef Group group
         conn_load(&c, &self.state.stack, a.slot)
-        if events == 1 << DATA and c.r.group_row == self._data_of:
-            # Of data of this group `found` tells already.
+        if events == 1 << DATA and c.r.group_row == self._data_of:  # `found` tells already
             self._told += 1
             conn_reported(&c)
             conn_settle(&c)
