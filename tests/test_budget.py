@@ -36,13 +36,18 @@ ROOT = Path(__file__).parents[1]
 REQUEST = bytes(range(100))
 
 
+def still() -> float:
+    """The engines' clock: no timer fires, however busy the machine is."""
+    return 1_000.0
+
+
 @pytest.fixture
 def crowd() -> Iterator[Callable[..., Crowd]]:
     """Make servers with clients: ``crowd("group protocol", 10_000)``; they are stopped at the end."""
     made: list[Crowd] = []
 
     def make(name: str, connections: int) -> Crowd:
-        made.append(Crowd(APPLICATIONS[name], connections))
+        made.append(Crowd(APPLICATIONS[name], connections, still))
         return made[-1]
 
     yield make
@@ -204,7 +209,7 @@ class Warm:
     """A server of one application, all of whose connections have been served before."""
 
     def __init__(self, factory: Callable[[], Any], connections: int) -> None:
-        self.server = Crowd(factory, connections)
+        self.server = Crowd(factory, connections, still)
         self.server.open(0, connections)
         self.group = group_of(self.server)
         self.cds = idle(self.group)
