@@ -38,7 +38,7 @@ from xtcp_twisted.tcp.readiness cimport group_signal, group_tells
 cdef uint32_t EVERY_REQUEST = 0xFFFFFFFF
 
 cdef enum:
-    SWEPT_NOW = 4_096          # records that closing a group visits at once; the rest in the polls that follow
+    SWEPT_NOW = 4_096          # records that closing a group visits at once; polls visit the rest
 
 
 cdef class Group(Connections):
