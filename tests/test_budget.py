@@ -279,11 +279,14 @@ class TestPython:
     def test_an_ordinary_protocol_costs_so_many_calls_for_a_message(self, warm: Callable[..., Warm]):
         server = warm(APPLICATIONS["ordinary protocol"])
         few, many = (server.calls(count)["call"] for count in (16, 256))
-        assert (many - few) / (256 - 16) <= 8
+        assert (many - few) / (256 - 16) <= 3
 
     @pytest.mark.usefixtures("no_collections")
     def test_a_message_is_bytes_and_an_id_in_a_tuple(self, warm: Callable[..., Warm]):
-        """So three blocks of memory, which the application may keep; an answer takes none."""
+        """So two blocks of memory, which the application may keep, and a tuple that CPython has in stock.
+
+        An answer takes none.
+        """
         server = warm()
         counts = []
         for count in (64, 256):
@@ -293,7 +296,7 @@ class TestPython:
             server.server.stack.engine.flush(0)
             server.heard(count)
         (few, *others), (many, *more) = counts
-        assert many - few <= 3 * (256 - 64)
+        assert many - few <= 2 * (256 - 64)
         assert others == more == [0, 0, 0]
 
     @staticmethod
@@ -392,8 +395,7 @@ class TestPackets:
         net.settle()
         assert client.take() == REQUEST * 10
         came, left = packets.took()
-        assert came <= 11
-        assert left <= 2
+        assert packets.took() == (10 + 1, 1)
 
     def test_a_broadcast(self, net: MemoryNetwork):
         port, packets = net.listen(Wall()), Packets(net)
