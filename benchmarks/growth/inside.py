@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import attrs
@@ -22,6 +23,10 @@ from benchmarks.accounts import read_memory
 from benchmarks.crowd import SYN, segment
 from benchmarks.growth import steps
 from benchmarks.growth.stopwatch import Lap, settle
+from xtcp_twisted.api import PF_INET, SOCK_STREAM, ApplicationServer, xtcp_set
+from xtcp_twisted.config import EngineConfig
+from xtcp_twisted.engine import Engine
+from xtcp_twisted.link.memory import MemoryLink
 
 ROOT = Path(__file__).parents[2]
 
@@ -131,6 +136,24 @@ def over_groups(groups: int) -> Iterator[Row]:
     site.stack.stop()
 
 
+def select(groups: int) -> Iterator[Row]:
+    """`xtcp_select` and `Engine.poll` with so many groups, of which none is ready."""
+    link = MemoryLink()
+    config = EngineConfig(addresses=("192.0.2.1",), max_connections=1_024)  # type: ignore[arg-type]
+    clock = steps.Time()
+    with Engine(link, config) as engine, ApplicationServer(engine, clock=clock) as server:
+        server.xtcp_initialize(1 << 20)
+        gds = [server.xtcp_open_group(PF_INET, SOCK_STREAM, 0, 1_000 + number) for number in range(groups)]
+
+        def ask() -> None:
+            if server.xtcp_select(groups, xtcp_set(gds), None, 0):
+                raise AssertionError("a group without connections is ready")
+
+        for name, call in (("xtcp_select", ask), ("Engine.poll", lambda: engine.poll(clock.now))):
+            lap = steps.least(call)
+            yield Row(name, 0, groups, lap.total, lap.longest, lap.turns)
+
+
 def measure(connections: int, groups: int, limit: float) -> list[Row]:
     """The rows of a process of its own.
 
@@ -153,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for row in over_connections(options.connections):
             print(json.dumps(attrs.asdict(row)), flush=True)
     if options.groups:
-        for row in over_groups(options.groups):
+        for row in chain(over_groups(options.groups), select(options.groups)):
             print(json.dumps(attrs.asdict(row)), flush=True)
     print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
     return 0

@@ -38,7 +38,7 @@ def tables(rows: Sequence[Row], points: Sequence[Point]) -> Iterator[Table]:
     if connected:
         yield _steps("All of it, ms of CPU time", connected, lambda row: row.total * 1e3)
         yield _steps("The longest turn or call, ms", connected, lambda row: row.longest * 1e3)
-    grouped = [row for row in rows if row.connections == 1_000 and row.groups > 1]
+    grouped = [row for row in rows if row.groups > 1]
     if grouped:
         yield _steps("Over the number of groups: ms of CPU time", grouped, lambda row: row.total * 1e3)
         yield _steps(
