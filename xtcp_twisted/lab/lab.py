@@ -66,7 +66,7 @@ class Lab:
     :param addresses: the clients' side of it, as ``address/prefix length``.
     :param mtu: its MTU, bytes.
     :param sockets: TCP sockets that will be open there at a time, if they are very many: kernels look
-        them up in a table of their own then (see `namespace.Namespace`).
+        them up in a table of their own then (see ``lab.namespace``).
     :param grace_s: how long processes may take to end after SIGTERM when the lab closes, seconds.
     :ivar path: the namespace as a path that other processes can open, while the lab lives.
     :ivar directory: a scratch directory (logs, sockets) that goes away with the lab.
