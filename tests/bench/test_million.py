@@ -139,9 +139,11 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, number: signal.Signal
     before = host_settings()
     # A lab's folder goes last, after all that ran in it.  Its path is short: a Unix socket is there.
     with tempfile.TemporaryDirectory() as labs:
+        # A shell's job in the background ignores SIGINT, and so does whatever it starts.
+        words = ["env", "--default-signal=INT"]
+        words += command(tmp_path, "--connections", "3000", "--seconds", "60", "--allow-host-sysctls")
         with subprocess.Popen(
-            command(tmp_path, "--connections", "3000", "--seconds", "60", "--allow-host-sysctls"),
-            cwd=ROOT, env=os.environ | {"TMPDIR": labs}, text=True,
+            words, cwd=ROOT, env=os.environ | {"TMPDIR": labs}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         ) as process:  # fmt: skip
             assert process.stderr is not None
