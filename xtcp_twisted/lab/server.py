@@ -171,7 +171,8 @@ class Server:
                 connection.settimeout(patience_s)
                 connection.connect(str(self._status))
                 with connection.makefile("rb") as answer:
-                    status: dict[str, Any] = json.loads(answer.readline())
+                    # To the end: then the server has closed its side, and the next status does not count it.
+                    status: dict[str, Any] = json.loads(answer.read())
         except (OSError, ValueError):
             return None
         return status
