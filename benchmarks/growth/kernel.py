@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from benchmarks.accounts import read_account
+from benchmarks.loadgen import LoadGenerator, Outcome
 from benchmarks.million import measure as million
 from benchmarks.million import sides
 from benchmarks.million.course import opened
 from benchmarks.million.plan import Plan
 from xtcp_twisted.errors import ResourceError
 from xtcp_twisted.lab import Lab
+
+#: Times that a load is tried.
+_ATTEMPTS: Final = 3
 
 
 @attrs.frozen
@@ -56,15 +61,19 @@ def measure(
                 found = opened(plan, client, stop, reached, server.pid)
                 reached = stop
                 for size in sizes if stop in (stops[0], stops[-1]) else (plan.size,):
-                    done = client.step(
-                        "echo",
-                        pick="random",
-                        size=size,
-                        inflight=min(plan.inflight, stop),
-                        seconds=seconds,
-                        warmup=plan.warmup,
-                    )
-                    if done.errors:
-                        raise ResourceError(f"{size:,} bytes at {stop:,}: {done.note or 'some failed'}")
+                    done = _load(client, plan, min(plan.inflight, stop), size, seconds)
                     yield Point(stop, size, done.per_second, done.server_cpu_us, found.resident, before)
         server.stop()
+
+
+def _load(client: LoadGenerator, plan: Plan, inflight: int, size: int, seconds: float) -> Outcome:
+    """One closed loop; again where the accounts were taken too late, on a machine that others use."""
+    for _ in range(_ATTEMPTS):
+        done = client.step(
+            "echo", pick="random", size=size, inflight=inflight, seconds=seconds, warmup=plan.warmup
+        )
+        if done.errors:
+            raise ResourceError(f"{size:,} bytes at {done.open:,}: {done.note or 'some failed'}")
+        if done.seconds > seconds / 2:
+            return done
+    raise ResourceError(f"{_ATTEMPTS} loads were timed in vain: the machine is too busy")
