@@ -5,6 +5,7 @@ The clients, their lab and the server are those of ``make million``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -61,16 +62,27 @@ def measure(
                 found = opened(plan, client, stop, reached, server.pid)
                 reached = stop
                 for size in sizes if stop in (stops[0], stops[-1]) else (plan.size,):
-                    done = _load(client, plan, min(plan.inflight, stop), size, seconds)
+                    done = _load(client, plan, stop, size, seconds)
                     yield Point(stop, size, done.per_second, done.server_cpu_us, found.resident, before)
         server.stop()
 
 
-def _load(client: LoadGenerator, plan: Plan, inflight: int, size: int, seconds: float) -> Outcome:
-    """One closed loop; again where the accounts were taken too late, on a machine that others use."""
+def _load(client: LoadGenerator, plan: Plan, connections: int, size: int, seconds: float) -> Outcome:
+    """One closed loop; again where the accounts were taken too late, on a machine that others use.
+
+    The requests on the way are shared out among the processes that have connections: one is filled after
+    the other.
+    """
+    workers = math.ceil(connections / plan.capacity)
     for _ in range(_ATTEMPTS):
         done = client.step(
-            "echo", pick="random", size=size, inflight=inflight, seconds=seconds, warmup=plan.warmup
+            "echo",
+            pick="random",
+            size=size,
+            inflight=min(plan.inflight, connections),
+            workers=workers,
+            seconds=seconds,
+            warmup=plan.warmup,
         )
         if done.errors:
             raise ResourceError(f"{size:,} bytes at {done.open:,}: {done.note or 'some failed'}")
