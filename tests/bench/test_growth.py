@@ -11,8 +11,6 @@ from benchmarks import __main__ as benchmarks
 from benchmarks.growth import inside, report
 from benchmarks.growth.kernel import Point
 
-pytest.importorskip("matplotlib")
-
 
 def test_a_small_run_writes_tables_and_plots(tmp_path: Path, lab: object, capsys: pytest.CaptureFixture[str]):
     options = ["--connections", "600,1200", "--groups", "10,40", "--kernel", "50,200", "--sizes", "64,1024"]
