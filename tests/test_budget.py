@@ -138,30 +138,36 @@ class TestBytes:
 
     def test_what_is_left_of_closed_connections_is_time_wait(self, crowd: Callable[..., Crowd]):
         server = crowd("group protocol", MANY)
-        server.open(0, FEW)
-        with Grown(server, MANY - FEW) as grown:
-            server.open(FEW, MANY)
+
+        def close() -> None:
             for cd in idle(group_of(server))[FEW:]:
                 group_of(server).finish(cd)
-            self.goodbye(server)
-        snapshot = server.stack.engine.snapshot()
-        assert (snapshot.connections, snapshot.time_wait) == (FEW, MANY - FEW)
-        assert grown.rows == TIME_WAIT + SLOT
-        assert grown.objects < 1
+
+        left = self.left(server, close)
+        assert left.rows == TIME_WAIT + SLOT
+        assert left.objects < 1
 
     def test_an_ordinary_protocol_leaves_no_object(self, crowd: Callable[..., Crowd]):
         server = crowd("ordinary protocol", MANY)
-        server.open(0, FEW)
-        with Grown(server, MANY - FEW) as grown:
-            server.open(FEW, MANY)
+
+        def close() -> None:
             rows = server.stack.stage.table.rows
             for transport in list(filter(None, rows))[FEW:]:
                 transport.loseConnection()
+
+        # The table of transports keeps its length.
+        assert self.left(server, close).objects <= 8 * 9 / 8 + 1
+
+    def left(self, server: Crowd, close: Callable[[], None]) -> Grown:
+        """What connections leave that come and are closed: all but the first few."""
+        server.open(0, FEW)
+        with Grown(server, MANY - FEW) as grown:
+            server.open(FEW, MANY)
+            close()
             self.goodbye(server)
         snapshot = server.stack.engine.snapshot()
         assert (snapshot.connections, snapshot.time_wait) == (FEW, MANY - FEW)
-        # The table of transports keeps its length.
-        assert grown.objects <= 8 * 9 / 8 + 1
+        return grown
 
     @staticmethod
     def goodbye(server: Crowd) -> None:
