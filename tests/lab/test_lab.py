@@ -216,19 +216,24 @@ sys.path.insert(0, {tests!r})
 from test_lab import Lab, os, stubborn
 with Lab() as lab:
     lab.link()
+    os.kill(lab.keeper_pid, signal.{keeper})
     print(json.dumps([os.readlink(lab.path), str(lab.directory), stubborn(lab)]), flush=True)
     signal.pause()
 """
 
 
-def test_nothing_is_left_after_a_sigkill(start: Any) -> None:
+# A stopped keeper learns of its parent's death together with what it was told before.
+@pytest.mark.parametrize("keeper_gets", ["SIGCONT", "SIGSTOP"])
+def test_nothing_is_left_after_a_sigkill(keeper_gets: str, start: Any) -> None:
     before = host_state()
-    parent = start("-c", KILLED.format(tests=str(Path(__file__).parent)))
+    parent = start("-c", KILLED.format(tests=str(Path(__file__).parent), keeper=keeper_gets))
     namespace, directory, pids = json.loads(parent.stdout.readline())
     outside = pids[3]
     assert sorted(keeper.members(namespace)) == sorted({*pids} - {outside})
     with all_end(pids):
         parent.kill()
+        parent.wait()
+        os.kill(pids[-1], signal.SIGCONT)
     assert not Path(directory).exists()
     assert list(keeper.members(namespace)) == []
     assert host_state() == before

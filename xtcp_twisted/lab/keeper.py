@@ -87,7 +87,7 @@ def _finish(guarded: list[int], namespace: str, directory: str) -> bool:
 
 
 def _watch(control: socket.socket, parent: int) -> list[int]:
-    """Collect pidfds to guard until the parent lets go or dies."""
+    """Collect pidfds to guard until the parent lets go or dies; then all that it sent before, too."""
     guarded: list[int] = []
     try:
         parent_fd = os.pidfd_open(parent)
@@ -97,8 +97,9 @@ def _watch(control: socket.socket, parent: int) -> list[int]:
         return guarded
     control.sendall(READY)
     while True:
-        readable, _, _ = select.select([control.fileno(), parent_fd], [], [])
-        if parent_fd in readable:
+        # Messages first: both may be there, if this process did not get to run before its parent died.
+        readable, _, _ = select.select([control, parent_fd], [], [])
+        if control not in readable:
             return guarded
         data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         guarded += descriptors
