@@ -11,9 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from xtcp_twisted.config import EngineConfig, PressureThresholds
 from xtcp_twisted.engine.census cimport Census
-from xtcp_twisted.engine.group cimport Group
-from xtcp_twisted.engine.ids cimport make_id
-from xtcp_twisted.engine.kinds import EventKind
+from xtcp_twisted.engine.events cimport Events
 from xtcp_twisted.engine.options cimport options_sweep
 from xtcp_twisted.engine.pool cimport Pool, close_group
 from xtcp_twisted.engine.report cimport all_counters, all_transitions, engine_snapshot
@@ -24,38 +22,17 @@ from xtcp_twisted.engine.unix_domain import UnixDomain
 from xtcp_twisted.engine.waiting cimport Waiting
 from xtcp_twisted.errors import GroupClosed, LocalError, PoolExhausted
 from xtcp_twisted.link.base cimport Link
-from xtcp_twisted.memory.links cimport END
-from xtcp_twisted.tcp.close cimport conn_free
-from xtcp_twisted.tcp.connection cimport conn_load, conn_reported, conn_settle, conn_t
-from xtcp_twisted.tcp.groups cimport MAX_GROUPS, MAX_POOLS, PRIORITIES, group_row_t
+from xtcp_twisted.tcp.groups cimport MAX_POOLS
 from xtcp_twisted.tcp.fastcookies cimport fast_key_rotate, fast_key_set
-from xtcp_twisted.tcp.flags cimport HALF_REPORTED
-from xtcp_twisted.tcp.layout cimport (
-    XTCP_DEBUG,
-    active_at,
-    active_t,
-    half_open_at,
-    half_open_t,
-    stack_t,
-)
+from xtcp_twisted.tcp.layout cimport XTCP_DEBUG
 from xtcp_twisted.engine.invariants cimport check_invariants
-from xtcp_twisted.tcp.sharing cimport request_seen, sharer_first, sharer_next
 from xtcp_twisted.tcp.states cimport STATES
 from xtcp_twisted.tcp.throttle cimport throttle_release
 from xtcp_twisted.tcp.timers cimport timers_fire
-from xtcp_twisted.tcp.urgent cimport urgent_left
 
 cdef enum:
     SWEPT_IN_A_POLL = 65_536   # records that one poll visits for the groups that are closing
     RELEASED_AT_ONCE = 256     # throttled connections that one flush looks at
-    PENDING = 0                # EventKind.PENDING
-    DATA = 2                   # EventKind.DATA
-    URGENT = 3                 # EventKind.URGENT
-    SOFT_ERROR = 7             # EventKind.SOFT_ERROR: from here on the kinds have a detail
-    FIRST_END = 8              # EventKind.CLOSED: from here on they end a connection
-    EVENT_KINDS = 11
-
-cdef tuple KINDS = tuple(EventKind)
 
 _THRESHOLDS = PressureThresholds()
 
@@ -84,8 +61,7 @@ cdef class Engine:
     cdef dict _by_descriptor
     cdef int _taken            # packets of the present turn
     cdef int64_t _begun_us     # when it began
-    cdef int _told             # events that the present call of `events` returns
-    cdef uint32_t _data_of     # row of the group whose data it has told of last, or MAX_GROUPS
+    cdef Events _events
     cdef object _unix          # UnixDomain, or None as long as no group has needed it
 
     def __init__(self, Link link not None, config):
@@ -100,6 +76,7 @@ cdef class Engine:
         self.driver = None
         self.turns = Turns()
         self.state = State(link, config)
+        self._events = Events(self.state)
 
     def __enter__(self):
         return self
@@ -333,128 +310,21 @@ cdef class Engine:
         """
         cdef dict found = {}
         self._collect(found, limit)
-        return found, self._told >= limit
+        return found, self._events.told >= limit
 
     cdef int _collect(self, object found, int limit) except -1:
         self.state.check_open()
-        self._told = 0
+        self._events.begin()
         try:
-            self._tcp_events(found, limit)
+            self._events.collect(found, limit)
         except OSError:
             # What was found is not lost; the rest stays for the next call.
             if not found:
                 raise
         if self._unix is not None:
-            for kind, gd, cd, detail in self._unix.events(limit - self._told):
-                self._tell(found, kind, gd, cd, detail)
+            for kind, gd, cd, detail in self._unix.events(limit - self._events.told):
+                self._events.tell(found, kind, gd, cd, detail)
         self.state.reap()
-        return 0
-
-    cdef int _tell(self, object found, int kind, gd, cd, detail) except -1:
-        """Add one event to the list that `events` returns, or to the groups of `events_by_group`."""
-        cdef list told
-        self._told += 1
-        if type(found) is list:
-            (<list>found).append((KINDS[kind], gd, cd, detail))
-            return 0
-        told = (<dict>found).get(gd)
-        if told is None:
-            told = (<dict>found)[gd] = []
-        if kind != DATA:
-            told.append((KINDS[kind], cd, detail))
-        return 0
-
-    cdef int _tcp_events(self, object found, int limit) except -1:
-        if self.state.stack.unreported:
-            self._pending_events(found, limit)
-        if self.state.offers:
-            self._offered_events(found, limit)
-        self._data_of = MAX_GROUPS
-        while self.state.stack.reports.count and self._told < limit:
-            self._connection_events(found, self.state.stack.reports.head)
-        return 0
-
-    cdef int _pending_events(self, object found, int limit) except -1:
-        """New requests, those of important groups first; each group that sees one hears of it."""
-        cdef stack_t *s = &self.state.stack
-        cdef group_row_t *g
-        cdef half_open_t *h
-        cdef uint32_t row
-        cdef int priority
-        for priority in range(PRIORITIES):
-            row = s.waiting[priority].head
-            while row != END:
-                g = &s.groups[row]
-                while g.unreported != END and self._told < limit:
-                    h = half_open_at(s, g.unreported)
-                    if not h.flags & HALF_REPORTED:
-                        self._pending_event(found, row, g.unreported)
-                        h.flags |= HALF_REPORTED
-                        s.unreported -= 1
-                    g.unreported = h.link.next
-                row = g.waiting.next
-        return 0
-
-    cdef int _pending_event(self, object found, uint32_t holder, uint32_t half_open_row) except -1:
-        cdef half_open_t *h = half_open_at(&self.state.stack, half_open_row)
-        cdef uint32_t row = sharer_first(&self.state.stack, holder)
-        cdef list told = []
-        cdef Group group
-        while row != MAX_GROUPS:
-            if request_seen(&self.state.stack, row, h):
-                group = self.state.group_objects[row]
-                told.append(group._descriptor())
-            row = sharer_next(&self.state.stack, holder, row)
-        # All of them hear of it, or (for lack of a descriptor) none does yet.
-        for gd in told:
-            self._tell(found, PENDING, gd, make_id(h.generation, half_open_row), 0)
-        return 0
-
-    cdef int _offered_events(self, object found, int limit) except -1:
-        """Requests that were there when a group began to share their port."""
-        cdef Group group
-        while self.state.offers and self._told < limit:
-            row, pending_id = self.state.offers[0]
-            group = self.state.group_objects.get(row)
-            if group is not None and not group.closed and group._sees(pending_id):
-                self._tell(found, PENDING, group._descriptor(), pending_id, 0)
-            self.state.offers.popleft()
-        return 0
-
-    cdef int _connection_events(self, object found, uint32_t active_row) except -1:
-        cdef active_t *a = active_at(&self.state.stack, active_row)
-        cdef uint32_t events = a.events
-        cdef int kind, detail
-        cdef uint32_t urgent, told
-        cdef conn_t c
-        cdef Group group
-        conn_load(&c, &self.state.stack, a.slot)
-        if events == 1 << DATA and c.r.group_row == self._data_of:  # `found` tells already
-            self._told += 1
-            conn_reported(&c)
-            conn_settle(&c)
-            return 0
-        if events >> FIRST_END:
-            # The detail is that of the end, which says it all.
-            events &= ~<uint32_t>(1 << SOFT_ERROR)
-        detail = a.detail
-        urgent = urgent_left(&c)
-        group = self.state.group_objects[c.r.group_row]
-        gd = 0 if group.closed else group._descriptor()
-        conn_reported(&c)
-        if events == 1 << DATA and not group.closed and type(found) is dict:
-            self._tell(found, DATA, gd, None, 0)
-            self._data_of = c.r.group_row
-        elif not group.closed:
-            cd = make_id(c.r.generation, c.slot)
-            for kind in range(EVENT_KINDS):
-                if events >> kind & 1:
-                    told = detail if kind >= SOFT_ERROR else urgent if kind == URGENT else 0
-                    self._tell(found, kind, gd, cd, told)
-        if events >> FIRST_END:
-            conn_free(&c)
-        else:
-            conn_settle(&c)
         return 0
 
     def counters(self):
