@@ -96,9 +96,10 @@ def _watch(control: socket.socket, parent: int) -> list[int]:
     if os.getppid() != parent:
         return guarded
     control.sendall(READY)
+    watched: list[socket.socket | int] = [control, parent_fd]
     while True:
         # Messages first: both may be there, if this process did not get to run before its parent died.
-        readable, _, _ = select.select([control, parent_fd], [], [])
+        readable, _, _ = select.select(watched, [], [])
         if control not in readable:
             return guarded
         data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
