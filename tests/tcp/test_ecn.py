@@ -239,6 +239,81 @@ class TestSending:
         net.flush()
         assert "C" in client.expect("AC", data=b"more").flags
 
+    @pytest.mark.requirement("RFC 3168 6.1.2 once")
+    @pytest.mark.parametrize("between", ["nothing", "out of order"])
+    def test_an_echo_is_answered_once_over_a_pause(self, net: Net, between: str) -> None:
+        """All is acknowledged before there is new data for CWR, so the peer repeats its echo meanwhile."""
+        client = sending(net, 10)
+        client.send(b"", "AE", ack=upto(10))
+        net.turn()
+        assert client.group is not None
+        assert not client.group.info(client.cd).active
+        if between == "out of order":
+            client.send(b"later", "AE", seq=11)
+            net.turn()
+        send(client, 4)
+        told = ["C" in s.flags for s in client.take() if s.data]
+        assert (told[0], sum(told)) == (True, 1)
+        client.send(b"", "AE", ack=upto(10))
+        net.turn()
+        assert net.counters()["TCPEcnReductions"] == 1
+        assert cwnd(client) == 5
+        client.send(b"", "AE", ack=upto(11))
+        net.turn()
+        assert net.counters()["TCPEcnReductions"] == 2, "the data with CWR was marked as well"
+
+    @pytest.mark.requirement("RFC 3168 6.1.2 once")
+    def test_an_echo_in_a_recovery_is_answered_by_it(self, net: Net) -> None:
+        """Also when it is repeated after the recovery, until CWR has gone there and back."""
+        client = sending(net, 10)
+        client.sack((upto(1), upto(4)), ack=1)
+        net.turn()
+        client.send(b"", "AE", ack=upto(10))
+        net.turn()
+        assert client.group is not None
+        assert not client.group.info(client.cd).active
+        client.take()
+        send(client, 1)
+        assert "C" in client.expect("AC", seq=upto(10), data=ANY).flags
+        client.send(b"", "AE", ack=upto(10))
+        net.turn()
+        assert net.counters()["TCPEcnReductions"] == 0
+        assert client.group.info(client.cd).ssthresh == 5 * MSS
+
+    def test_an_echo_after_what_was_undone_is_answered(self, net: Net) -> None:
+        """A timeout proves needless, so nothing was reduced for what the peer tells now."""
+        client = sending(net, 10, timestamps=True, sack=False, mss=MSS + 12)
+        late = client.ts_recent
+        net.advance(0.4)
+        client.take()
+        client.ts_recent = late
+        client.ack(upto(1))
+        net.turn()
+        assert net.counters()["TCPSpuriousRTOs"] == 1
+        client.send(b"", "AE", ack=upto(2))
+        net.turn()
+        assert net.counters()["TCPEcnReductions"] == 1
+        assert cwnd(client) < 10
+
+    @pytest.mark.requirement("RFC 3168 6.1.2 once", "RFC 3168 6.1.6")
+    def test_an_echo_on_the_answer_to_a_probe(self, net: Net) -> None:
+        """A probe of a closed window is no new data: CWR is still owed, and the echo an old one."""
+        client = sending(net, 9, window=9 * MSS + 88)
+        assert client.group is not None
+        client.group.send(client.cd, bytes(88))
+        net.flush()
+        client.take()
+        closed = upto(9) + 88
+        client.send(b"", "AE", ack=closed, win=0)
+        net.turn()
+        send(client, 1)
+        net.advance(0.5)
+        assert "C" not in client.expect("A", seq=closed, data=ANY).flags
+        client.send(b"", "AE", ack=closed + 1, win=5_000)
+        net.turn()
+        assert "C" in client.expect("AC", seq=closed + 1, data=ANY).flags
+        assert net.counters()["TCPEcnReductions"] == 1
+
     @pytest.mark.parametrize("congestion, expected", [("reno", 5), ("cubic", 7)])
     def test_how_far(self, net: Net, congestion: str, expected: int) -> None:
         """RFC 5681 equation (4), RFC 9438 section 4.6."""

@@ -16,6 +16,7 @@ from xtcp_twisted.tcp.flags cimport (
     EXTENT_SENT,
     HALF_FAST_OPEN,
     RECORD_CWR,
+    RECORD_ECHOED,
     RECORD_ECE,
     RECORD_ECN,
     RECORD_ENDED,
@@ -41,6 +42,7 @@ cdef int _check_record(const conn_t *c) except -1:
     assert seq_le(r.rcv_ackd, r.rcv_nxt), "rcv_ackd =< RCV.NXT"
     assert seq_le(r.rcv_nxt, r.rcv_adv), "RCV.NXT =< right edge"
     assert r.flags & RECORD_ECN or not r.flags & (RECORD_ECE | RECORD_CWR), "marks are told with ECN only"
+    assert r.flags & RECORD_CWR or not r.flags & RECORD_ECHOED, "an echo is answered by a smaller window"
     if c.a == NULL:
         assert r.snd_una == r.snd_nxt or r.flags & RECORD_ENDED, "bytes in flight need an active block"
         return 0

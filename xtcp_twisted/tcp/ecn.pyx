@@ -14,7 +14,7 @@ from xtcp_twisted.tcp.disorder cimport (
     recovery_of,
     recovery_t,
 )
-from xtcp_twisted.tcp.flags cimport RECORD_CWR, RECORD_ECE
+from xtcp_twisted.tcp.flags cimport RECORD_CWR, RECORD_ECE, RECORD_ECHOED
 from xtcp_twisted.tcp.states cimport SYN_SENT
 from xtcp_twisted.wire.segment cimport ECT_0
 from xtcp_twisted.wire.sequence cimport seq_le
@@ -29,10 +29,18 @@ cdef void ecn_fall_back(conn_t *c) noexcept nogil:
 
 cdef void ecn_leaves(conn_t *c, segment_t *fields) noexcept nogil:
     """Section 6.1.2.  What is sent again is not ECT (6.1.5), nor a pure ACK (6.1.4) or a probe (6.1.6)."""
+    cdef recovery_t *x
     fields.tos |= ECT_0
-    if c.r.flags & RECORD_CWR:
-        c.r.flags &= ~<uint32_t>RECORD_CWR
-        fields.flags |= CWR
+    if not c.r.flags & RECORD_CWR:
+        return
+    fields.flags |= CWR
+    if c.r.flags & RECORD_ECHOED:
+        x = recovery_lease(c)
+        if x.phase == PHASE_OPEN:
+            # Nothing has left since the window was reduced, but the row that knew may have been given back.
+            x.flags |= RECOVERY_ECN
+            x.reduced = fields.seq
+    c.r.flags &= ~<uint32_t>(RECORD_CWR | RECORD_ECHOED)
 
 
 cdef void ecn_arrives(conn_t *c, const segment_t *seg) noexcept nogil:
@@ -55,13 +63,16 @@ cdef void ecn_acknowledged(conn_t *c, const segment_t *seg, delivery_t *d) noexc
         x = recovery_lease(c)
     elif x.phase != PHASE_OPEN:
         x.flags |= RECOVERY_MARKED
+        if c.r.flags & RECORD_CWR:
+            c.r.flags |= RECORD_ECHOED
         return
-    elif x.flags & RECOVERY_ECN and seq_le(seg.ack, x.reduced):
-        # ECE is repeated until the peer has seen CWR, which is in what follows `reduced`.
+    # ECE is repeated until the peer has seen CWR, which is in what follows `reduced`.
+    if c.r.flags & RECORD_ECHOED or x.flags & RECOVERY_ECN and seq_le(seg.ack, x.reduced):
         return
     x.flags &= ~RECOVERY_ECN
     c.s.counters[C_ECN_REDUCTIONS] += 1
     control_reduce(c)
     c.r.cwnd = c.r.ssthresh
+    c.r.flags |= RECORD_ECHOED
     x.flags |= RECOVERY_ECN | RECOVERY_MARKED
     x.reduced = c.r.snd_nxt

@@ -36,6 +36,7 @@ cdef enum:
     RECORD_UNANSWERED = 2_097_152  # something was delivered, and nothing was queued by `send` since
     RECORD_LAST_SHORT = 4_194_304  # the newest segment was not a full one
     RECORD_OWN_TIMEOUT = 8_388_608  # its row of user_timeouts counts, not its group's option
+    RECORD_ECHOED = 16_777_216  # with RECORD_CWR: it was an answer to the peer's ECE
     RECORD_OWN_NAGLE = 33_554_432  # the application set RECORD_NAGLE of it; its group's option does not count
     RECORD_OWN_KEEPALIVE = 67_108_864  # likewise RECORD_KEEPALIVE
 
