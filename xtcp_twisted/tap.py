@@ -6,12 +6,16 @@ twistd forks, in sentences.  Nothing is opened here.
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 from twisted.application.service import IService, MultiService
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import Logger
 from twisted.python import usage
 
 import twisted
@@ -135,12 +139,41 @@ class Options(usage.Options):
         raise usage.UsageError(text)
 
 
+class Failing:
+    """The end of a process that can serve nothing any more: with status 1, so that it is started again.
+
+    twistd's own status is 0 however its reactor has ended, and what is raised in a reactor never leaves it.
+    So the last thing that the interpreter does is to exit otherwise: what was registered after this has run.
+    """
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._failed = False
+        atexit.register(self._exit)
+
+    def end(self, reactor: Any) -> None:
+        """Let the reactor stop, and the process exit with 1."""
+        try:
+            reactor.stop()
+        except ReactorNotRunning:
+            return  # it was told to end, and does
+        self._failed = True
+        self._log.critical("The process ends with status 1, to be started again by whoever supervises it")
+
+    def _exit(self) -> None:
+        if self._failed:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
+
+
 def makeService(options: Options) -> IService:
     """The services of a parsed command line; opens nothing yet."""
     from xtcp_twisted.reactor.service import XTCPService
 
     made: Any = MultiService()
-    server: Any = XTCPService(options.settings, options["status-socket"])
+    server: Any = XTCPService(options.settings, options["status-socket"], whenFailed=Failing().end)
     if options.settings.console is not None:
         from xtcp_console.service import ConsoleService
 

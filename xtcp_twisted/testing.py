@@ -30,7 +30,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
-from twisted.internet import task
+from twisted.internet import defer, task
 from twisted.internet.base import DelayedCall
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python import log
@@ -81,7 +81,7 @@ class HandReactor(task.Clock):
     `LoopingCall` and timeouts, too.
 
     :ivar readers: what is read in each turn.
-    :ivar triggers: what `reactor.stop` would call, ``(f, args)``.
+    :ivar triggers: what `reactor.stop` would call, ``(phase, f, args)``.
     """
 
     running = True
@@ -90,7 +90,7 @@ class HandReactor(task.Clock):
         super().__init__()
         self.readers: list[Any] = []
         self._internalReaders: set[Any] = set()
-        self.triggers: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.triggers: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = []
 
     def _addInternalReader(self, reader: Any) -> None:
         self._internalReaders.add(reader)
@@ -112,13 +112,13 @@ class HandReactor(task.Clock):
     def addSystemEventTrigger(self, phase: str, event: str, f: Callable[..., Any], *args: Any) -> Any:
         """Keep a trigger for `fireShutdown`.
 
-        :param phase: "during"; there is no other here.
+        :param phase: "before" or "during"; there is no other here.
         :param event: "shutdown".
         :param f: called with `args`.
         :return: for `removeSystemEventTrigger`.
         """
-        assert (phase, event) == ("during", "shutdown")
-        self.triggers.append((f, args))
+        assert phase in ("before", "during") and event == "shutdown"
+        self.triggers.append((phase, f, args))
         return self.triggers[-1]
 
     def removeSystemEventTrigger(self, trigger: Any) -> None:
@@ -126,9 +126,14 @@ class HandReactor(task.Clock):
         self.triggers.remove(trigger)
 
     def fireShutdown(self) -> None:
-        """What `reactor.stop` makes happen."""
-        for f, args in list(self.triggers):
-            f(*args)
+        """What `reactor.stop` makes happen; what is "during" follows when all that came before is done."""
+        before = [defer.maybeDeferred(f, *args) for phase, f, args in self.triggers if phase == "before"]
+        defer.DeferredList(before).addCallback(lambda _: self._fireDuring())
+
+    def _fireDuring(self) -> None:
+        for phase, f, args in list(self.triggers):
+            if phase == "during":
+                f(*args)
 
     def turn(self) -> None:
         """One pass: delayed calls that are due when it begins, then every reader."""

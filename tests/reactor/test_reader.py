@@ -239,6 +239,8 @@ def test_a_lost_link_loses_connections_and_spares_the_reactor(world: World, logg
 
     world.stack.reader.engine = Gone(world.engine)  # type: ignore[assignment]
     critical: list[str] = []
+    told: list[bool] = []
+    world.stack.whenFailed = lambda: told.append(world.stack.stopped and server.reasons != [])
 
     def observe(event: dict[str, Any]) -> None:
         if event.get("log_level") is not None and event["log_level"].name == "critical":
@@ -252,6 +254,7 @@ def test_a_lost_link_loses_connections_and_spares_the_reactor(world: World, logg
     assert "the device is gone" in str(reason.value)
     assert critical == ["xtcp0: the device is gone"]
     assert (world.stack.stopped, world.stack.failure) == (True, "xtcp0: the device is gone")
+    assert told == [True], "once, after everybody else"
     assert world.reactor.readers == []
     logged.events.clear()
 

@@ -8,7 +8,8 @@ from there.  Its groups and its console belong to ``twistd xtcp``: whoever locat
 stack brings the application itself.
 
 Nothing is read or opened before a port or a connection is: strings are parsed
-before a daemon forks.  The reactor's shutdown ends a stack that was started here.
+before a daemon forks.  The reactor's shutdown ends a stack that was started here, in order: what is in
+flight is finished first.
 
 Knows configuration files and stacks; must not know endpoints or services.
 """
@@ -52,6 +53,7 @@ def locate(reactor: Any, name: str = DEFAULT) -> XTCPStack:
             f"the configuration of the XTCP stack {name!r} is refused:\n  " + "\n  ".join(refused.problems)
         ) from None
     stack = openStack(reactor, settings, name)
+    stack.finishAtShutdown(settings.service.drain_s)
     # In its first turn: the first that is logged of a port that opens is its own line, as of every port.
     stack.reader.later(_tell, name, path, settings.engine.addresses)
     return stack

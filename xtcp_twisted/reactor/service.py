@@ -10,6 +10,8 @@ Knows settings and stacks; must not know options of the command line.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.application import service
@@ -24,11 +26,7 @@ from xtcp_twisted.reactor.collector import Collector
 from xtcp_twisted.reactor.opening import openStack
 from xtcp_twisted.reactor.port import Binding, ListeningGroup
 from xtcp_twisted.reactor.settings import Settings
-from xtcp_twisted.reactor.signals import secondSignal
 from xtcp_twisted.reactor.stack import DEFAULT, XTCPStack
-
-#: How long `stopService` waits for peers to answer its FIN, seconds.
-GRACE_S = 1.0
 
 
 class XTCPService(service.Service):
@@ -38,6 +36,8 @@ class XTCPService(service.Service):
     :param statusSocket: path of the status socket, or None.
     :param reactor: None for the global one.
     :param stackName: by which endpoint strings (``stack=``) and `stackFor` find its stack.
+    :param whenFailed: called with the reactor once the engine cannot go on, since its device has gone.
+        Without it the log and `failure` say so, and the rest of the program goes on.
     """
 
     name = "xtcp"
@@ -50,6 +50,7 @@ class XTCPService(service.Service):
         reactor: Any = None,
         *,
         stackName: str = DEFAULT,
+        whenFailed: Callable[[Any], None] | None = None,
     ) -> None:
         self.stackName = stackName
         if stackName != DEFAULT:
@@ -59,6 +60,7 @@ class XTCPService(service.Service):
         self.stack: XTCPStack | None = None
         self.ports: list[ListeningGroup] = []
         self._reactor = reactor
+        self._whenFailed = whenFailed
         self._status: Any = None
         self._collector: Collector | None = None
         #: Those who wait until it has stopped.
@@ -84,9 +86,11 @@ class XTCPService(service.Service):
 
             self._reactor = reactor
         try:
-            self.stack = openStack(self._reactor, self.settings, self.stackName)
+            self.stack = stack = openStack(self._reactor, self.settings, self.stackName)
         except XTCPError as error:
             self._giveUp(error)
+        if self._whenFailed is not None:
+            stack.whenFailed = partial(self._whenFailed, self._reactor)
 
     def startService(self) -> None:
         """Open the groups.
@@ -159,33 +163,20 @@ class XTCPService(service.Service):
 
     def _hurry(self) -> None:
         if self.stack is not None:
-            self._log.info("XTCP ends at once")
-            self.stack.stop()
+            self.stack.hurry()
 
     @defer.inlineCallbacks
     def _end(self) -> Any:
-        stack = self.stack
         if self._collector is not None:
             self._collector.stop()
             self._collector = None
-        if stack is not None:
-            with secondSignal(self._reactor, self._hurry):
-                if self.settings.service.drain_s:
-                    yield self._drain(stack)
-                yield stack.shutdown(GRACE_S)
+        if self.stack is not None:
+            yield self.stack.finish(self.settings.service.drain_s)
         self.stack = None
         self.ports.clear()
         if self._status is not None:
             closing, self._status = self._status, None
             yield closing.stopListening()
-
-    @defer.inlineCallbacks
-    def _drain(self, stack: XTCPStack) -> Any:
-        limit = self.settings.service.drain_s
-        self._log.info("XTCP refuses new connections and finishes what is in flight: {s:g} s", s=limit)
-        drained = yield stack.drain(limit)
-        if not drained and not stack.stopped:
-            self._log.warn("XTCP closes connections that are not done: {left}", left=stack.connections)
 
     def _ended(self, result: Any) -> None:
         waiting, self._waiting = self._waiting, []

@@ -6,7 +6,8 @@ A stack is what applications open ports on.  It is found by reactor and name
 Stopping comes in three steps.  `drain` lets what is in flight finish.  `shutdown`
 closes every connection with FIN and gives it a moment to say goodbye.  `stop` is for
 the end of the reactor or of the link: everybody is told `ConnectionLost` and the
-engine goes.  Each may come without the ones before.
+engine goes.  Each may come without the ones before; `finish` is all three, as a server
+ends that is told to.
 
 Knows everything below it in this folder; must not know configuration or services.
 """
@@ -35,10 +36,14 @@ from xtcp_twisted.reactor.interfaces import IGroupProtocol
 from xtcp_twisted.reactor.port import Binding, ListeningGroup, XTCPPort
 from xtcp_twisted.reactor.reader import XTCPReader
 from xtcp_twisted.reactor.served import Stage
+from xtcp_twisted.reactor.signals import secondSignal
 from xtcp_twisted.reactor.unix import UnixPort
 
 #: How often `shutdown` looks whether all connections are gone, seconds.
 _LOOK_S = 0.02
+
+#: How long `finish` waits for peers to answer its FIN, seconds.
+GRACE_S: Final = 1.0
 
 #: The name of a stack that was given none.
 DEFAULT: Final = "default"
@@ -81,7 +86,9 @@ class XTCPStack:
         self._pools: dict[str, Pool] = {}
         self._stage = Stage(self.reader)
         self._clientGroups: dict[tuple[Pool, GroupOptions], ClientGroup] = {}
-        self._trigger: Any = None
+        #: Called once the engine cannot go on and everybody has been told: what the program does about that.
+        self.whenFailed: Callable[[], None] = _leaveIt
+        self._triggers: list[Any] = []
 
     def start(self) -> None:
         """Let the reactor drive the engine, and enter the stack in the registry.
@@ -95,7 +102,15 @@ class XTCPStack:
         self.reader.attach()
         # Transports without descriptors are not in the reactor's sets, so it
         # cannot tell them itself that it stops.
-        self._trigger = self.reactor.addSystemEventTrigger("during", "shutdown", self.stop)
+        self._triggers.append(self.reactor.addSystemEventTrigger("during", "shutdown", self.stop))
+
+    def finishAtShutdown(self, limit: float) -> None:
+        """Let the end of the reactor wait until `finish` is done, for a stack that no service ends.
+
+        :param limit: longest time for what is in flight, seconds.
+        """
+        trigger = self.reactor.addSystemEventTrigger("before", "shutdown", self.finish, limit)
+        self._triggers.append(trigger)
 
     def createPool(
         self,
@@ -246,6 +261,33 @@ class XTCPStack:
         """
         return Drain(self._stage, self.reactor, limit, lambda: self.stopped).start()
 
+    @defer.inlineCallbacks
+    def finish(self, limit: float) -> Any:
+        """Finish what is in flight, close all connections in order, then stop.
+
+        A second signal ends it at once.
+
+        :param limit: longest time for what is in flight, seconds; 0: none.
+        :return: a Deferred that fires when the engine is gone.
+        """
+        if self.stopped:
+            return
+        with secondSignal(self.reactor, self.hurry):
+            if limit:
+                self._log.info(
+                    "XTCP refuses new connections and finishes what is in flight: {s:g} s", s=limit
+                )
+                drained = yield self.drain(limit)
+                if not drained and not self.stopped:
+                    self._log.warn("XTCP closes connections that are not done: {left}", left=self.connections)
+            yield self.shutdown(GRACE_S)
+
+    def hurry(self) -> None:
+        """End what `finish` still waits for."""
+        if not self.stopped:
+            self._log.info("XTCP ends at once")
+            self.stop()
+
     def shutdown(self, grace: float = 1.0) -> defer.Deferred[None]:
         """Close all connections in order, then stop.
 
@@ -284,14 +326,17 @@ class XTCPStack:
         names = _stacks.get(self.reactor, {})
         if names.get(self.name) is self:
             del names[self.name]
-        trigger, self._trigger = self._trigger, None
-        if trigger is not None and self.reactor.running:
+        self._removeTriggers()
+        self.engine.close()
+        self.link.close()
+
+    def _removeTriggers(self) -> None:
+        triggers, self._triggers = self._triggers, []
+        for trigger in triggers if self.reactor.running else ():
             try:
                 self.reactor.removeSystemEventTrigger(trigger)
             except (KeyError, ValueError):
                 pass  # it is running just now
-        self.engine.close()
-        self.link.close()
 
     def _closePorts(self, reason: Failure) -> None:
         for port in list(self._stage.ports):
@@ -305,6 +350,11 @@ class XTCPStack:
         self.failure = str(reason.value)
         self._closePorts(Failure(ConnectionLost(str(reason.value))))
         self.stop()
+        self.whenFailed()
+
+
+def _leaveIt() -> None:
+    """What becomes of a program whose engine cannot go on is its own affair."""
 
 
 def stacksOf(reactor: Any) -> list[XTCPStack]:
