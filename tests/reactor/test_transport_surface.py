@@ -11,6 +11,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.reactor.world import ANY, Recorder, World, connect, factoryOf
+from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor.interfaces import IConnectionSignals, IXTCPTransport
 
 # -- the surface ------------------------------------------------------------------------------------
@@ -87,13 +88,44 @@ def test_writes_of_later_turns_wait_for_an_acknowledgement_until_told_otherwise(
     client.expect("A", data=b"d")
 
 
+@pytest.mark.feature("P21")
+@pytest.mark.requirement("RFC 9293 MUST-21")
+@pytest.mark.parametrize(
+    "timeout, before, after", [(3, 2.5, 3.5), (0, 1_000, None), (None, 49, 51)], ids=["own", "none", "group's"]
+)
+def test_the_user_timeout_of_one_connection(
+    world: World, timeout: float | None, before: float, after: float | None
+) -> None:
+    server = Recorder()
+    connect(world, server, user_timeout_s=50)
+    server.transport.setUserTimeout(1)
+    server.transport.setUserTimeout(timeout)
+    server.transport.write(b"anybody?")
+    world.turn()
+    world.advance(before)
+    assert server.reasons == []
+    if after is not None:
+        world.advance(after - before)
+        server.reasons[0].trap(error.ConnectionLost)
+
+
+@pytest.mark.parametrize("wrong", [0.5, -1, "long", True, float("nan")])
+def test_a_user_timeout_that_is_none(world: World, wrong: Any) -> None:
+    server = Recorder()
+    connect(world, server)
+    with pytest.raises(LocalError, match="give seconds from 1 to 1,000,000, 0 for no limit"):
+        server.transport.setUserTimeout(wrong)
+
+
 def test_options_of_a_connection_that_has_ended_are_of_no_consequence(world: World) -> None:
     server = Recorder()
     client = connect(world, server)
     client.rst()
     server.transport.setTcpNoDelay(True)
+    server.transport.setUserTimeout(5)
     world.turn()
     server.transport.setTcpKeepAlive(True)
+    server.transport.setUserTimeout(None)
     world.turn()
     server.transport.setTcpNoDelay(False)
     assert not server.transport.getTcpNoDelay()

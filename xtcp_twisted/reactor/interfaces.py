@@ -34,6 +34,15 @@ class IXTCPTransport(interfaces.ITLSTransport):
         :raises xtcp_twisted.errors.StaleConnection: the connection has ended.
         """
 
+    def setUserTimeout(timeout: float | None) -> None:
+        """Seconds without an acknowledgement after which the connection is down (RFC 9293 section 3.8.3).
+
+        `connectionLost` then tells `ConnectionLost`.  Of no consequence when the connection has ended.
+
+        :param timeout: from 1 to 1,000,000; 0 for no limit, None for the group's `user_timeout_s`.
+        :raises xtcp_twisted.errors.LocalError: it is something else; nothing changes.
+        """
+
 
 class IGroupTransport(Interface):
     """What a group protocol talks to: all connections of one group.

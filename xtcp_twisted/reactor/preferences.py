@@ -1,4 +1,5 @@
-"""What a program may prefer for one connection: Nagle's algorithm and keepalive, as `ITCPTransport` has them.
+"""What a program may prefer for one connection: Nagle's algorithm and keepalive, as `ITCPTransport` has them,
+and how long its peer may be silent.
 
 Knows the flags of a transport (`surface`) and the engine's group; must not know data.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xtcp_twisted.errors import LocalError
+from xtcp_twisted.errors import LocalError, StaleConnection
 from xtcp_twisted.reactor.surface import DISCONNECTED, ENDED, KEEPALIVE, NODELAY, TransportSurface
 
 
@@ -31,6 +32,14 @@ class TransportPreferences(TransportSurface):
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Probe the connection while it is idle: after the group's `keepalive_s`, or two hours."""
         self._prefer(KEEPALIVE, bool(enabled), self.server.group.set_keepalive)
+
+    def setUserTimeout(self, timeout: float | None) -> None:
+        """Mark the connection down when nothing is acknowledged for so long; see `IXTCPTransport`."""
+        if not self._flags & (ENDED | DISCONNECTED):
+            try:
+                self.server.group.set_user_timeout(self.cd, timeout)
+            except StaleConnection:
+                pass  # as in `_engine`; but a value that is refused is the caller's error
 
     def _prefer(self, flag: int, enabled: bool, prefer: Callable[[int, bool], None]) -> None:
         self._flags = self._flags & ~flag | (flag if enabled else 0)
