@@ -146,6 +146,85 @@ def test_a_coroutine_may_decide(world: World) -> None:
     complete(world, client)
 
 
+def cancelled(door: Hesitant) -> list[bool]:
+    return [answer.called for answer in door.answers]
+
+
+def test_a_request_that_has_timed_out_cancels_its_decision(world: World) -> None:
+    door = Hesitant()
+    client = asking(world, world.listen(door))
+    world.advance(0.5)
+    world.reactor.advance(0.5)
+    world.turn()
+    assert cancelled(door) == [False]
+    world.advance(0.5)
+    client.expect_reset(seq=0)
+    world.reactor.advance(0.2)
+    assert cancelled(door) == [True]
+    assert world.reactor.getDelayedCalls() == []
+
+
+def test_a_peer_that_takes_its_request_back_cancels_the_decision(world: World) -> None:
+    """Only that one, and what a coroutine waits for."""
+    looked_up: list[defer.Deferred[bool]] = []
+
+    async def decide(_: object) -> bool:
+        looked_up.append(defer.Deferred())
+        return await looked_up[-1]
+
+    port = world.listen(Door(decide))
+    gone, other = asking(world, port), asking(world, port)
+    gone.rst(seq=1)
+    world.turn()
+    world.reactor.advance(0.2)
+    assert [answer.called for answer in looked_up] == [True, False]
+    looked_up[1].callback(True)
+    world.turn()
+    complete(world, other)
+    world.reactor.advance(0.2)
+    assert world.reactor.getDelayedCalls() == []
+
+
+def test_more_decisions_than_are_looked_at_in_one_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xtcp_twisted.reactor.decisions.LOOKED_AT_ONCE", 2)
+    door = Hesitant()
+    port = world.listen(door)
+    clients = [asking(world, port) for _ in range(5)]
+    clients[4].rst(seq=1)
+    world.turn()
+    for _ in range(2):
+        world.reactor.advance(0.1)
+        assert not any(cancelled(door))
+    world.reactor.advance(0.1)
+    assert cancelled(door) == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("wrong", [ZeroDivisionError, defer.CancelledError])
+def test_what_a_cancellation_raises_costs_the_others_nothing(
+    world: World, logged: Logged, wrong: type[Exception]
+) -> None:
+    def stubborn(_: object) -> None:
+        raise wrong
+
+    answers = [defer.Deferred[bool](stubborn), defer.Deferred[bool]()]
+    waiting = iter(answers)
+    port = world.listen(Door(lambda _: next(waiting)))
+    for client in (asking(world, port), asking(world, port)):
+        client.rst(seq=1)
+    world.turn()
+    world.reactor.advance(0.2)
+    assert answers[1].called
+    assert len(logged.take(wrong)) == 1
+
+
+def test_the_end_of_the_stack_cancels_decisions(world: World) -> None:
+    door = Hesitant()
+    asking(world, world.listen(door))
+    world.stack.stop()
+    assert cancelled(door) == [True]
+    assert world.reactor.getDelayedCalls() == []
+
+
 @pytest.mark.parametrize("late", [True, False, ZeroDivisionError()])
 def test_a_late_answer_does_no_harm(world: World, logged: Logged, late: Any) -> None:
     """The request is refused after `accept_timeout_ms`; its place may be another's by then."""

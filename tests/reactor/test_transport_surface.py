@@ -91,7 +91,9 @@ def test_writes_of_later_turns_wait_for_an_acknowledgement_until_told_otherwise(
 @pytest.mark.feature("P21")
 @pytest.mark.requirement("RFC 9293 MUST-21")
 @pytest.mark.parametrize(
-    "timeout, before, after", [(3, 2.5, 3.5), (0, 1_000, None), (None, 49, 51)], ids=["own", "none", "group's"]
+    "timeout, before, after",
+    [(3, 2.5, 3.5), (0, 1_000, None), (None, 49, 51)],
+    ids=["own", "none", "group's"],
 )
 def test_the_user_timeout_of_one_connection(
     world: World, timeout: float | None, before: float, after: float | None

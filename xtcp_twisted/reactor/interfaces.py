@@ -355,9 +355,9 @@ class IConnectionDecider(Interface):
     def connectionRequested(address: Any) -> Any:
         """A peer asks for a connection; nothing has been answered yet.
 
-        The answer counts if it comes within `accept_timeout_ms`; then the request is refused, and a later
-        answer does no harm, but nothing cancels a Deferred.  SYNs may be forged: bound what is begun for
-        them.  Whatever is raised refuses, too, and is logged.
+        The answer counts if it comes within `accept_timeout_ms`; then the request is refused.  A Deferred
+        whose request has gone, by that or because the peer has, is cancelled soon after.  SYNs may be
+        forged: bound what is begun for them.  Whatever is raised refuses, too, and is logged.
 
         :param address: the peer's `IAddress`, as `buildProtocol` gets it.
         :return: True to accept, False to refuse; or a Deferred or coroutine of that.

@@ -30,7 +30,7 @@ from xtcp_twisted.engine import Pool
 from xtcp_twisted.errors import LocalError
 from xtcp_twisted.reactor import reasons
 from xtcp_twisted.reactor.addresses import toTwisted
-from xtcp_twisted.reactor.interfaces import IConnectionDecider
+from xtcp_twisted.reactor.decisions import Decisions, answer, deciderOf
 from xtcp_twisted.reactor.logctx import LazyContext
 from xtcp_twisted.reactor.reader import Event
 from xtcp_twisted.reactor.served import DrivenGroup, ServedGroup, Stage, TransportTable, ordinaryOptions
@@ -340,55 +340,33 @@ class ListeningGroup(DrivenGroup):
         raise NotImplementedError
 
 
-def _deciderOf(factory: Any) -> Any:
-    """The decider that a factory is, or that one of those is which it wraps; None without any."""
-    while factory is not None:
-        decider = IConnectionDecider(factory, None)
-        if decider is not None:
-            return decider
-        factory = getattr(factory, "wrappedFactory", None)
-    return None
-
-
 class XTCPPort(ServedGroup, ListeningGroup):
     """A port whose connections are served by an ordinary `IProtocolFactory`."""
 
     def __init__(self, stage: Stage, pool: Pool, binding: Binding, factory: Any) -> None:
         ListeningGroup.__init__(self, stage, pool, binding, factory)
         ServedGroup.__init__(self, stage, self._tableOf(stage))
-        self._decider = _deciderOf(factory)
+        decider = deciderOf(factory)
+        self._decisions = None if decider is None else Decisions(self, decider)
         #: Connections accepted so far; their session numbers.
         self.sessionno = 0
 
     @property
     def decides(self) -> bool:
         """Whether the factory, or one that it wraps, decides about each request."""
-        return self._decider is not None
+        return self._decisions is not None
 
     def _pending(self, pendingId: int) -> None:
         """There is no credit: ask the decider; without one, accept."""
-        if self._decider is not None:
-            self._ask(self._decider, pendingId)
-        elif not self._decidedElsewhere():
-            self._answer(True, pendingId)
-
-    def _ask(self, decider: Any, pendingId: int) -> None:
+        if self._decisions is None:
+            if not self._decidedElsewhere():
+                answer(self.group, True, pendingId)
+            return
         try:
             address = self._addressOf(self.group.requester(pendingId))
         except LocalError:
             return  # the request has timed out, or the port has stopped
-        asked: defer.Deferred[Any] = defer.maybeDeferred(decider.connectionRequested, address)
-        asked.addCallbacks(self._answer, self._undecided, (pendingId,), {}, (pendingId,))
-
-    def _answer(self, accept: object, pendingId: int) -> None:
-        try:
-            (self.group.accept if accept else self.group.refuse)(pendingId)
-        except LocalError:
-            pass  # the request has timed out, or the port has stopped
-
-    def _undecided(self, reason: Failure, pendingId: int) -> None:
-        self._answer(False, pendingId)
-        log.err(reason, "A connection request is refused, since the decision about it failed")
+        self._decisions.ask(pendingId, address)
 
     def _established(self, cd: int) -> None:
         """Build the protocol and connect it, as `twisted.internet.tcp.Port.doRead` does."""
@@ -432,6 +410,12 @@ class XTCPPort(ServedGroup, ListeningGroup):
         """As the base class; every transport is told the reason."""
         self._endAll(reason)
         super().stackStopped(reason)
+
+    def _close(self, reason: Failure) -> None:
+        """As the base class; nobody waits for decisions any more."""
+        super()._close(reason)
+        if self._decisions is not None:
+            self._decisions.close()
 
     def _groupOptions(self, options: GroupOptions) -> GroupOptions:
         """Without a decider: accept all, inside the engine."""
