@@ -20,7 +20,7 @@ def write(
     :param draw: writes the picture to a path.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [*page, "", f"![The same as bars]({name}.svg)"]
+    lines = [*page, "", f"![The same as plots]({name}.svg)"]
     written = []
     for suffix, put in (
         ("json", lambda path: path.write_text(json.dumps(document, indent=1) + "\n")),

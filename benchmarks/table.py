@@ -232,7 +232,7 @@ def remarks(samples: Samples, plan: Plan) -> Iterator[str]:
         for connections in plan.connections
         for name in plan.loads_at(connections)
     ):
-        yield f"{MARK.strip()} The client used up its core before the server did: the rate is the client's."
+        yield f"({MARK.strip()}) The client used up its core before the server did: the rate is the client's."
     yield from _about_memory(samples)
     for name in samples:
         fewer = plan.fit(SERVERS[name], plan.most)

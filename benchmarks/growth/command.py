@@ -63,6 +63,12 @@ def _numbers(text: str) -> tuple[int, ...]:
     return found
 
 
+def name(options: argparse.Namespace) -> str:
+    """What the results are called: what is smaller does not replace the run that the pages cite."""
+    asked = (options.connections, options.kernel, options.sizes, options.groups)
+    return "growth" if asked == (CONNECTIONS, CONNECTIONS, SIZES, GROUPS) else "growth-part"
+
+
 def measure(options: argparse.Namespace) -> tuple[list[Row], list[Point]]:
     """Everything, one after the other; says on standard error how far it is."""
 
@@ -109,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
     }
     written = folder.write(
         options.results,
-        "growth",
+        name(options),
         document,
         page,
         lambda path: report.draw(rows, points, f"{about}   {command}", path),

@@ -22,12 +22,12 @@ STYLE: Final[dict[Any, Any]] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "legend.frameon": False,
-    "legend.fontsize": 7,
+    "legend.fontsize": 8,
     "svg.fonttype": "none",
     "svg.hashsalt": "xtcp",
 }
-#: Steps that are one call or turn, or an average: there is nothing to divide among connections.
-_WHOLE: Final = ("a message", "one is closed", "one is opened")
+#: The first step that is about all connections at a time; those before it are of one, or look at all.
+_FIRST_OF_ALL: Final = "a broadcast: the call"
 
 
 def tables(rows: Sequence[Row], points: Sequence[Point]) -> Iterator[Table]:
@@ -75,8 +75,13 @@ def _steps(title: str, rows: Sequence[Row], value: Any) -> Table:
     return Table(
         title,
         ("", *map(number, sizes)),
-        tuple((name, *(number(found.get((name, size)), 2) for size in sizes)) for name in names),
+        tuple((name, *(_milliseconds(found.get((name, size))) for size in sizes)) for name in names),
     )
+
+
+def _milliseconds(value: float | None) -> str:
+    """With two figures at least, down to a tenth of a microsecond."""
+    return number(value, 2 if value is None or value >= 0.1 else 4)
 
 
 def draw(rows: Sequence[Row], points: Sequence[Point], about: str, path: Path) -> None:
@@ -88,31 +93,46 @@ def draw(rows: Sequence[Row], points: Sequence[Point], about: str, path: Path) -
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(15, 13), layout="constrained")
+        figure = Figure(figsize=(15, 18), layout="constrained")
         figure.suptitle("What grows with connections, message sizes and groups", fontsize=15, weight="bold")
-        plots = iter(figure.subplots(3, 2).flat)
+        plots = iter(figure.subplots(4, 2).flat)
         _over_connections(next(plots), points)
         _over_sizes(next(plots), points)
-        for axis, chosen in (
-            ("open connections", [row for row in rows if row.groups == 1]),
-            ("groups, beside 1,000 connections", [row for row in rows if row.groups > 1]),
-        ):
-            _laps(next(plots), chosen, "All of it", "total", axis, legend=False)
-            _laps(next(plots), chosen, "The longest turn or call", "longest", axis, legend=True)
+        for what, axis, chosen in _pages(rows):
+            _laps(next(plots), chosen, f"{what}: all of it", "total", axis, legend=False)
+            _laps(next(plots), chosen, f"{what}: the longest turn or call", "longest", axis, legend=True)
         figure.supxlabel(about, fontsize=7.5, color="#7F7F7F", wrap=True)
         figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
+def _pages(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:
+    """What is drawn side by side: a title, over what, and the steps."""
+    connected = [row for row in rows if row.groups == 1]
+    names = list(dict.fromkeys(row.step for row in connected))
+    of_all = set(names[names.index(_FIRST_OF_ALL) :] if _FIRST_OF_ALL in names else ())
+    over = "open connections"
+    yield "One, or a look at all", over, [row for row in connected if row.step not in of_all]
+    yield "All of them", over, [row for row in connected if row.step in of_all]
+    yield "Groups", "groups, beside 1,000 connections", [row for row in rows if row.groups > 1]
+
+
 def _over_connections(axes: Any, points: Sequence[Point]) -> None:
+    from matplotlib.ticker import LogLocator
+
     chosen = [point for point in points if point.size == 1_024]
     at = [point.connections for point in chosen]
-    axes.set(title="A message of 1 KB each way, a connection", xlabel="open connections", xscale="log")
+    axes.set(
+        title="A message of 1 KB each way; memory of a connection", xlabel="open connections", xscale="log"
+    )
     axes.set_ylabel("us of server CPU for a message")
     axes.plot(at, [point.cpu_us for point in chosen], "o-", color=COLOURS[0], label="CPU for a message")
     beside = axes.twinx()
     beside.spines["right"].set_visible(True)
     beside.grid(visible=False)
     beside.set(ylabel="server's memory, bytes for each connection", yscale="log")
+    beside.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    beside.yaxis.set_major_formatter("{x:,.0f}")
+    beside.yaxis.set_minor_formatter("")
     beside.plot(
         at,
         [(point.resident - point.resident_before) / point.connections for point in chosen],
@@ -121,8 +141,8 @@ def _over_connections(axes: Any, points: Sequence[Point]) -> None:
         label="memory for a connection",
     )
     axes.set_ylim(0, 1.25 * max((point.cpu_us for point in chosen), default=1))
-    axes.legend(loc="upper left")
-    beside.legend(loc="lower left")
+    lines = axes.lines + beside.lines
+    axes.legend(lines, [line.get_label() for line in lines], loc="lower left")
 
 
 def _over_sizes(axes: Any, points: Sequence[Point]) -> None:

@@ -72,7 +72,7 @@ def test_the_page_shows_what_was_measured(whole: tuple[Path, dict[str, Any]]):
         rows = re.findall(rf"^\| {re.escape(SERVERS[name].label)} \|.*$", page, re.MULTILINE)
         assert len(rows) == 2 * (len(LOADS) - 1) + 1 + 1
         assert f"{result['medians'][name]['random_200_per_second']:,.0f}" in page
-    assert "![The same as bars](compare-part.svg)" in page
+    assert "![The same as plots](compare-part.svg)" in page
     assert (made / "compare-part.svg").read_text().rstrip().endswith("</svg>")
     assert sorted(path.name for path in made.iterdir()) == [
         "compare-part.json",

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks.growth import inside, report
+from benchmarks.growth import command, inside, report
 from benchmarks.growth.kernel import Point
 
 
 def test_a_small_run_writes_tables_and_plots(tmp_path: Path, lab: object, capsys: pytest.CaptureFixture[str]):
     options = ["--connections", "600,1200", "--groups", "10,40", "--kernel", "50,200", "--sizes", "64,1024"]
     assert benchmarks.main(["growth", *options, "--seconds", "0.1", "--results", str(tmp_path)]) == 0
-    document = json.loads((tmp_path / "growth.json").read_text())
+    document = json.loads((tmp_path / "growth-part.json").read_text())
     steps = {(row["step"], row["connections"], row["groups"]) for row in document["steps"]}
     assert {("drain", 600, 1), ("stop at once", 1_200, 1), ("groups closed", 1_000, 40)} <= steps
     assert all(0 <= row["longest"] <= row["total"] or row["turns"] > 1 for row in document["steps"])
@@ -23,9 +23,9 @@ def test_a_small_run_writes_tables_and_plots(tmp_path: Path, lab: object, capsys
     assert loads == [(50, 64), (50, 1_024), (200, 64), (200, 1_024)]
     assert all(point["per_second"] > 0 and point["cpu_us"] > 0 for point in document["messages"])
     text = capsys.readouterr().out
-    assert "| drain |" in (tmp_path / "growth.md").read_text()
+    assert "| drain |" in (tmp_path / "growth-part.md").read_text()
     assert "The longest turn or call, ms" in text
-    assert (tmp_path / "growth.svg").stat().st_size > 10_000
+    assert (tmp_path / "growth-part.svg").stat().st_size > 10_000
 
 
 def test_a_table_leaves_out_what_was_not_measured():
@@ -37,6 +37,24 @@ def test_a_table_leaves_out_what_was_not_measured():
     points = [Point(1_000, 64, 9.0, 2.5, 3_000_000, 1_000_000)]
     (table,) = report.tables([], points)
     assert table.rows == (("1,000", "64", "9", "2.50", "2,000"),)
+
+
+def test_what_is_short_keeps_its_figures():
+    rows = [
+        inside.Row("len(group)", 1_000, 1, 1.25e-6, 1.25e-6, 1),
+        inside.Row("drain", 1_000, 1, 1.25, 0.5, 9),
+    ]
+    assert [table.rows for table in report.tables(rows, [])] == [
+        (("len(group)", "0.0013"), ("drain", "1,250.00")),
+        (("len(group)", "0.0013"), ("drain", "500.00")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "words, name", [([], "growth"), (["--seconds", "1"], "growth"), (["--groups", "10"], "growth-part")]
+)
+def test_only_a_whole_run_takes_the_place_of_the_last(words: list[str], name: str):
+    assert command.name(command.parse(words)) == name
 
 
 @pytest.mark.parametrize(

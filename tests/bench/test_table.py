@@ -96,7 +96,7 @@ def test_a_rate_that_is_the_clients_is_marked(client: float, server: float, mark
     load = outcome(client_cpu_seconds=client, server_cpu_seconds=server)
     samples = {"epoll": [sample("epoll", load=load)]}
     assert loaded(samples, "epoll")["messages/s"].endswith(table.MARK) == marked
-    assert any(line.startswith(table.MARK.strip()) for line in table.remarks(samples, PLAN)) == marked
+    assert any(line.startswith(f"({table.MARK.strip()})") for line in table.remarks(samples, PLAN)) == marked
 
 
 def test_connections_of_churn_are_measured_with_the_most_open_alone():
