@@ -40,6 +40,7 @@ from xtcp_twisted.tcp.groups cimport (
     pool_row_t,
 )
 from xtcp_twisted.tcp.holders cimport stall_t
+from xtcp_twisted.tcp.heard cimport heard_flush, heard_poll, heard_until
 from xtcp_twisted.tcp.icmp cimport icmp_output
 from xtcp_twisted.tcp.layout cimport (
     LOCALS,
@@ -217,6 +218,7 @@ cdef class State:
             s.replays.at_us = us
             s.now_ms = <uint32_t>(us // 1000)
             s.hand_at = s.now_ms
+            heard_until(s, us)
             self._start_pressure()
             s.wheel.tick = s.now_ms
         elif us > s.now_us:
@@ -261,6 +263,7 @@ cdef class State:
     cdef int take_packets(self, int limit) except -1:
         # The engine's own packets have half of a turn at most: others are not to wait for them.
         cdef int taken = self._take_looped((limit + 1) // 2), n, want, i
+        cdef bint everything = False
         while taken < limit:
             want = limit - taken if limit - taken < IN_FRAMES else IN_FRAMES
             for i in range(want):
@@ -270,7 +273,9 @@ cdef class State:
                 take_in(&self.stack, &self.own, self.frames_in, n, False)
             taken += n
             if n < want:
+                everything = self.loop.count == 0
                 break
+        heard_poll(&self.stack, taken, everything)
         self.stack.counters[C_LINK_REFUSED] = self.link.refused
         return taken
 
@@ -278,6 +283,7 @@ cdef class State:
         cdef int sent = 0, accepted, used, i
         cdef uint32_t lost = 0
         cdef bint more = True
+        heard_flush(&self.stack)
         while more and (all_of_it or sent < SENT_AT_ONCE):
             with nogil:
                 more = not _fill(&self.stack, &self.out)

@@ -417,7 +417,7 @@ cdef void half_open_timers(stack_t *s) noexcept nogil:
     for tries in range(1, s.limits.syn_ack_tries + 1):
         while left and s.answered[tries].count:
             row = s.answered[tries].head
-            if earlier(s.now_ms, half_open_at(s, row).due):
+            if earlier(s.heard_ms, half_open_at(s, row).due):
                 break
             left -= 1
             if tries >= _most_tries(s):

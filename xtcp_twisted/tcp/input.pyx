@@ -68,6 +68,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_TIMESTAMPS,
     RECORD_TS_STALE,
 )
+from xtcp_twisted.tcp.heard cimport heard_until
 from xtcp_twisted.tcp.pressure cimport PRESSURE_WITHHOLDING
 from xtcp_twisted.tcp.readiness cimport group_holds
 from xtcp_twisted.tcp.receive cimport overlap_t, receive_append, receive_keep
@@ -157,8 +158,12 @@ cdef bint _check_rst_and_syn(conn_t *c, const segment_t *seg) noexcept nogil:
 
 cdef void _sample_round_trip(conn_t *c, const segment_t *seg, const delivery_t *d) noexcept nogil:
     """Karn's algorithm: no sample from what was sent twice, unless timestamps tell (RFC 7323 4.1)."""
+    cdef uint32_t us
     if d.timed:
-        round_trip_sample(c.r, <uint32_t>c.s.now_us - d.sent_at)
+        us = <uint32_t>c.s.now_us - d.sent_at
+        # What came during that flush, before the segment itself, may be missing.
+        heard_until(c.s, c.s.now_us - us - 1)
+        round_trip_sample(c.r, us)
     elif seg.has & HAS_TIMESTAMPS and c.r.flags & RECORD_TIMESTAMPS and seg.ts_ecr:
         round_trip_sample(c.r, (c.s.now_ms + c.r.ts_offset - seg.ts_ecr) * 1000)
 

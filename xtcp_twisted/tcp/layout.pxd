@@ -335,6 +335,10 @@ cdef struct stack_t:
     int64_t now_us
     uint32_t now_ms
     bint started               # a first `now` is known
+    uint32_t heard_ms          # heard_us, as a time of timers
+    int64_t heard_us           # what came to the link by then has been read (heard.pxd)
+    int64_t behind_us          # when the polls began that have left something in the link
+    uint32_t behind            # packets that they have taken in; 0: the last has left none
 
     slab_t records             # record_t
     uint32_t *user_timeouts    # ms, by row of records: touched for connections that differ from their group

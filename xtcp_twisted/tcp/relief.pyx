@@ -33,7 +33,7 @@ from xtcp_twisted.tcp.counters cimport C_TRANSMIT_ABORTS
 from xtcp_twisted.tcp.flags cimport ACTIVE_SYN, ACTIVE_WATCHED, RECORD_ENDED, RECORD_PROMISED, RECORD_SHORT
 from xtcp_twisted.tcp.groups cimport T_ABORTS
 from xtcp_twisted.tcp.holders cimport HOLDERS, holder_t, relief_t, stall_t
-from xtcp_twisted.tcp.layout cimport record_at, record_t
+from xtcp_twisted.tcp.layout cimport earlier, record_at, record_t
 from xtcp_twisted.tcp.pressure cimport PRESSURE_DISCARDING, PRESSURE_WITHHOLDING, pressure_t
 from xtcp_twisted.tcp.reply cimport reply_abort
 from xtcp_twisted.tcp.transmit cimport transmit_wake
@@ -121,7 +121,8 @@ cdef uint32_t _stalled_ms(conn_t *c) noexcept nogil:
         c.a.flags |= ACTIVE_WATCHED
         stall.snd_una = c.r.snd_una
         stall.since = c.s.now_ms
-    return c.s.now_ms - stall.since
+    # Of what waits in the link nothing is known yet.
+    return c.s.heard_ms - stall.since if earlier(stall.since, c.s.heard_ms) else 0
 
 
 cdef uint64_t _kept(conn_t *c) noexcept nogil:

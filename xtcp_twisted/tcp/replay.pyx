@@ -69,7 +69,8 @@ cdef bint _may_replay(conn_t *c, const segment_t *seg, uint32_t expected) noexce
     if not seg.flags & ACK or seg.ack != expected:
         return False
     # 3. The answer was last sent at least max(SRTT, 10 ms) ago: else its acknowledgement may be on its way.
-    if _age_us(c) < least:
+    # What came before that has been read: else the copy may have waited in the link since then.
+    if _age_us(c) < least or c.s.now_us - _age_us(c) > c.s.heard_us:
         return False
     # 4. With timestamps, the client's TSecr predates that sending.
     if not _predates(c, seg):

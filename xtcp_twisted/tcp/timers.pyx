@@ -1,7 +1,9 @@
 """Timers: retransmission (RFC 6298), loss probes and reordering (RFC 8985), persist, and the clock hand.
 
 A connection with something pending has one node in the wheel, at the earliest
-of its deadlines; one that became later is found out when the node fires.  Idle
+of its deadlines; one that became later is found out when the node fires.  A
+deadline by which the peer should have been heard counts when all that came by
+then has been read (heard.pxd).  Idle
 connections have none: the clock hand visits their records, a slice at a time,
 one turn in SWEEP_S, for keepalive (RFC 9293 section 3.8.4) and for timestamps
 that grew too old (RFC 7323 section 5.5).
@@ -11,13 +13,13 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from xtcp_twisted import config
 from xtcp_twisted.memory.links cimport END
-from xtcp_twisted.memory.wheel cimport wheel_next, wheel_pop
+from xtcp_twisted.memory.wheel cimport wheel_arm, wheel_next, wheel_pop
 from xtcp_twisted.tcp.close cimport conn_fail, conn_free
 from xtcp_twisted.tcp.connect cimport connect_again
 from xtcp_twisted.tcp.connection cimport (
     EVENT_DOWN,
     conn_ack_now,
-    conn_arm,
+    conn_earliest,
     conn_load,
     conn_queue_output,
     conn_settle,
@@ -65,6 +67,8 @@ cdef enum:
     LONG_AGO_MS = 240_000      # longer than any RTO; the unit of last_sent turns over at 524 s
     WOKEN_AT_ONCE = 65_536     # records that one poll visits after a fall of the pressure
     FIRED_AT_ONCE = 4_096      # connections whose timers one poll fires
+    LATE_SHARE = 4             # who waits until more is heard is looked at again so much later, of how late
+    LATE_MS = 200              # that is, and no more than this
 
 
 cdef void _retransmit(conn_t *c) noexcept nogil:
@@ -99,16 +103,29 @@ cdef void _transmit_due(conn_t *c) noexcept nogil:
         _retransmit(c)
 
 
+cdef void _arm_again(conn_t *c) noexcept nogil:
+    """The node fires at the next deadline, or for one that has passed and still waits, a while later."""
+    cdef bint any = False
+    cdef uint32_t when = conn_earliest(c, &any), now = c.s.now_ms, late = now - c.s.heard_ms
+    if not any:
+        return
+    if late and not earlier(now, when):
+        when = now + min(late // LATE_SHARE + 1, <uint32_t>LATE_MS)
+        if c.a.flags & ACTIVE_ACK_HELD and earlier(c.a.acknowledge_at, when):
+            when = c.a.acknowledge_at
+    wheel_arm(&c.s.wheel, c.r.active, when)
+
+
 cdef void _fire(conn_t *c) noexcept nogil:
-    cdef uint32_t now = c.s.now_ms
-    if c.a.flags & ACTIVE_LINGER and not earlier(now, c.a.linger_at):
+    cdef uint32_t now = c.s.now_ms, heard = c.s.heard_ms
+    if c.a.flags & ACTIVE_LINGER and not earlier(heard, c.a.linger_at):
         if c.a.flags & ACTIVE_SYN:
             c.s.counters[C_ABORT_ON_TIMEOUT] += 1
             conn_fail(c, EVENT_DOWN, ETIMEDOUT)
         else:
             conn_free(c)
         return
-    if conn_times_out(c) and not earlier(now, c.a.progress + conn_user_timeout(c)):
+    if conn_times_out(c) and not earlier(heard, c.a.progress + conn_user_timeout(c)):
         c.s.counters[C_ABORT_ON_TIMEOUT] += 1
         conn_fail(c, EVENT_DOWN, ETIMEDOUT)
         return
@@ -116,9 +133,9 @@ cdef void _fire(conn_t *c) noexcept nogil:
         c.a.flags &= ~ACTIVE_ACK_HELD
         c.s.counters[C_DELAYED_ACKS] += 1
         conn_ack_now(c)
-    if c.a.flags & ACTIVE_TRANSMIT and not earlier(now, c.a.transmit_at):
+    if c.a.flags & ACTIVE_TRANSMIT and not earlier(heard, c.a.transmit_at):
         _transmit_due(c)
-    conn_arm(c)
+    _arm_again(c)
     conn_settle(c)
 
 
@@ -142,7 +159,7 @@ cdef void _wake_all(stack_t *s) noexcept nogil:
 cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
     """The clock hand at one record: at most one keepalive probe a turn."""
     cdef record_t *r = record_at(s, slot)
-    cdef uint32_t idle = s.now_ms - r.last_heard
+    cdef uint32_t idle = s.now_ms - r.last_heard, late = s.now_ms - s.heard_ms
     cdef conn_t c
     if not r.generation & 1 or r.flags & (RECORD_ENDED | RECORD_PROMISED):
         return
@@ -154,7 +171,9 @@ cdef void _visit(stack_t *s, uint32_t slot) noexcept nogil:
         return
     conn_load(&c, s, slot)
     transmit_wake(&c)
-    if not r.flags & RECORD_KEEPALIVE or idle < c.g.keepalive_ms + r.probes * c.g.keepalive_interval_ms:
+    if not r.flags & RECORD_KEEPALIVE:
+        return
+    if idle < late + c.g.keepalive_ms + r.probes * c.g.keepalive_interval_ms:
         return
     if c.a != NULL and c.a.flags & ACTIVE_TRANSMIT:
         return
