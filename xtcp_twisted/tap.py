@@ -173,7 +173,8 @@ def makeService(options: Options) -> IService:
     from xtcp_twisted.reactor.service import XTCPService
 
     made: Any = MultiService()
-    server: Any = XTCPService(options.settings, options["status-socket"], whenFailed=Failing().end)
+    whenFailed = Failing().end if options.settings.service.end_without_device else None
+    server: Any = XTCPService(options.settings, options["status-socket"], whenFailed=whenFailed)
     if options.settings.console is not None:
         from xtcp_console.service import ConsoleService
 

@@ -321,6 +321,9 @@ class ServiceSettings:
     #: Whether Python's garbage collector is kept away from what lives long, so that it never stops the server
     #: to look at all its connections; see architecture.md. false leaves the collector of the process alone.
     freeze: bool = attrs.field(default=True, validator=_BOOLEAN)
+    #: Whether the process ends, with status 1, when somebody takes the device away, so that a supervisor
+    #: starts it again. With false it lives on and serves nobody, and its console says why.
+    end_without_device: bool = attrs.field(default=True, validator=_BOOLEAN)
 
 
 @attrs.frozen(kw_only=True)

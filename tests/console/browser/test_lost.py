@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from playwright.sync_api import Page, expect
-from support.live import Console
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from support.live import CONFIG, Console, running
 from support.visitor import Visitor
 
 Visitors = Callable[..., Visitor]
@@ -61,9 +62,16 @@ def test_a_process_that_hangs(own: Console, visitors: Visitors) -> None:
     assert_live(page)
 
 
-def test_an_engine_that_loses_its_device(own: Console, visitors: Visitors) -> None:
+@pytest.fixture
+def patient(browser: Browser) -> Iterator[Console]:
+    """A console whose process does not end with its engine; asked for before `visitors`."""
+    with running(f"{CONFIG}[service]\nend_without_device = false\n") as made:
+        yield made
+
+
+def test_an_engine_that_loses_its_device(patient: Console, visitors: Visitors) -> None:
     """The process lives and its console says why the engine does not."""
-    page = visitors(own).sign_in()
+    page = visitors(patient).sign_in()
     assert_live(page)
-    own.lab.run(["ip", "link", "delete", "xtcp0"], check=True)
+    patient.lab.run(["ip", "link", "delete", "xtcp0"], check=True)
     expect(page.get_by_text(re.compile("engine has stopped", re.IGNORECASE)).first).to_be_visible()
