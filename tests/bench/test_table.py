@@ -181,6 +181,12 @@ class TestTargets:
         assert CONNECTIONS not in elsewhere.connections
         assert list(verdicts(two, elsewhere)) == []
 
+    def test_a_few_connections_say_nothing_of_memory(self):
+        for connections, said in (((100, 10_000), True), ((100, 2_000), False)):
+            plan = attrs.evolve(PLAN, connections=connections, loads=("sticky",))
+            told = [verdict.text for verdict in verdicts(self.samples, plan)]
+            assert any(text.startswith("memory per connection") for text in told) == said
+
 
 def test_the_summary_has_every_figure():
     medians = table.summary({"twisted": [sample("twisted")]}, PLAN)["twisted"]

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from support.blocking import send_until_it_blocks
 from support.capture import WRONG, tshark
 
 from tests.kernel.conftest import PATIENCE_S, V4, V6, Served
@@ -86,17 +87,11 @@ def test_a_reset_costs_one_connection(served: Served, group: str, host: str, eve
 def test_a_client_that_does_not_read_stops_being_read(served: Served, group: str, host: str) -> None:
     """The server takes no more than its buffers hold; when the client reads at last, nothing is missing."""
     with served.connect(group, host, SO_RCVBUF=8_192, SO_SNDBUF=16_384) as connection:
-        connection.settimeout(2)
-        sent = b""
-        piece = os.urandom(8_192)
-        try:
-            while len(sent) < 20_000_000:
-                sent += piece[: connection.send(piece)]
-        except TimeoutError:
-            pass
-        assert 100_000 < len(sent) < 20_000_000
+        payload = os.urandom(8_192) * 2_500
+        sent = send_until_it_blocks(connection, payload, served.snapshot)
+        assert 100_000 < sent < len(payload)
         connection.settimeout(60)
-        assert read_all(connection, len(sent)) == sent
+        assert read_all(connection, sent) == payload[:sent]
         connection.sendall(b"again")
         assert read_all(connection, 5) == b"again"
     assert tshark(served.stop(), WRONG) == []

@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 import pytest
+from support.blocking import send_until_it_blocks
 from support.capture import WRONG, tshark
 
 from tests.kernel.conftest import GROUPS, Served
@@ -28,18 +29,6 @@ def unacknowledged(connection: socket.socket) -> int:
     return count[0]
 
 
-def send_until_it_blocks(connection: socket.socket, payload: bytes) -> int:
-    """How much the client could send; it blocks for two seconds, or it is sent whole."""
-    connection.settimeout(2)
-    sent = 0
-    try:
-        while sent < len(payload):
-            sent += connection.send(payload[sent : sent + 65_536])
-    except TimeoutError:
-        pass
-    return sent
-
-
 def pool(served: Served) -> dict[str, Any]:
     [small] = [found for found in served.snapshot()["pools"] if found["name"] == "small"]
     return dict(small["receive_buffer"])
@@ -48,7 +37,7 @@ def pool(served: Served) -> dict[str, Any]:
 def test_the_send_of_a_client_blocks_until_the_protocol_reads(served: Served) -> None:
     payload = os.urandom(SIZE)
     with served.connect("pauses", SO_SNDBUF=65_536) as stopped, served.connect("beside") as other:
-        sent = send_until_it_blocks(stopped, payload)
+        sent = send_until_it_blocks(stopped, payload, served.snapshot)
         assert 0 < sent < SIZE // 2
         kept = unacknowledged(stopped)
         assert kept > 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 
 import pytest
-from support.live import free_port
+from support.live import reserved_port
 from support.pages import ROOT, block, blocks
 
 from .conftest import PATIENCE_S, Actor, Reader
@@ -52,10 +53,16 @@ def test_its_tests_can_fail(written: Reader) -> None:
         written.runs(block(PAGE, "sh test"))
 
 
-def test_the_server(written: Reader) -> None:
+@pytest.fixture
+def console_port() -> Iterator[int]:
+    with reserved_port() as port:
+        yield port
+
+
+def test_the_server(written: Reader, console_port: int) -> None:
     """Two clients as on the page, while the console shows them."""
     file = written.folder / "xtcp.toml"
-    file.write_text(file.read_text().replace("port = 8088", f"port = {free_port()}"))
+    file.write_text(file.read_text().replace("port = 8088", f"port = {console_port}"))
     server = written.starts(block(PAGE, "sh server"))
     ada, bob = (written.connects(5222, server) for _ in range(2))
     with ada, bob:

@@ -60,20 +60,25 @@ protocol = "examples.echo.Echo"
 """
 
 
-def free_port() -> int:
-    """A TCP port of loopback that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A TCP port of loopback that nobody else is given meanwhile.
+
+    It is bound and does not listen.  The kernel then gives it neither to who asks for any port nor to who
+    connects, and a server that names it may listen there, since servers set SO_REUSEADDR as well.
+    """
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 class Console:
     """A ``twistd xtcp`` with its console; `start` again after `stop` takes the same port."""
 
-    def __init__(self, lab: Lab, config: str = CONFIG) -> None:
+    def __init__(self, lab: Lab, port: int, config: str = CONFIG) -> None:
         self.lab = lab
-        self.settings = ConsoleSettings(port=free_port(), token_file=str(lab.directory / "console-token"))
+        self.settings = ConsoleSettings(port=port, token_file=str(lab.directory / "console-token"))
         self.url = f"http://{self.settings.place}"
         path = lab.directory / "xtcp.toml"
         path.write_text(config, "utf-8")
@@ -157,7 +162,7 @@ def running(config: str = CONFIG) -> Iterator[Console]:
 
     :raises ResourceError: the rights for a lab are missing.
     """
-    with Lab() as lab:
-        console = Console(lab, config)
+    with reserved_port() as port, Lab() as lab:
+        console = Console(lab, port, config)
         console.start()
         yield console
