@@ -184,7 +184,10 @@ class Joined(Protocol):
 
 
 class Relay(Joined):
-    """Connects its client to the server that the first message names, "HOST PORT"; says what became of it."""
+    """Connects its client to the server that the first message names, "HOST PORT SECONDS".
+
+    It says what became of it.
+    """
 
     def dataReceived(self, data: bytes) -> None:
         if self.other is not None:
@@ -192,9 +195,9 @@ class Relay(Joined):
             return
         from twisted.internet import reactor
 
-        host, port = data.decode().split()
+        host, port, timeout = data.decode().split()
         self.half.pauseProducing()
-        endpoint = XTCPClientEndpoint(stackFor(reactor), host, int(port), timeout=1.5)
+        endpoint = XTCPClientEndpoint(stackFor(reactor), host, int(port), timeout=float(timeout))
         endpoint.connect(Factory.forProtocol(Joined)).addCallbacks(self.connected_to, self.refused)
 
     def connected_to(self, other: Joined) -> None:

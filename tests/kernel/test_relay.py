@@ -9,7 +9,7 @@ import threading
 import pytest
 from support.capture import WRONG, tshark
 
-from tests.kernel.conftest import Served
+from tests.kernel.conftest import PATIENCE_S, Served
 from tests.kernel.test_clients import read_all
 
 pytestmark = pytest.mark.feature("P09")
@@ -30,9 +30,9 @@ def listener(served: Served, host: str) -> socket.socket:
     return served.lab.call(make)
 
 
-def ask(connection: socket.socket, host: str, port: int) -> bytes:
+def ask(connection: socket.socket, host: str, port: int, timeout: float = PATIENCE_S) -> bytes:
     """What becomes of a connection to there."""
-    connection.sendall(f"{host} {port}".encode())
+    connection.sendall(f"{host} {port} {timeout}".encode())
     return connection.recv(100)
 
 
@@ -69,7 +69,7 @@ def test_what_becomes_of_connections_that_are_not_made(served: Served, host: str
         port = gone.getsockname()[1]
     for there, answer in [
         ((host, port), b"ConnectionRefusedError"),
-        (("10.99.0.1", 80), b"TimeoutError"),
+        (("10.99.0.1", 80, 1.5), b"TimeoutError"),
         (("224.0.0.1", 80), b"ConnectError"),
     ]:
         with served.connect("relay") as client:
