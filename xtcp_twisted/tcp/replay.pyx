@@ -48,6 +48,11 @@ cdef uint32_t _age_us(const conn_t *c) noexcept nogil:
     return <uint32_t>c.s.now_us - extent_at(c.s, c.a.tx_head).sent_at
 
 
+cdef bint _waited(const conn_t *c) noexcept nogil:
+    """Whether the copy may have come to the link before the answer left: then it tells nothing of the answer."""
+    return c.s.now_us - _age_us(c) > c.s.heard_us
+
+
 cdef bint _predates(const conn_t *c, const segment_t *seg) noexcept nogil:
     """Whether the client had heard nothing of us since then: its TSecr is older than that TSval."""
     cdef uint32_t sent_ts = <uint32_t>((c.s.now_us - _age_us(c)) // 1000) + c.r.ts_offset
@@ -69,8 +74,7 @@ cdef bint _may_replay(conn_t *c, const segment_t *seg, uint32_t expected) noexce
     if not seg.flags & ACK or seg.ack != expected:
         return False
     # 3. The answer was last sent at least max(SRTT, 10 ms) ago: else its acknowledgement may be on its way.
-    # What came before that has been read: else the copy may have waited in the link since then.
-    if _age_us(c) < least or c.s.now_us - _age_us(c) > c.s.heard_us:
+    if _age_us(c) < least:
         return False
     # 4. With timestamps, the client's TSecr predates that sending.
     if not _predates(c, seg):
@@ -99,6 +103,10 @@ cdef void _replay(conn_t *c) noexcept nogil:
 cdef void replay_duplicate(conn_t *c, const segment_t *seg, uint32_t expected) noexcept nogil:
     cdef uint32_t end = seg.seq + seg.length
     cdef uint32_t told = c.a.wire_ack if c.a != NULL else c.r.rcv_nxt
+    if _outstanding(c) and seq_le(end, told) and _waited(c):
+        # The answer acknowledges it, or its timer will; of many that waited, each would be one packet more.
+        c.s.counters[C_REPLAYS_REFUSED] += 1
+        return
     # What the client was told of is reported as a duplicate (RFC 2883).  Of held data the bare
     # acknowledgement speaks, which ends the hold of the policy `bounded`.
     if ack_paced(c) and seq_le(end, told):
