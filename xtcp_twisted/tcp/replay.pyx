@@ -49,7 +49,7 @@ cdef uint32_t _age_us(const conn_t *c) noexcept nogil:
 
 
 cdef bint _waited(const conn_t *c) noexcept nogil:
-    """Whether the copy may have come to the link before the answer left: then it tells nothing of the answer."""
+    """Whether the copy may have come to the link before the answer left: of that it tells nothing then."""
     return c.s.now_us - _age_us(c) > c.s.heard_us
 
 
