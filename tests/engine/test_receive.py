@@ -9,7 +9,7 @@ from support.net import MakeNet, Net
 
 from xtcp_twisted.config import ALL, UNLIMITED
 from xtcp_twisted.engine.kinds import EventKind
-from xtcp_twisted.errors import LocalError, NotAcknowledgeable
+from xtcp_twisted.errors import GroupClosed, LocalError, NotAcknowledgeable
 
 
 @pytest.mark.feature("P13")
@@ -79,6 +79,30 @@ def test_recv_batch_offers_each_connection_once(net: Net) -> None:
     assert len(first) == 4
     assert first + rest == [(client.cd, b"ab") for client in clients]
     assert group.recv_batch(100) == []
+
+
+@pytest.mark.feature("P13")
+def test_recv_more_goes_on_with_one_connection(net: Net) -> None:
+    group = net.group(7, accept_credits=UNLIMITED)
+    client, other = (net.client(group).established() for _ in range(2))
+    client.send(b"abcdefgh")
+    other.send(b"other")
+    client.fin()
+    net.turn()
+    assert group.recv_batch(1, 3) == [(client.cd, b"abc")]
+    assert group.recv_more(client.cd, 3) == b"def"
+    group.pause(client.cd)
+    assert group.recv_more(client.cd, 3) is None
+    group.resume(client.cd)
+    assert group.recv_more(client.cd, 3) == b"gh"
+    assert group.recv_more(client.cd, 3) is None, "the end is told as ever"
+    assert group.recv_batch(2, 3) == [(other.cd, b"oth"), (client.cd, b"")]
+    assert group.recv_more(client.cd, 3) is None
+    group.finish(other.cd)
+    assert group.recv_more(other.cd, 3) is None
+    group.close()
+    with pytest.raises(GroupClosed):
+        group.recv_more(client.cd, 3)
 
 
 @pytest.mark.feature("P13")

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet import error
 
 from tests.reactor.conftest import Logged
-from tests.reactor.world import Recorder, World, connect, factoryOf
+from tests.reactor.world import Peer, Recorder, World, connect, factoryOf
 
 # -- delivery ------------------------------------------------------------------------------
 
@@ -85,18 +85,72 @@ def test_data_and_end_of_the_first_turn_keep_their_order(world: World) -> None:
     server.reasons[0].trap(error.ConnectionDone)
 
 
-def test_a_delivery_has_at_most_256_kib(world: World) -> None:
-    server = Recorder()
+def held(world: World, server: Recorder) -> Peer:
+    """A client of which 280,000 bytes wait until `server` resumes its transport."""
     client = connect(world, server, weight=8)  # that one connection may hold so much
     server.transport.pauseProducing()
     for _ in range(200):
         client.send(b"x" * 1400)
         world.turn()
         client.take()
+    return client
+
+
+def test_a_delivery_is_no_longer_than_twisteds(world: World) -> None:
+    """And a turn has four of them at most for each connection."""
+    server = Recorder()
+    held(world, server)
+    server.transport.resumeProducing()
+    world.turn()
+    assert list(map(len, server.chunks)) == [65_536] * 4
+    world.turns(3)
+    assert list(map(len, server.chunks)) == [65_536] * 4 + [200 * 1400 - 262_144]
+
+
+@pytest.mark.parametrize("how", ["pauseProducing", "loseConnection", "abortConnection"])
+def test_what_follows_a_piece_is_not_delivered_after(world: World, how: str) -> None:
+    server = Recorder()
+    held(world, server)
+    server.got = lambda p, data: getattr(p.transport, how)()
     server.transport.resumeProducing()
     world.turns(4)
-    assert len(server.data) == 200 * 1400
-    assert list(map(len, server.chunks)) == [262_144, 200 * 1400 - 262_144]
+    assert list(map(len, server.chunks)) == [65_536]
+
+
+def test_an_exception_in_a_piece_ends_the_rest(world: World, logged: Logged) -> None:
+    server = Recorder()
+    held(world, server)
+    server.got = lambda p, data: 1 / (2 - len(server.chunks))
+    server.transport.resumeProducing()
+    world.turns(4)
+    assert len(server.chunks) == 2
+    server.reasons[0].trap(ZeroDivisionError)
+    assert len(logged.take(ZeroDivisionError)) == 1
+
+
+def test_the_end_of_the_stack_in_a_piece_ends_the_rest(world: World) -> None:
+    server = Recorder()
+    held(world, server)
+    server.got = lambda p, data: world.stack.stop()
+    server.transport.resumeProducing()
+    world.turn()
+    assert len(server.chunks) == 1
+
+
+def test_what_follows_a_piece_may_be_the_end(world: World) -> None:
+    """The end is a turn of its own, as every end."""
+    server = Recorder()
+    client = connect(world, server, weight=8)
+    server.transport.pauseProducing()
+    for _ in range(64):
+        client.send(b"x" * 1_024)
+        world.turn()
+    client.fin()
+    server.transport.resumeProducing()
+    world.turn()
+    assert (list(map(len, server.chunks)), server.reasons) == ([65_536], [])
+    world.turns(3)
+    server.reasons[0].trap(error.ConnectionDone)
 
 
 def test_nothing_is_delivered_while_paused(world: World) -> None:

@@ -194,6 +194,24 @@ def test_events_of_a_connection_come_in_order(world: World) -> None:
     assert list(told.values()) == [[EventKind.ESTABLISHED, EventKind.DATA, EventKind.EOF]] * 3
 
 
+def test_recv_more_goes_on_with_one_connection(world: World) -> None:
+    group = world.group()
+    client, cd = world.connected(group)
+    client.sendall(b"abcdefgh")
+    client.shutdown(socket.SHUT_WR)
+    world.net.turn()
+    assert group.recv_batch(1, 3) == [(cd, b"abc")]
+    assert group.recv_more(cd, 3) == b"def"
+    group.pause(cd)
+    assert group.recv_more(cd, 3) is None
+    group.resume(cd)
+    assert group.recv_more(cd, 3) == b"gh"
+    assert group.recv_more(cd, 3) is None, "the end is told as ever"
+    assert group.recv_batch(1, 3) == [(cd, b"")]
+    group.finish(cd)
+    assert group.recv_more(cd, 3) is None
+
+
 def test_the_end_of_the_stream_is_told_once_after_all_data(world: World) -> None:
     group = world.group()
     client, cd = world.connected(group)

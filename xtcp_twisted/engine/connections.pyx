@@ -45,6 +45,7 @@ from xtcp_twisted.tcp.flags cimport (
     RECORD_FIN_RECEIVED,
     RECORD_PAUSED,
 )
+from xtcp_twisted.memory.links cimport UNLINKED
 from xtcp_twisted.tcp.layout cimport active_at, local_at, record_at, record_t, stack_t
 from xtcp_twisted.tcp.receive cimport receive_quota
 
@@ -165,8 +166,8 @@ cdef class Connections:
         self.state.note_work()
         return cd, data
 
-    def recv_batch(self, int limit):
-        """Take up to `limit` readable connections, each once: 262,144 bytes of it, or what it needs."""
+    def recv_batch(self, int limit, uint32_t most=MOST_AT_ONCE):
+        """Take up to `limit` readable connections, each once: `most` bytes of it, or what it needs."""
         cdef group_row_t *g = self._open_row()
         cdef conn_t c
         cdef list found = []
@@ -174,10 +175,29 @@ cdef class Connections:
         for _ in range(left):
             conn_load(&c, &self.state.stack, active_at(&self.state.stack, g.ready.head).slot)
             cd = make_id(c.r.generation, c.slot)
-            found.append((cd, take_data(&c, max(<uint32_t>MOST_AT_ONCE, c.a.need))))
+            found.append((cd, take_data(&c, max(most, c.a.need))))
         if found:
             self.state.note_work()
         return found
+
+    def recv_more(self, cd, uint32_t most):
+        """What follows on a connection after what `recv_batch` has given of it.
+
+        :param most: the most bytes to return.
+        :returns: bytes; None when there are none now, or the connection is paused or has ended.  The end
+            of its stream is left to `recv_batch`.
+        """
+        cdef conn_t c
+        cdef bint fin
+        self._open_row()
+        if not self._locate(cd, &c) or c.a == NULL or c.a.ready.next == UNLINKED:
+            return None
+        fin = c.r.flags & RECORD_FIN_RECEIVED != 0
+        if c.r.rcv_nxt - c.a.read_nxt == fin:
+            return None
+        data = take_data(&c, most)
+        self.state.note_work()
+        return data
 
     def need(self, cd, n):
         """Offer a connection again, from its first unacknowledged byte, when `n` bytes are there.

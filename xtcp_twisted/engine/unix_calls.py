@@ -104,8 +104,8 @@ class UnixCalls:
                 return connection.id, data
         return None
 
-    def recv_batch(self, limit: int) -> list[tuple[int, bytes]]:
-        """Take up to `limit` readable connections, each once and at most 262,144 bytes of it.
+    def recv_batch(self, limit: int, most: int = MOST_AT_ONCE) -> list[tuple[int, bytes]]:
+        """Take up to `limit` readable connections, each once: `most` bytes of it, or what it needs.
 
         Fewer, when they have much: what lies in the kernel is bounded by no buffer of ours.
         """
@@ -116,13 +116,27 @@ class UnixCalls:
             if not self.ready or size >= BATCH_BYTES:
                 break
             connection = next(iter(self.ready))
-            data = connection.take(max(MOST_AT_ONCE, connection.need))
+            data = connection.take(max(most, connection.need))
             if data is not None:
                 found.append((connection.id, data))
                 size += len(data)
         if found:
             self.unix.work()
         return found
+
+    def recv_more(self, cd: int, most: int) -> bytes | None:
+        """What follows on a connection after what `recv_batch` has given of it.
+
+        :param most: the most bytes to return.
+        :returns: bytes; None when there are none now, or the connection is paused or has ended.  The end
+            of its stream is left to `recv_batch`.
+        """
+        self.check_open()
+        connection = self.members.get(cd)
+        if connection is None or connection not in self.ready or connection.read == connection.arrived:
+            return None
+        self.unix.work()
+        return connection.take(most)
 
     def need(self, cd: int, n: int) -> None:
         """Offer a connection again, from its first unacknowledged byte, when `n` bytes are there.
