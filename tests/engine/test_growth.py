@@ -172,6 +172,31 @@ class TestGroups:
         assert (new.row, new.port) == (old.row, old.port)
         assert new.serial > old.serial
 
+    def test_the_row_of_a_unix_group_is_not_sought(self, tmp_path: Path, net: Net):
+        """The lowest that is free, by as many looks at the table for the thousandth as for the first."""
+
+        class Looked(dict[int, Any]):
+            looks = 0
+
+            def __contains__(self, row: object) -> bool:
+                self.looks += 1
+                return super().__contains__(row)
+
+        def opened(name: int) -> Any:
+            return net.pool.open_group(
+                0, domain=socket.AF_UNIX, path=str(tmp_path / str(name)), options=GroupOptions()
+            )
+
+        groups = [opened(name) for name in range(100)]
+        rows = [group.row for group in groups]
+        assert rows == list(range(rows[0], rows[0] + 100))
+        domain = groups[0].unix
+        domain.groups = Looked(domain.groups)
+        for name in (70, 30, 50):
+            groups[name].close()
+        assert [opened(name).row - rows[0] for name in (100, 101, 102, 103)] == [30, 50, 70, 100]
+        assert domain.groups.looks == 0
+
     def test_a_unix_group_with_nothing_to_do_is_not_looked_at(self, tmp_path: Path, net: Net):
         pool = net.pool
         groups: list[Any] = [

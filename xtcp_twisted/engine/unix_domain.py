@@ -74,6 +74,8 @@ class UnixDomain:
         #: Connections and requests by id.
         self.connections: dict[int, UnixConnection] = {}
         self.groups: dict[int, UnixGroup] = {}
+        #: Rows that closed groups had and no open one has; a heap.
+        self._rows: list[int] = []
         #: Groups that have requests to take from the kernel, or something to do later.
         self.due: dict[UnixGroup, None] = {}
         #: Those with something to tell, to write, to take out; those that wait for room in the buffer.
@@ -97,12 +99,16 @@ class UnixDomain:
 
     # --- who is there -------------------------------------------------------------
 
-    def free_row(self) -> int:
-        """The lowest row that no open group has."""
-        row = FIRST_ROW
-        while row in self.groups:
-            row += 1
+    def admit(self, group: UnixGroup) -> int:
+        """A group is open; its row is the lowest that no other has."""
+        row = heapq.heappop(self._rows) if self._rows else FIRST_ROW + len(self.groups)
+        self.groups[row] = group
         return row
+
+    def dismiss(self, group: UnixGroup) -> None:
+        """A group is closed; another may have its row."""
+        del self.groups[group.row]
+        heapq.heappush(self._rows, group.row)
 
     def enter(self, connection: UnixConnection) -> None:
         """Give a connection its id."""

@@ -78,7 +78,6 @@ class UnixGroup(UnixCalls):
         )
         super().__init__(domain, pool, place, called, options)
         self.serial = serial
-        self.row = domain.free_row()
         #: When the group tells of data that it holds back (P05); None: it holds nothing back.
         self.tell_at: float | None = None
         #: When requests are tried again, of which none could be taken for now.
@@ -98,7 +97,7 @@ class UnixGroup(UnixCalls):
             if self._eventfd >= 0:
                 os.close(self._eventfd)
             raise exhausted(refused) from None
-        domain.groups[self.row] = self
+        self.row = domain.admit(self)
 
     def __len__(self) -> int:
         """Connections of the group; those that are closing are not counted."""
@@ -480,7 +479,7 @@ class UnixGroup(UnixCalls):
             self.signal()
             self.pool.forget_unix(self)
             self.closed = True
-            del self.unix.groups[self.row]
+            self.unix.dismiss(self)
             os.close(self._eventfd)
             self.unix.end_later(members, abort=abort)
             self.unix.work()
