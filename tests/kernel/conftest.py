@@ -77,9 +77,12 @@ class Served:
 
     :param engine: more lines of the configuration's table of that name.
     :param link: the same for ``[link]``.
+    :param service: the same for ``[service]``.
     """
 
-    def __init__(self, lab: Lab, folder: Path, engine: str = "", *, link: str = "") -> None:
+    def __init__(
+        self, lab: Lab, folder: Path, engine: str = "", *, link: str = "", service: str = ""
+    ) -> None:
         self.lab = lab
         self.capture = folder / "all.pcapng"
         config = folder / "xtcp.toml"
@@ -87,6 +90,7 @@ class Served:
             f'[[group]]\nname = "{name}"\nport = {port}\n{serve}\n' for name, (port, serve) in GROUPS.items()
         ]
         text = CONFIG.replace("[engine]\n", f"{link}\n[engine]\n{engine}\n")
+        text = text.replace("[service]\n", f"[service]\n{service}\n")
         config.write_text(text + "".join(tables), "utf-8")
         self.server = Server(lab, config, capture=self.capture, imports=[ROOT])
         self.server.start()

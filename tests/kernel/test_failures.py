@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
 from tests.kernel.conftest import Served
+from xtcp_twisted.lab import Lab
 
 
 def ended(connection: socket.socket) -> bool:
@@ -46,7 +48,8 @@ def test_a_group_that_always_fails_does_not_harm_the_others(served: Served) -> N
     assert served.log().count("raise ZeroDivisionError(len(messages))") == 20
 
 
-def test_a_device_that_is_taken_away_ends_the_engine_and_not_the_process(served: Served) -> None:
+def test_a_device_that_is_taken_away_may_end_the_engine_and_not_the_process(lab: Lab, tmp_path: Path) -> None:
+    served = Served(lab, tmp_path, service="end_without_device = false")
     with served.connect("echo") as connection:
         connection.sendall(b"here")
         assert connection.recv(100) == b"here"

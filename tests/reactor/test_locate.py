@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.descriptors import open_descriptors
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python import log
@@ -192,3 +193,16 @@ def test_a_service_is_found_as_soon_as_it_has_its_link(reactor: HandReactor, fol
     assert running(reactor, "blue") is None
     service.privilegedStartService()
     assert locate(reactor, "blue") is service.stack
+
+
+def test_its_end_waits_for_what_is_in_flight(folder: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """In a reactor of Twisted, which tells who has asked for it before it shuts down."""
+    configured(folder)
+    reactor = EPollReactor()
+    stack = locate(reactor)
+    seen: list[bool] = []
+    reactor.addSystemEventTrigger("during", "shutdown", lambda: seen.append(stack.stopped))
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run(installSignalHandlers=False)
+    assert seen == [True]
+    assert [str(warning.message) for warning in recwarn] == []

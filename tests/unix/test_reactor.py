@@ -383,6 +383,6 @@ class TestSettings:
             assert stat.S_ISSOCK(found.st_mode)
             assert stat.S_IMODE(found.st_mode) == 0o640
         finally:
-            assert service.stack is not None
-            service.stack.stop()
+            service.stopService()
+        assert service.stack is None
         assert not (folder / "s").exists()

@@ -80,7 +80,7 @@ class XTCPReactor(EPollReactor):
         :raises ConfigurationError: there is no configuration to start one from, or it is refused.
         :raises XTCPError: its link cannot be opened.
         """
-        return locate(self, DEFAULT)
+        return locate(self, DEFAULT, finish=False)
 
     # -- IReactorTCP -------------------------------------------------------------
 

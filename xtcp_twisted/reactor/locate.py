@@ -8,8 +8,8 @@ from there.  Its groups and its console belong to ``twistd xtcp``: whoever locat
 stack brings the application itself.
 
 Nothing is read or opened before a port or a connection is: strings are parsed
-before a daemon forks.  The reactor's shutdown ends a stack that was started here, in order: what is in
-flight is finished first.
+before a daemon forks.  The reactor's shutdown ends a stack that was started here: for a string in order, so
+that what is in flight is finished first; for a reactor at once, as it does sockets.
 
 Knows configuration files and stacks; must not know endpoints or services.
 """
@@ -36,9 +36,11 @@ _OPTIONS: Final = GroupOptions()
 _log = Logger()
 
 
-def locate(reactor: Any, name: str = DEFAULT) -> XTCPStack:
+def locate(reactor: Any, name: str = DEFAULT, *, finish: bool = True) -> XTCPStack:
     """The stack of this name that the reactor drives; it is started if there is none.
 
+    :param finish: whether the reactor's shutdown lets what is in flight finish, should it be started here;
+        else it ends at once, as sockets do.
     :raises ConfigurationError: there is no configuration to start one from, or it is refused.
     :raises XTCPError: its link cannot be opened.
     """
@@ -53,7 +55,8 @@ def locate(reactor: Any, name: str = DEFAULT) -> XTCPStack:
             f"the configuration of the XTCP stack {name!r} is refused:\n  " + "\n  ".join(refused.problems)
         ) from None
     stack = openStack(reactor, settings, name)
-    stack.finishAtShutdown(settings.service.drain_s)
+    if finish:
+        stack.finishAtShutdown(settings.service.drain_s)
     # In its first turn: the first that is logged of a port that opens is its own line, as of every port.
     stack.reader.later(_tell, name, path, settings.engine.addresses)
     return stack

@@ -109,7 +109,12 @@ class XTCPStack:
 
         :param limit: longest time for what is in flight, seconds.
         """
-        trigger = self.reactor.addSystemEventTrigger("before", "shutdown", self.finish, limit)
+
+        def finish() -> Any:
+            self._triggers.remove(trigger)  # it is running just now
+            return self.finish(limit)
+
+        trigger = self.reactor.addSystemEventTrigger("before", "shutdown", finish)
         self._triggers.append(trigger)
 
     def createPool(
