@@ -247,3 +247,22 @@ class TestCopies:
         net.turn()
         client.expect("A", data=ANSWER)
         assert net.counters()["AnswersReplayed"] == 1
+
+    @pytest.mark.parametrize("seconds", [0.02, 0.3], ids=["soon", "late"])
+    def test_one_that_comes_after_a_flush_without_a_poll_is_a_call_for_help(
+        self, net: Net, seconds: float
+    ) -> None:
+        """An application with a loop of its own may answer long after the last poll; the link was empty."""
+        group = net.group(7)
+        client = net.client(group).established()
+        client.exchange(b"first", b"answer")
+        assert client.request(REQUEST) == REQUEST
+        net.now += seconds
+        with client.losing():
+            group.send(client.cd, ANSWER, ackd=ALL)
+            net.flush()
+        net.now += 0.1
+        client.send(REQUEST, seq=client.seq - len(REQUEST))
+        net.turn()
+        client.expect("A", data=ANSWER)
+        assert net.counters()["AnswersReplayed"] == 1

@@ -40,7 +40,7 @@ from xtcp_twisted.tcp.groups cimport (
     pool_row_t,
 )
 from xtcp_twisted.tcp.holders cimport stall_t
-from xtcp_twisted.tcp.heard cimport heard_flush, heard_poll, heard_until
+from xtcp_twisted.tcp.heard cimport heard_late, heard_poll, heard_until
 from xtcp_twisted.tcp.icmp cimport icmp_output
 from xtcp_twisted.tcp.layout cimport (
     LOCALS,
@@ -283,7 +283,9 @@ cdef class State:
         cdef int sent = 0, accepted, used, i
         cdef uint32_t lost = 0
         cdef bint more = True
-        heard_flush(&self.stack)
+        # What leaves now leaves after all that was read; after a while only the link knows if that is all.
+        if self.stack.behind == 0 and not (heard_late(&self.stack) and self.link.waiting()):
+            heard_until(&self.stack, self.stack.now_us)
         while more and (all_of_it or sent < SENT_AT_ONCE):
             with nogil:
                 more = not _fill(&self.stack, &self.out)

@@ -39,6 +39,8 @@ cdef class Link:
     # Send `count` frames; what the link cannot take is dropped and counted.
     # Returns how many the other side took.
     cdef int write_frames(self, frame_t *frames, int count, int64_t now_us) except -1 nogil
+    # Whether packets wait to be read.
+    cdef bint waiting(self) except -1
     # When the link itself has something to deliver, microseconds; -1: it cannot tell.
     cdef int64_t next_time_us(self) noexcept nogil
 

@@ -14,6 +14,14 @@ from xtcp_twisted.wire.segmentation cimport complete_checksum
 
 from xtcp_twisted.errors import LocalError
 
+cdef extern from "<poll.h>" nogil:
+    cdef enum:
+        POLLIN
+    cdef struct pollfd:
+        int fd
+        short events
+    int poll(pollfd *fds, unsigned long nfds, int timeout)
+
 cdef enum:
     READ_AT_ONCE = 1024   # frames that one `read` makes room for
 
@@ -37,6 +45,13 @@ cdef class Link:
     cdef int write_frames(self, frame_t *frames, int count, int64_t now_us) except -1 nogil:
         with gil:
             raise NotImplementedError("a link implements write_frames")
+
+    cdef bint waiting(self) except -1:
+        cdef pollfd asked
+        asked.fd = self.fileno()
+        asked.events = POLLIN
+        # Without a descriptor nobody knows, and there may be.
+        return asked.fd < 0 or poll(&asked, 1, 0) != 0
 
     cdef int64_t next_time_us(self) noexcept nogil:
         return -1

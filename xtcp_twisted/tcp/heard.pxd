@@ -7,11 +7,11 @@ that has fallen behind falls behind further.  So who is sent something again, or
 up, because nothing was heard of him, is judged by `heard_us`; what is owed to others,
 such as held acknowledgements, by the clock.
 
-It is the time of the last poll that left nothing in the link.  While polls leave
-something it moves on with what is read, since packets wait in their order: when what left
-at a time is acknowledged, all that came before that time has been read; and no queue is
-longer than MOST_WAITING.  So with packets waiting for ever losses are repaired, too, later
-by as long as packets wait.
+It is the time of the last poll that left nothing in the link, or of a flush when nothing
+has come since.  While polls leave something it moves on with what is read, since packets
+wait in their order: when what left at a time is acknowledged, all that came before that
+time has been read; and no queue is longer than MOST_WAITING.  So with packets waiting for
+ever losses are repaired, too, later by as long as packets wait.
 
 Knows times and counts; must not know links or connections.
 """
@@ -49,7 +49,6 @@ cdef inline void heard_poll(stack_t *s, uint32_t taken, bint everything) noexcep
         s.behind = taken
 
 
-cdef inline void heard_flush(stack_t *s) noexcept nogil:
-    """A turn ends: what leaves now leaves after all that was read."""
-    if s.behind == 0 and s.now_us - s.heard_us <= WHOLE_TURN_US:
-        heard_until(s, s.now_us)
+cdef inline bint heard_late(const stack_t *s) noexcept nogil:
+    """Whether what is there may be more than a turn's: the last poll was long ago."""
+    return s.now_us - s.heard_us > WHOLE_TURN_US
