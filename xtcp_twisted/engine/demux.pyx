@@ -27,10 +27,18 @@ from xtcp_twisted.tcp.flags cimport (
     REFERENCE_ROW,
     REFERENCE_SHIFT,
 )
+from xtcp_twisted.tcp.layout cimport active_t, extent_t, record_t
 from xtcp_twisted.tcp.listen cimport half_open_segment, listen_reopen, listen_segment
 from xtcp_twisted.tcp.offload cimport offload_merged, offload_vouched
 from xtcp_twisted.tcp.timewait cimport time_wait_segment
-from xtcp_twisted.tcp.tuples cimport tuple_find, tuple_prefetch, tuple_prefetch_active, tuple_tag
+from xtcp_twisted.tcp.tuples cimport (
+    tuple_find,
+    tuple_prefetch,
+    tuple_prefetch_active,
+    tuple_prefetch_payload,
+    tuple_prefetch_sent,
+    tuple_tag,
+)
 from xtcp_twisted.wire.segment cimport (
     CE,
     PACKET_ADDRESS,
@@ -134,10 +142,27 @@ cdef void _dispatch(
         listen_reopen(s, row, seg, tag)
 
 
+cdef void _fetch_ahead(const stack_t *s, const int *reasons, const uint32_t *tags, int count) noexcept nogil:
+    """Asks the processor for what these segments will meet; each stage looks at what the last one fetched."""
+    cdef const record_t *records[AT_ONCE]
+    cdef const active_t *actives[AT_ONCE]
+    cdef const extent_t *sent[AT_ONCE]
+    cdef int i
+    for i in range(count):
+        records[i] = tuple_prefetch(s, tags[i]) if reasons[i] == PACKET_OK else NULL
+    for i in range(count):
+        actives[i] = tuple_prefetch_active(s, records[i]) if records[i] != NULL else NULL
+    for i in range(count):
+        sent[i] = tuple_prefetch_sent(s, actives[i]) if actives[i] != NULL else NULL
+    for i in range(count):
+        if sent[i] != NULL:
+            tuple_prefetch_payload(s, sent[i])
+
+
 cdef void _take_some(
     stack_t *s, const addresses_t *own, frame_t *frames, int count, bint looped
 ) noexcept nogil:
-    """At most AT_ONCE frames; each stage asks the processor for what the next one looks at."""
+    """At most AT_ONCE frames, side by side."""
     cdef segment_t segments[AT_ONCE]
     cdef uint32_t tags[AT_ONCE]
     cdef int reasons[AT_ONCE]
@@ -150,12 +175,7 @@ cdef void _take_some(
             segments[i].merged = offload_merged(&frames[i], &segments[i])
             tags[i] = tuple_tag(s, &segments[i])
             index_prefetch(&s.index, tags[i])
-    for i in range(count):
-        if reasons[i] == PACKET_OK:
-            tuple_prefetch(s, tags[i])
-    for i in range(count):
-        if reasons[i] == PACKET_OK:
-            tuple_prefetch_active(s, tags[i])
+    _fetch_ahead(s, reasons, tags, count)
     for i in range(count):
         if reasons[i] == PACKET_OK:
             _dispatch(s, own, &segments[i], tags[i], looped)

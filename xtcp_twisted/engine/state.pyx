@@ -23,8 +23,8 @@ from xtcp_twisted.memory.arena cimport (
     arena_take,
 )
 from xtcp_twisted.memory.index cimport index_open
-from xtcp_twisted.memory.links cimport list_clear, list_remove
-from xtcp_twisted.memory.slab cimport NONE, QUARANTINE, slab_open, slab_t
+from xtcp_twisted.memory.links cimport END, list_clear, list_remove
+from xtcp_twisted.memory.slab cimport NONE, QUARANTINE, slab_fetch_row, slab_open, slab_t
 from xtcp_twisted.memory.wheel cimport wheel_open
 from xtcp_twisted.tcp.bucket cimport bucket_fill
 from xtcp_twisted.tcp.connection cimport conn_load, conn_t
@@ -350,12 +350,24 @@ cdef class State:
         return 0
 
 
+cdef inline void _fetch_following(const stack_t *s) noexcept nogil:
+    """Asks the processor for the connection after the next that has something to send."""
+    cdef uint32_t row = active_at(s, s.output.head).output.next
+    if row == END:
+        return
+    slab_fetch_row(&s.records, active_at(s, row).slot)
+    row = active_at(s, row).output.next
+    if row != END:
+        slab_fetch_row(&s.actives, row)
+
+
 cdef bint _fill(stack_t *s, out_t *out) noexcept nogil:
     """Fills frames from replies, then from connections; True when nothing is left to send."""
     cdef conn_t c
     if not output_replies(s, out) or not icmp_output(s, out):
         return False
     while s.output.count:
+        _fetch_following(s)
         conn_load(&c, s, active_at(s, s.output.head).slot)
         if not output_connection(&c, out):
             return False

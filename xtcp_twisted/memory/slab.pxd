@@ -56,6 +56,11 @@ cdef extern from *:
     void xtcp_slab_fetch(const char *row, unsigned stride) noexcept nogil
 
 
+# Asks the processor for a row that is looked at soon.
+cdef inline void slab_fetch_row(const slab_t *slab, uint32_t row) noexcept nogil:
+    xtcp_slab_fetch(slab_row(slab, row), slab.stride)
+
+
 # A row of a plain slab, with whatever is in it; NONE when all are taken.  For rows that are many and
 # mostly payload, whose owner sets the rest.  `stride` is the slab's, as a constant for the compiler.
 cdef inline uint32_t slab_take_raw(slab_t *slab, uint32_t stride) noexcept nogil:

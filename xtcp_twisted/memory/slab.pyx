@@ -32,6 +32,8 @@ cdef uint32_t _pop(slab_t *slab) noexcept nogil:
     cdef uint32_t row = slab.free
     if row != NONE:
         slab.free = (<uint32_t *>slab_row(slab, row))[0]
+        if slab.free != NONE:
+            slab_fetch_row(slab, slab.free)
     elif slab.fresh < slab.capacity:
         row = slab.fresh
         slab.fresh += 1

@@ -14,13 +14,14 @@ from xtcp_twisted.memory.slab cimport NONE, slab_return, slab_take
 from xtcp_twisted.tcp.groups cimport MAX_GROUPS, group_covers
 from xtcp_twisted.tcp.flags cimport REFERENCE_HALF_OPEN, REFERENCE_RECORD, REFERENCE_ROW, REFERENCE_SHIFT
 from xtcp_twisted.tcp.layout cimport (
-    half_open_t,
+    active_at,
+    extent_at,
     half_open_at,
+    half_open_t,
     local_at,
     local_row_t,
-    active_at,
+    payload_at,
     record_at,
-    record_t,
     time_wait_t,
 )
 
@@ -94,24 +95,36 @@ cdef inline void _prefetch(const void *row) noexcept nogil:
     __builtin_prefetch(<const char *>row + CACHE_LINE)
 
 
-cdef inline record_t *_probable(const stack_t *s, uint32_t tag) noexcept nogil:
-    """The record that `tuple_find` will find unless another tuple has this tag; NULL: none."""
+cdef const record_t *tuple_prefetch(const stack_t *s, uint32_t tag) noexcept nogil:
     cdef uint32_t at = tag, reference = index_next(&s.index, tag, &at)
+    cdef const record_t *r
     if reference == VACANT or reference >> REFERENCE_SHIFT != REFERENCE_RECORD:
         return NULL
-    return record_at(s, reference & REFERENCE_ROW)
+    r = record_at(s, reference & REFERENCE_ROW)
+    _prefetch(r)
+    return r
 
 
-cdef void tuple_prefetch(const stack_t *s, uint32_t tag) noexcept nogil:
-    cdef const record_t *r = _probable(s, tag)
-    if r != NULL:
-        _prefetch(r)
+cdef const active_t *tuple_prefetch_active(const stack_t *s, const record_t *r) noexcept nogil:
+    cdef const active_t *a
+    if r.active == NONE:
+        return NULL
+    a = active_at(s, r.active)
+    _prefetch(a)
+    return a
 
 
-cdef void tuple_prefetch_active(const stack_t *s, uint32_t tag) noexcept nogil:
-    cdef const record_t *r = _probable(s, tag)
-    if r != NULL and r.active != NONE:
-        _prefetch(active_at(s, r.active))
+cdef const extent_t *tuple_prefetch_sent(const stack_t *s, const active_t *a) noexcept nogil:
+    cdef const extent_t *sent
+    if a.tx_head == NONE:
+        return NULL
+    sent = extent_at(s, a.tx_head)
+    __builtin_prefetch(sent)
+    return sent
+
+
+cdef void tuple_prefetch_payload(const stack_t *s, const extent_t *sent) noexcept nogil:
+    __builtin_prefetch(payload_at(s, sent.payload))
 
 
 cdef uint32_t local_hold(stack_t *s, const uint8_t *address) noexcept nogil:

@@ -55,10 +55,15 @@ cdef enum:
 
 cdef uint64_t _sum_words(const uint8_t *data, uint32_t length) noexcept nogil:
     """Less than a block, in the machine's order."""
-    cdef uint64_t total = 0
+    cdef uint64_t total = 0, words
     cdef uint32_t word
     cdef uint16_t last
-    while length >= 4:
+    while length >= 8:
+        memcpy(&words, data, 8)
+        total += <uint32_t>words + (words >> 32)
+        data += 8
+        length -= 8
+    if length >= 4:
         memcpy(&word, data, 4)
         total += word
         data += 4
