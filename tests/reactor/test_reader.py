@@ -231,7 +231,7 @@ def test_a_lost_link_loses_connections_and_spares_the_reactor(world: World, logg
         def __init__(self, engine: Any) -> None:
             self._engine = engine
 
-        def poll(self, now: float) -> int:
+        def begin_turn(self, now: float) -> int:
             raise LinkError("xtcp0: the device is gone")
 
         def __getattr__(self, name: str) -> Any:

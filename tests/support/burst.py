@@ -57,6 +57,14 @@ class Bursts:
         for client in self.clients:
             assert client.recv(1_000) == REQUEST
 
+    def alone(self, client: socket.socket) -> None:
+        """One asks, and its kernel will acknowledge the answer at once."""
+        os.kill(self.server.pid, signal.SIGSTOP)
+        client.sendall(REQUEST)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        os.kill(self.server.pid, signal.SIGCONT)
+        assert client.recv(1_000) == REQUEST
+
     def calls(self) -> tuple[int, int]:
         """Calls that read, and that write, so far."""
         text = Path(f"/proc/{self.server.pid}/io").read_text("ascii")

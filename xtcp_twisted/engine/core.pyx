@@ -26,11 +26,13 @@ from xtcp_twisted.tcp.groups cimport MAX_POOLS
 from xtcp_twisted.tcp.fastcookies cimport fast_key_rotate, fast_key_set
 from xtcp_twisted.tcp.layout cimport XTCP_DEBUG
 from xtcp_twisted.engine.invariants cimport check_invariants
+from xtcp_twisted.tcp.readiness cimport signals_hold, signals_release
 from xtcp_twisted.tcp.states cimport STATES
 from xtcp_twisted.tcp.throttle cimport throttle_release
 from xtcp_twisted.tcp.timers cimport timers_fire
 
 cdef enum:
+    ANSWERED_AT_ONCE = 16      # packets after which the end of a turn looks for answers
     SWEPT_IN_A_POLL = 65_536   # records that one poll visits for the groups that are closing
     RELEASED_AT_ONCE = 256     # throttled connections that one flush looks at
 
@@ -203,6 +205,33 @@ cdef class Engine:
 
         Of very much that is queued a part: the next turn is due at once then.
         """
+        cdef int sent = self._send(now)
+        self._turn_over(False)
+        return sent
+
+    def begin_turn(self, double now):
+        """`poll` for a reactor that serves the groups: their descriptors stay as they are until its end."""
+        self.state.check_open()
+        signals_hold(&self.state.stack)
+        return self.poll(now)
+
+    def end_turn(self, double now):
+        """`flush` at the end of such a turn.
+
+        A peer on this machine acknowledges while we write to the device.  So after a few packets the link
+        is read once more: a turn for the acknowledgements alone would cost more than they do.  What else
+        comes with them is told in the next turn, which is due at once then.
+        """
+        cdef int sent = self._send(now), taken = 0
+        if sent <= ANSWERED_AT_ONCE and self.state.stack.behind == 0:
+            taken = self.state.take_linked(sent)
+        if taken:
+            self._taken += taken
+            sent += self.state.send_packets(False)
+        self._turn_over(taken and self._events.due())
+        return sent
+
+    cdef int _send(self, double now) except -1:
         cdef int sent
         self.state.check_open()
         self.state.set_now(now)
@@ -211,19 +240,21 @@ cdef class Engine:
         sent = self.state.send_packets(False)
         if self._unix is not None:
             self._unix.flush(now)
-        self.state.reap()
-        self.state.turn_open = False
-        if self.state.waiting is not None:
-            self._wait()
-        if XTCP_DEBUG:
-            check_invariants(self.state)
         return sent
 
-    cdef int _wait(self) except -1:
-        """A turn is over: let the descriptor be readable when the next one is due."""
-        cdef int64_t due = self.state.waiting.rest(self._taken > 0, self._due_us(), self._begun_us)
+    cdef int _turn_over(self, bint news) except -1:
+        """Let the descriptors say what there is to do, and the engine's when the next turn is due."""
+        cdef int64_t now_us = self.state.stack.now_us, due
+        self.state.reap()
+        self.state.turn_open = False
+        signals_release(&self.state.stack)
+        if self.state.waiting is not None:
+            due = self.state.waiting.rest(self._taken > 0, self._due_us(), self._begun_us)
+            self.state.waiting.arm(now_us if news else due, now_us)
         self._taken = 0
-        return self.state.waiting.arm(due, self.state.stack.now_us)
+        if XTCP_DEBUG:
+            check_invariants(self.state)
+        return 0
 
     def wake(self):
         """Make the descriptor of `fileno` readable until the next `poll`; nothing without one."""

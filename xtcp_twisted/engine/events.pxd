@@ -10,6 +10,8 @@ cdef class Events:
     cdef int told              # events of the present call
     cdef uint32_t data_of      # row of the group whose data it has told of last, or MAX_GROUPS
 
+    # Whether there may be some of TCP.
+    cdef bint due(self) noexcept
     # A call begins.
     cdef void begin(self) noexcept
     # Adds one event to `found`: the list that `events` returns, or the groups of `events_by_group`.

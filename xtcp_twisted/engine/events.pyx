@@ -34,6 +34,10 @@ cdef class Events:
     def __cinit__(self, State state not None):
         self.state = state
 
+    cdef bint due(self) noexcept:
+        cdef stack_t *s = &self.state.stack
+        return s.reports.count != 0 or s.unreported != 0 or len(self.state.offers) != 0
+
     cdef void begin(self) noexcept:
         self.told = 0
         self.data_of = MAX_GROUPS

@@ -87,7 +87,7 @@ cdef class Group(Connections):
             g.flags |= GROUP_ATTENTION
         else:
             g.flags &= ~<uint32_t>GROUP_ATTENTION
-        group_signal(g)
+        group_signal(&self.state.stack, g)
 
     def __len__(self):
         """Connections of the group, closing ones included."""
@@ -103,7 +103,7 @@ cdef class Group(Connections):
         if g.eventfd < 0:
             g.eventfd = new_eventfd()
             g.flags &= ~<uint32_t>GROUP_SIGNALLED
-            group_signal(g)
+            group_signal(&self.state.stack, g)
             self.pool.engine._know_descriptor(g.eventfd, self)
         return g.eventfd
 

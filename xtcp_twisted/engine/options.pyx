@@ -131,6 +131,7 @@ cdef int options_open(group_row_t *g, object options) except -1:
     list_clear(&g.pending)
     list_clear(&g.ready)
     g.holding.next = UNLINKED
+    g.signal.next = UNLINKED
     g.priority = PRIORITIES.index(options.priority)
     return _write(g, options)
 

@@ -42,7 +42,9 @@ cdef class State:
     cdef int note_work(self) except -1
     cdef int connect_self(self) except -1
     cdef int _take_looped(self, int limit) except -1
+    # Takes in packets, at most `limit`: the engine's own and those of the link, or the latter alone.
     cdef int take_packets(self, int limit) except -1
+    cdef int take_linked(self, int limit) except -1
     # Sends what is queued, at most a turn's part of it if not `all_of_it`.
     cdef int send_packets(self, bint all_of_it) except -1
     cdef int64_t due_us(self) except -2

@@ -262,8 +262,12 @@ cdef class State:
 
     cdef int take_packets(self, int limit) except -1:
         # The engine's own packets have half of a turn at most: others are not to wait for them.
-        cdef int taken = self._take_looped((limit + 1) // 2), n, want, i
-        cdef bint everything = False
+        cdef int looped = self._take_looped((limit + 1) // 2), linked = self.take_linked(limit - looped)
+        heard_poll(&self.stack, looped + linked, linked < limit - looped and self.loop.count == 0)
+        return looped + linked
+
+    cdef int take_linked(self, int limit) except -1:
+        cdef int taken = 0, n, want, i
         while taken < limit:
             want = limit - taken if limit - taken < IN_FRAMES else IN_FRAMES
             for i in range(want):
@@ -273,9 +277,7 @@ cdef class State:
                 take_in(&self.stack, &self.own, self.frames_in, n, False)
             taken += n
             if n < want:
-                everything = self.loop.count == 0
                 break
-        heard_poll(&self.stack, taken, everything)
         self.stack.counters[C_LINK_REFUSED] = self.link.refused
         return taken
 
@@ -434,6 +436,7 @@ cdef int _open_arena(stack_t *s, config) except -1:
     list_clear(&s.output)
     list_clear(&s.reports)
     list_clear(&s.holding)
+    list_clear(&s.signals)
     list_clear(&s.ended)
     for i in range(11):
         list_clear(&s.answered[i])

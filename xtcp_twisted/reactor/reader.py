@@ -186,7 +186,7 @@ class XTCPReader:
             self._wake()
 
     def _turn(self, context: LazyContext) -> None:
-        self.engine.poll(self._clock())
+        self.engine.begin_turn(self._clock())
         self._runSteps(context)
         if not self.attached:
             return  # a step was the last thing that a shutdown waited for
@@ -206,7 +206,7 @@ class XTCPReader:
                 self._again.add(gd)
         context.current = self
         if self.attached:
-            self.engine.flush(self._clock())
+            self.engine.end_turn(self._clock())
 
     def _rank(self, gd: int) -> int:
         """Groups of a higher priority are served first; among equals, whose event came first."""

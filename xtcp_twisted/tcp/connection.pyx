@@ -98,7 +98,7 @@ cdef void conn_release(conn_t *c) noexcept nogil:
         list_remove(&c.s.reports, _event_links(c.s), sizeof(active_t), c.r.active)
     if c.a.ready.next != UNLINKED:
         _leave_ready(c)
-        group_signal(c.g)
+        group_signal(c.s, c.g)
     if c.a.recovery != NONE:
         slab_return(&c.s.recoveries, c.a.recovery)
     slab_return(&c.s.actives, c.r.active)
@@ -205,7 +205,7 @@ cdef void conn_update_ready(conn_t *c) noexcept nogil:
     ):
         group_tell(c.s, c.r.group_row)
     else:
-        group_signal(c.g)
+        group_signal(c.s, c.g)
 
 
 cdef void group_tell(stack_t *s, uint32_t row) noexcept nogil:
@@ -217,7 +217,7 @@ cdef void group_tell(stack_t *s, uint32_t row) noexcept nogil:
         conn_load(&c, s, active_at(s, active).slot)
         _report_data(&c)
         active = c.a.ready.next
-    group_signal(g)
+    group_signal(s, g)
 
 
 cdef void groups_tell(stack_t *s) noexcept nogil:

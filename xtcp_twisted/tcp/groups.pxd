@@ -111,6 +111,7 @@ cdef struct group_row_t:
     uint32_t notify_delay_ms   # fewer are told after so long
     int64_t notify_at_us       # while it is in the engine's list `holding`
     link_t holding
+    link_t signal              # engine's list of descriptors that wait for a turn's end
     uint64_t counters[18]
 
 cdef struct pool_row_t:

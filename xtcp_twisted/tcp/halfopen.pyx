@@ -90,7 +90,7 @@ cdef void _enqueue_pending(stack_t *s, uint32_t row, uint32_t before) noexcept n
             g.unreported = row
     if g.flags & GROUP_SHARE:
         request_offer(s, h.group_row, local_at(s, h.local_row).address, 1)
-    group_signal(g)
+    group_signal(s, g)
 
 
 cdef void _dequeue(stack_t *s, uint32_t row) noexcept nogil:
@@ -109,7 +109,7 @@ cdef void _dequeue(stack_t *s, uint32_t row) noexcept nogil:
         list_remove(&s.waiting[g.priority], <char *>&s.groups.waiting, sizeof(group_row_t), h.group_row)
     if g.flags & GROUP_SHARE:
         request_offer(s, h.group_row, local_at(s, h.local_row).address, -1)
-    group_signal(g)
+    group_signal(s, g)
 
 
 cdef void half_open_answer(stack_t *s, half_open_t *h) noexcept nogil:

@@ -382,6 +382,8 @@ cdef struct stack_t:
     uint64_t swept             # records that it has visited, ever
     list_t ended               # rows of closed groups that have no connection left
     list_t holding             # rows of groups that hold back what they have to tell
+    list_t signals             # rows of groups whose descriptors wait for a turn's end
+    bint signals_held          # they do
 
     segment_t *replies         # ring of REPLIES
     uint32_t reply_head

@@ -17,8 +17,13 @@ cdef void group_hold(stack_t *s, uint32_t row) noexcept nogil
 cdef void group_unhold(stack_t *s, uint32_t row) noexcept nogil
 # When the first of the groups that hold back has to tell, -1: none does.
 cdef int64_t holding_due_us(const stack_t *s) noexcept nogil
-# Makes the group's descriptor readable, or not, as its lists demand.
-cdef void group_signal(group_row_t *g) noexcept nogil
+# Makes the group's descriptor readable, or not, as its lists demand; in a reactor's turn that waits.
+cdef void group_signal(stack_t *s, group_row_t *g) noexcept nogil
+# Such a turn begins: the reactor itself serves the groups, so that their descriptors can wait for its end.
+cdef inline void signals_hold(stack_t *s) noexcept nogil:
+    s.signals_held = True
+# It ends.
+cdef void signals_release(stack_t *s) noexcept nogil
 # One connection less, or the group itself is done with; who was the last lets the engine have the row.
 cdef void group_release(stack_t *s, uint32_t row) noexcept nogil
 # Gives a group's row back; walks over all rows tell a free one by its flags.

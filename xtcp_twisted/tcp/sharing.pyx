@@ -69,7 +69,7 @@ cdef void request_offer(stack_t *s, uint32_t group_row, const uint8_t *address, 
         g = &s.groups[row]
         if row != group_row and g.flags & GROUP_SHARE and group_covers(g, address):
             g.offered += step
-            group_signal(g)
+            group_signal(s, g)
         row = sharer_next(s, group_row, row)
 
 
@@ -84,7 +84,7 @@ cdef void request_count(stack_t *s, uint32_t group_row) noexcept nogil:
                 g.offered += 1
                 found = _first_seen(s, g, half_open_at(s, found).link.next)
         row = sharer_next(s, group_row, row)
-    group_signal(g)
+    group_signal(s, g)
 
 
 cdef inline bint _admits(const stack_t *s, const group_row_t *g) noexcept nogil:
