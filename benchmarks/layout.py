@@ -33,6 +33,10 @@ class Table:
         """Line by line, below a heading of the third level."""
         yield f"### {self.title}"
         yield ""
+        yield from self.grid()
+
+    def grid(self) -> Iterator[str]:
+        """The same without the heading."""
         for row in (self.columns, ("---", *("--:" for _ in self.columns[1:])), *self.rows):
             yield f"| {' | '.join(row)} |"
 

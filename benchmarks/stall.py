@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 
 import attrs
 
+from benchmarks.layout import Table, number
 from benchmarks.loadgen import LoadGenerator, LoadGeneratorError, Outcome
 from benchmarks.million import measure, sides
 from benchmarks.million.course import NOTICE_LIMIT, opened
@@ -33,6 +34,17 @@ from xtcp_twisted.lab.server import Server
 _LEAD: Final = 1.0
 #: Between two looks at what the clients' kernel has sent again, seconds.
 _LOOK: Final = 0.05
+_COLUMNS: Final = (
+    "stopped, s",
+    "requests",
+    "clients sent again",
+    "for so long after it, s",
+    "server sent again",
+    "cached answers",
+    "bare ACKs",
+    "p99, ms",
+    "errors",
+)
 #: Segments sent again within one look that count as none: a few are lost in any case.
 _FEW: Final = 10
 
@@ -114,25 +126,29 @@ def stopped(lab: Lab, server: Server, client: LoadGenerator, seconds: float, loa
     )
 
 
-def lines(rows: Sequence[Row]) -> list[str]:
-    """The table, Markdown."""
-    titles = ["stopped, s", "requests", "clients sent again", "for so long after it, s"]
-    titles += ["server sent again", "cached answers", "bare ACKs", "p99, ms", "errors"]
-    found = [f"| {' | '.join(titles)} |", "|--:" * len(titles) + "|"]
-    for row in rows:
-        counted = (row.counters[name] for name in ("RetransSegs", "AnswersReplayed", "PureAcks"))
-        words = [f"{row.seconds:g}", f"{row.load.messages:,}", f"{row.copies:,}", f"{row.went_on:.2f}"]
-        words += [f"{number:,}" for number in counted]
-        words += [f"{row.load.answer_us.p99 / 1e3:,.0f}", f"{row.load.errors:,}"]
-        found.append(f"| {' | '.join(words)} |")
-    return found
+def table(rows: Sequence[Row]) -> Table:
+    """A row for each stop."""
+    return Table("A server that is held up", _COLUMNS, tuple(_words(row) for row in rows))
+
+
+def _words(row: Row) -> tuple[str, ...]:
+    counted = (row.counters[name] for name in ("RetransSegs", "AnswersReplayed", "PureAcks"))
+    return (
+        f"{row.seconds:g}",
+        number(row.load.messages),
+        number(row.copies),
+        number(row.went_on, 2),
+        *map(number, counted),
+        number(row.load.answer_us.p99 / 1e3),
+        number(row.load.errors),
+    )
 
 
 def _numbers(text: str) -> list[float]:
-    numbers = [float(word) for word in text.split(",")]
-    if not all(0 < number <= 60 for number in numbers):
+    found = [float(word) for word in text.split(",")]
+    if not all(0 < seconds <= 60 for seconds in found):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; give seconds up to 60, as 0.5,1,3")
-    return numbers
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LoadGeneratorError, XTCPError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    print(*lines(rows), sep="\n")
+    print(*table(rows).grid(), sep="\n")
     return 1 if any(row.load.errors for row in rows) else 0
 
 

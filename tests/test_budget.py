@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from support.burst import CLIENTS, Bursts
+from support.burst import CLIENTS, Bursts, bursting
 from support.net import Net
 
 from benchmarks.crowd import ACK, APPLICATIONS, FIN, Crowd, reply
@@ -448,10 +448,8 @@ TURNS = 16
 
 @pytest.fixture(params=['protocol = "examples.echo.Echo"', 'protocol = "examples.plain_echo.PlainEcho"'])
 def served(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bursts]:
-    made = Bursts(lab, tmp_path, request.param)
-    made.burst()
-    yield made
-    made.close()
+    with bursting(lab, tmp_path, request.param) as served:
+        yield served
 
 
 @pytest.mark.feature("P35")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.burst import CLIENTS, Bursts
+from support.burst import CLIENTS, Bursts, bursting
 
 from xtcp_twisted.lab import Lab
 
@@ -15,10 +15,8 @@ APPLICATIONS = ['protocol = "examples.echo.Echo"', 'factory = "benchmarks.applic
 
 @pytest.fixture(params=APPLICATIONS)
 def served(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bursts]:
-    made = Bursts(lab, tmp_path, request.param)
-    made.burst()
-    yield made
-    made.close()
+    with bursting(lab, tmp_path, request.param) as served:
+        yield served
 
 
 @pytest.mark.feature("P35")

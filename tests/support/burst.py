@@ -9,6 +9,8 @@ import os
 import re
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -75,3 +77,11 @@ class Bursts:
         for client in self.clients:
             client.close()
         self.server.stop()
+
+
+@contextmanager
+def bursting(lab: Lab, folder: Path, what: str) -> Iterator[Bursts]:
+    """A server that has had its first burst, until the end of the block."""
+    with closing(Bursts(lab, folder, what)) as served:
+        served.burst()
+        yield served
